@@ -1,0 +1,249 @@
+"""Configuration: detectron2's keys that both hosts share, one ``MODEL.HIERA`` node, ``SOLVER.OPTIMIZER``.
+
+Names, meanings and defaults are those of detectron2 0.6 (``detectron2/config/defaults.py``), so that one YAML file
+means the same model in either host. Keys of detectron2 that are absent here are not supported by the torchvision
+host, and naming one is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from fvcore.common.config import CfgNode
+
+__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
+
+
+def add_hiera_config(cfg: CfgNode) -> None:
+    """Add the keys of this project, in place, to a config that has detectron2's: ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``."""
+    hiera = cfg.MODEL.HIERA = CfgNode()
+    hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
+    # Changes to the variant, None: the variant's own.
+    hiera.EMBED_DIM = None
+    hiera.NUM_HEADS = None
+    hiera.STAGES = None
+    hiera.LAYOUT = "windowed"  # or "released": mask units in stages 1-2, global attention in stages 3-4
+    hiera.WINDOW_SIZES = [8, 4, 16, 8]  # tokens a side, by stage; these tile 1024 x 1024 without padding
+    hiera.GLOBAL_BLOCKS = None  # indices of the blocks with global attention; None: the variant's own
+    hiera.POS_EMBED = "absolute_win"  # or "resize"
+    hiera.DROP_PATH_RATE = 0.0
+    hiera.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
+    hiera.NORM = ""  # norm of each output map: "" or "LN"
+    hiera.ACTIVATION_CHECKPOINTING = False
+    hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
+    hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
+    cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+
+
+def get_cfg() -> CfgNode:
+    """A new config with the defaults of every supported key."""
+    cfg = CfgNode()
+    cfg.VERSION = 2
+    cfg.OUTPUT_DIR = "./output"
+    cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
+    cfg.VIS_PERIOD = 0  # iterations between pictures in TensorBoard; 0: none
+    cfg.MODEL = _model_defaults()
+    cfg.INPUT = _input_defaults()
+
+    cfg.DATASETS = CfgNode()
+    cfg.DATASETS.TRAIN = ()
+    cfg.DATASETS.TEST = ()
+
+    cfg.DATALOADER = CfgNode()
+    cfg.DATALOADER.NUM_WORKERS = 4
+    cfg.DATALOADER.ASPECT_RATIO_GROUPING = True
+    cfg.DATALOADER.SAMPLER_TRAIN = "TrainingSampler"
+    cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = True
+
+    cfg.SOLVER = _solver_defaults()
+
+    cfg.TEST = CfgNode()
+    cfg.TEST.EVAL_PERIOD = 0  # iterations; 0: after the last one only
+    cfg.TEST.DETECTIONS_PER_IMAGE = 100
+    add_hiera_config(cfg)
+    return cfg
+
+
+def _model_defaults() -> CfgNode:
+    model = CfgNode()
+    model.META_ARCHITECTURE = "GeneralizedRCNN"
+    model.DEVICE = "cuda"
+    model.WEIGHTS = ""
+    model.MASK_ON = False
+    # In the order of INPUT.FORMAT, values 0-255.
+    model.PIXEL_MEAN = [103.530, 116.280, 123.675]
+    model.PIXEL_STD = [1.0, 1.0, 1.0]
+
+    model.BACKBONE = CfgNode()
+    model.BACKBONE.NAME = "build_resnet_backbone"
+    model.BACKBONE.FREEZE_AT = 2  # 0: nothing; 1: the patch embedding; k + 1: stages 1 to k as well
+
+    model.FPN = CfgNode()
+    model.FPN.IN_FEATURES = []
+    model.FPN.OUT_CHANNELS = 256
+    model.FPN.NORM = ""
+    model.FPN.FUSE_TYPE = "sum"
+
+    model.ANCHOR_GENERATOR = CfgNode()
+    model.ANCHOR_GENERATOR.NAME = "DefaultAnchorGenerator"
+    model.ANCHOR_GENERATOR.SIZES = [[32, 64, 128, 256, 512]]
+    model.ANCHOR_GENERATOR.ASPECT_RATIOS = [[0.5, 1.0, 2.0]]
+    model.ANCHOR_GENERATOR.OFFSET = 0.0
+
+    model.PROPOSAL_GENERATOR = CfgNode()
+    model.PROPOSAL_GENERATOR.NAME = "RPN"
+    model.PROPOSAL_GENERATOR.MIN_SIZE = 0
+
+    rpn = model.RPN = CfgNode()
+    rpn.HEAD_NAME = "StandardRPNHead"
+    rpn.IN_FEATURES = ["res4"]
+    rpn.IOU_THRESHOLDS = [0.3, 0.7]
+    rpn.BATCH_SIZE_PER_IMAGE = 256
+    rpn.POSITIVE_FRACTION = 0.5
+    rpn.BBOX_REG_LOSS_TYPE = "smooth_l1"
+    rpn.BBOX_REG_LOSS_WEIGHT = 1.0
+    rpn.BBOX_REG_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
+    rpn.SMOOTH_L1_BETA = 0.0
+    rpn.LOSS_WEIGHT = 1.0
+    rpn.PRE_NMS_TOPK_TRAIN = 12000
+    rpn.PRE_NMS_TOPK_TEST = 6000
+    rpn.POST_NMS_TOPK_TRAIN = 2000
+    rpn.POST_NMS_TOPK_TEST = 1000
+    rpn.NMS_THRESH = 0.7
+    rpn.CONV_DIMS = [-1]
+
+    roi = model.ROI_HEADS = CfgNode()
+    roi.NAME = "Res5ROIHeads"
+    roi.NUM_CLASSES = 80
+    roi.IN_FEATURES = ["res4"]
+    roi.IOU_THRESHOLDS = [0.5]
+    roi.BATCH_SIZE_PER_IMAGE = 512
+    roi.POSITIVE_FRACTION = 0.25
+    roi.SCORE_THRESH_TEST = 0.05
+    roi.NMS_THRESH_TEST = 0.5
+    roi.PROPOSAL_APPEND_GT = True
+
+    box = model.ROI_BOX_HEAD = CfgNode()
+    box.NAME = ""
+    box.BBOX_REG_LOSS_TYPE = "smooth_l1"
+    box.BBOX_REG_LOSS_WEIGHT = 1.0
+    box.BBOX_REG_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+    box.SMOOTH_L1_BETA = 0.0
+    box.POOLER_RESOLUTION = 14
+    box.POOLER_SAMPLING_RATIO = 0
+    box.POOLER_TYPE = "ROIAlignV2"
+    box.NUM_FC = 0
+    box.FC_DIM = 1024
+    box.NUM_CONV = 0
+    box.CONV_DIM = 256
+    box.NORM = ""
+    box.CLS_AGNOSTIC_BBOX_REG = False
+
+    mask = model.ROI_MASK_HEAD = CfgNode()
+    mask.NAME = "MaskRCNNConvUpsampleHead"
+    mask.POOLER_RESOLUTION = 14
+    mask.POOLER_SAMPLING_RATIO = 0
+    mask.POOLER_TYPE = "ROIAlignV2"
+    mask.NUM_CONV = 0
+    mask.CONV_DIM = 256
+    mask.NORM = ""
+    mask.CLS_AGNOSTIC_MASK = False
+    return model
+
+
+def _input_defaults() -> CfgNode:
+    node = CfgNode()
+    node.FORMAT = "BGR"
+    node.MASK_FORMAT = "polygon"  # or "bitmask"
+    node.MIN_SIZE_TRAIN = (800,)
+    node.MIN_SIZE_TRAIN_SAMPLING = "choice"  # or "range"
+    node.MAX_SIZE_TRAIN = 1333
+    node.MIN_SIZE_TEST = 800
+    node.MAX_SIZE_TEST = 1333
+    node.RANDOM_FLIP = "horizontal"  # or "none"
+    # TYPE "large_scale_jitter": the image is scaled to fit MAX_SIZE_TRAIN squared times a factor drawn from the range
+    # SIZE, then cut at random to at most MAX_SIZE_TRAIN squared. It takes the place of the shortest-edge resize.
+    node.CROP = CfgNode()
+    node.CROP.ENABLED = False
+    node.CROP.TYPE = "relative_range"
+    node.CROP.SIZE = [0.9, 0.9]
+    return node
+
+
+def _solver_defaults() -> CfgNode:
+    node = CfgNode()
+    node.LR_SCHEDULER_NAME = "WarmupMultiStepLR"
+    node.MAX_ITER = 40000
+    node.BASE_LR = 0.001
+    node.MOMENTUM = 0.9
+    node.NESTEROV = False
+    node.WEIGHT_DECAY = 0.0001
+    node.WEIGHT_DECAY_NORM = 0.0
+    node.GAMMA = 0.1
+    node.STEPS = (30000,)
+    node.WARMUP_FACTOR = 1.0 / 1000
+    node.WARMUP_ITERS = 1000
+    node.WARMUP_METHOD = "linear"
+    node.CHECKPOINT_PERIOD = 5000
+    node.IMS_PER_BATCH = 16  # images in one optimizer step, over all devices
+    node.BIAS_LR_FACTOR = 1.0
+    node.WEIGHT_DECAY_BIAS = None  # None: WEIGHT_DECAY
+    node.CLIP_GRADIENTS = CfgNode()
+    node.CLIP_GRADIENTS.ENABLED = False
+    node.CLIP_GRADIENTS.CLIP_TYPE = "value"  # or "norm" (each parameter), "full_model" (all together)
+    node.CLIP_GRADIENTS.CLIP_VALUE = 1.0
+    node.CLIP_GRADIENTS.NORM_TYPE = 2.0
+    node.AMP = CfgNode()
+    node.AMP.ENABLED = False
+    return node
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
+    """Read a YAML file (with ``_BASE_``) over the defaults, then ``KEY VALUE`` overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: alternating keys and values, as on a command line: ``["SOLVER.MAX_ITER", "10"]``.
+
+    Returns:
+        The config, frozen.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a key is unknown, or a value is of the wrong type; the message names the key.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no config file at {path}; the shipped ones are in configs/")
+    cfg = get_cfg()
+    try:
+        cfg.merge_from_file(str(path))
+    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {_reason(error)}") from error
+    if len(overrides) % 2:
+        raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")
+    try:
+        cfg.merge_from_list(list(overrides))
+    except (KeyError, ValueError, AssertionError) as error:
+        raise ValueError(f"override on the command line: {_reason(error)}") from error
+    cfg.freeze()
+    return cfg
+
+
+def _reason(error: Exception) -> str:
+    text = str(error.args[0] if error.args else error)
+    if "Non-existent" in text:
+        text += (
+            " (neither a key of this project nor one of detectron2's that the torchvision host supports;"
+            " hiera_det/config.py has them all)"
+        )
+    return text
+
+
+def save_config(cfg: CfgNode, path: str | Path) -> None:
+    """Write the whole config as YAML: aside first, then renamed into place."""
+    target = Path(path)
+    aside = target.with_name(target.name + ".tmp")
+    aside.write_text(cfg.dump(), encoding="utf-8")
+    aside.replace(target)

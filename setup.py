@@ -1,0 +1,43 @@
+"""Packaging of hiera_det. Tool settings (ruff, mypy, pytest) stand in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "hiera_det" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+EXTRAS = {
+    "ava": ["av>=12", "pandas>=2"],
+    "features": ["av>=12", "pyarrow>=15", "safetensors>=0.4"],
+    "test": ["pytest>=8", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
+}
+EXTRAS["dev"] = [*EXTRAS["test"], "ruff>=0.11", "mypy>=1.15"]
+
+setup(
+    name="hiera_det",
+    version=VERSION,
+    description="Hiera backbones for object detection, instance segmentation and action detection",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["hiera_det", "hiera_det.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.23",
+        "numpy>=1.26",
+        "fvcore>=0.1.5.post20221221",
+        "iopath>=0.1.9",
+        "lightning>=2.6",
+        "opencv-python-headless>=4.10",
+        "pillow>=10",
+        "pycocotools>=2.0.8",
+        "tensorboard>=2.16",
+    ],
+    extras_require=EXTRAS,
+)
