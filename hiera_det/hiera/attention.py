@@ -1,0 +1,97 @@
+"""Hiera's block: attention in windows or over everything, pooling of the queries, and an MLP (Hiera paper, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from hiera_det.hiera.tokens import TokenOrder, Windows
+
+__all__ = ["Attention", "Block", "Mlp"]
+
+
+class Attention(nn.Module):
+    """Multi-head attention inside each window; with `pool`, the queries are max-pooled first.
+
+    Where windows do not tile the grid, it is padded with tokens that are zero before `qkv` and take part as keys, as in
+    SAM 2's trunk.
+    """
+
+    def __init__(self, dim: int, dim_out: int, heads: int, *, pool: bool):
+        super().__init__()
+        self.heads = heads
+        self.pool = pool
+        self.qkv = nn.Linear(dim, 3 * dim_out)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+        """Attend.
+
+        Args:
+            x: tokens (B, N, dim) in `order`.
+            order: the order of x.
+            windows: windows of keys and values, in `order`.
+            q_windows: the same windows for the queries: in `order.pooled()` with `pool`, otherwise `windows`.
+
+        Returns:
+            (B, N', dim_out), in the order of the queries.
+        """
+        batch, num_tokens, _ = x.shape
+        if windows.padded:
+            x = F.pad(x, (0, 0, 0, 1))  # (B, N + 1, dim): the last one stands for all padding
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).unbind(2)  # (B, N, heads, d) each
+        if self.pool:
+            pooled = order.pool(q[:, :num_tokens])  # (B, N', heads, d)
+            q = torch.cat([pooled, q[:, num_tokens:]], dim=1) if windows.padded else pooled
+        x = F.scaled_dot_product_attention(q_windows.split(q), windows.split(k), windows.split(v))
+        return self.proj(q_windows.merge(x, batch))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between."""
+
+    def __init__(self, dim: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., dim) to (..., dim)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each after a norm and beside a residual; where channels change, `proj` takes the residual along."""
+
+    def __init__(
+        self,
+        dim: int,
+        dim_out: int,
+        heads: int,
+        *,
+        pool: bool,
+        mlp_ratio: float,
+        drop_path: float,
+        norm_layer: Callable[[int], nn.Module],
+    ):
+        super().__init__()
+        self.norm1 = norm_layer(dim)
+        self.attn = Attention(dim, dim_out, heads, pool=pool)
+        self.norm2 = norm_layer(dim_out)
+        self.mlp = Mlp(dim_out, int(dim_out * mlp_ratio))
+        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
+
+    def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+        """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
+        normed = self.norm1(x)
+        if self.proj is not None:
+            x = self.proj(normed)  # (B, N, dim_out)
+            if self.attn.pool:
+                x = order.pool(x)  # (B, N', dim_out)
+        x = x + self.drop_path(self.attn(normed, order, windows, q_windows))
+        return x + self.drop_path(self.mlp(self.norm2(x)))

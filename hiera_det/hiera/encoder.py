@@ -1,0 +1,337 @@
+"""The trunk that the classifier and the detection backbone share: patches, position embedding, blocks, stage maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from hiera_det.hiera import pos_embed as pe
+from hiera_det.hiera.attention import Block
+from hiera_det.hiera.tokens import Size, TokenOrder, Windows, multiple_of
+
+__all__ = ["HieraEncoder", "PatchEmbed"]
+
+LAYOUTS = ("released", "windowed")
+POS_EMBEDS = ("resize", "absolute_win")
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping patches by one convolution, over 2 or 3 dimensions."""
+
+    def __init__(self, dim_in: int, dim_out: int, kernel: Size, stride: Size, padding: Size):
+        super().__init__()
+        conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(kernel)]
+        self.proj = conv(dim_in, dim_out, kernel_size=kernel, stride=stride, padding=padding)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, (T,) H, W) to (B, dim_out, *grid)."""
+        return self.proj(x)
+
+
+class HieraEncoder(nn.Module):
+    """Hiera up to the end of its last block, for images or video of any size.
+
+    Arguments up to `sep_pos_embed` are those of the original (facebookresearch/hiera, `Hiera`), and so are the names of
+    the parameters.
+
+    Height and width that are not multiples of 32 are padded with zeros at the bottom and right; the tokens of the
+    padding take part like any others, and stage maps are cut back to ceil(size / stride).
+
+    Args:
+        layout: "released": mask units in the stages of `mask_unit_attn`, global attention in the others. "windowed":
+            windows of `window_sizes` in every stage, global attention in `global_blocks` alone (as SAM 2's trunk).
+        window_sizes: tokens along each side of a window, by stage (layout "windowed").
+        global_blocks: indices of the blocks with global attention (layout "windowed").
+        pos_embed: "resize": the whole embedding is resized. "absolute_win": see `hiera_det.hiera.pos_embed`; a plain
+            embedding in a state dict is split as it is loaded, exactly at its own size.
+        pos_embed_size: tokens along H, W of the stored global part ("absolute_win"); None: those of `input_size`.
+        activation_checkpointing: recompute each block's activations in the backward pass instead of keeping them.
+
+    Raises:
+        ValueError: arguments that do not fit one another.
+    """
+
+    def __init__(
+        self,
+        input_size: Size = (224, 224),
+        in_chans: int = 3,
+        embed_dim: int = 96,
+        num_heads: int = 1,
+        stages: Sequence[int] = (2, 3, 16, 3),
+        q_pool: int = 3,
+        q_stride: Size = (2, 2),
+        mask_unit_size: Size = (8, 8),
+        mask_unit_attn: Sequence[bool] = (True, True, False, False),
+        dim_mul: float = 2.0,
+        head_mul: float = 2.0,
+        patch_kernel: Size = (7, 7),
+        patch_stride: Size = (4, 4),
+        patch_padding: Size = (3, 3),
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        norm_layer: str | Callable[[int], nn.Module] = "LayerNorm",
+        sep_pos_embed: bool = False,
+        *,
+        layout: str = "released",
+        window_sizes: Sequence[int] = (8, 4, 16, 8),
+        global_blocks: Sequence[int] = (12, 16, 20),
+        pos_embed: str = "resize",
+        pos_embed_size: tuple[int, int] | None = None,
+        activation_checkpointing: bool = False,
+    ):
+        super().__init__()
+        _check_choice("layout", layout, LAYOUTS)
+        _check_choice("pos_embed", pos_embed, POS_EMBEDS)
+        if q_pool >= len(stages):
+            raise ValueError(f"q_pool={q_pool} pools need more than the {len(stages)} stages {tuple(stages)}")
+        if tuple(mask_unit_size) != tuple(s ** (len(stages) - 1) for s in q_stride):
+            raise ValueError(
+                f"mask_unit_size={tuple(mask_unit_size)} must be q_stride={tuple(q_stride)} to the power of stages - 1"
+            )
+        if isinstance(norm_layer, str):
+            norm_layer = partial(getattr(nn, norm_layer), eps=1e-6)
+
+        self.layout = layout
+        self.patch_stride = tuple(patch_stride)
+        self.q_stride = tuple(q_stride)
+        self.mask_unit_size = tuple(mask_unit_size)
+        self.stages = tuple(stages)
+        self.stage_ends = [sum(stages[: i + 1]) - 1 for i in range(len(stages))]
+        self.stage_dims = [int(embed_dim * dim_mul**i) for i in range(len(stages))]
+        pools = [min(i, q_pool) for i in range(len(stages))]  # pools before or in each stage
+        self.stage_strides = [
+            tuple(p * q**n for p, q in zip(patch_stride, q_stride, strict=True)) for n in pools
+        ]
+        self.activation_checkpointing = activation_checkpointing
+
+        self.patch_embed = PatchEmbed(in_chans, embed_dim, patch_kernel, patch_stride, patch_padding)
+        grid = tuple(n // s for n, s in zip(input_size, patch_stride, strict=True))
+        self._add_pos_embed(grid, embed_dim, sep_pos_embed, pos_embed, pos_embed_size)
+        self.block_windows = self._block_windows(mask_unit_attn, window_sizes, global_blocks, pools)
+        self.group = self._largest_window_in_units(window_sizes, pools)
+
+        drop_path = torch.linspace(0, drop_path_rate, sum(stages), device="cpu").tolist()
+        self.blocks = nn.ModuleList()
+        for stage, depth in enumerate(stages):
+            for i in range(depth):
+                first = i == 0 and stage > 0
+                self.blocks.append(
+                    Block(
+                        self.stage_dims[stage - 1] if first else self.stage_dims[stage],
+                        self.stage_dims[stage],
+                        int(num_heads * head_mul**stage),
+                        pool=first and stage <= q_pool,
+                        mlp_ratio=mlp_ratio,
+                        drop_path=drop_path[len(self.blocks)],
+                        norm_layer=norm_layer,
+                    )
+                )
+        self.apply(_init_weights)
+
+    # --- construction
+
+    def _add_pos_embed(
+        self, grid: Size, dim: int, separate: bool, kind: str, stored_size: tuple[int, int] | None
+    ) -> None:
+        """Create the parameters, named as the original's and, for "absolute_win", as SAM 2's."""
+        self.pos_embed_kind, self.pos_embed_grid = kind, grid
+        height, width = grid[-2:]
+        if len(grid) == 3 and not separate:
+            raise ValueError("video needs sep_pos_embed=True: one spatial and one temporal position embedding")
+        if kind == "absolute_win":
+            spatial = torch.zeros(1, dim, *(stored_size or (height, width)))
+            self.pos_embed_window = nn.Parameter(torch.zeros(1, dim, *self.mask_unit_size[-2:]))
+            nn.init.trunc_normal_(self.pos_embed_window, std=0.02)
+        else:
+            spatial = torch.zeros(1, height * width, dim)
+        nn.init.trunc_normal_(spatial, std=0.02)
+        self.spatial_name = "pos_embed_spatial" if separate else "pos_embed"
+        self.register_parameter(self.spatial_name, nn.Parameter(spatial))
+        if separate:
+            self.pos_embed_temporal = nn.Parameter(torch.zeros(1, grid[0], dim))
+            nn.init.trunc_normal_(self.pos_embed_temporal, std=0.02)
+
+    def _block_windows(
+        self,
+        mask_unit_attn: Sequence[bool],
+        window_sizes: Sequence[int],
+        global_blocks: Sequence[int],
+        pools: Sequence[int],
+    ) -> list[Size | None]:
+        """The window of each block's keys, in tokens; None: global. A stage's first block has that of the stage before."""
+        time = (1,) * (len(self.q_stride) - 2)
+        if self.layout == "windowed" and len(window_sizes) != len(self.stages):
+            raise ValueError(f"window_sizes={tuple(window_sizes)} must have one size for each of {len(self.stages)} stages")
+        unknown = set(global_blocks) - set(range(sum(self.stages)))
+        if self.layout == "windowed" and unknown:
+            raise ValueError(f"global_blocks={tuple(global_blocks)}: there are blocks 0 to {sum(self.stages) - 1} only")
+        windows: list[Size | None] = []
+        for stage, depth in enumerate(self.stages):
+            for i in range(depth):
+                lagged = stage - 1 if i == 0 and stage > 0 else stage
+                unit = tuple(m // q ** pools[lagged] for m, q in zip(self.mask_unit_size, self.q_stride, strict=True))
+                if self.layout == "released":
+                    windows.append(unit if mask_unit_attn[lagged] else None)
+                    continue
+                window = (*time, window_sizes[lagged], window_sizes[lagged])
+                if pools[stage] > pools[lagged] and any(w % q for w, q in zip(window, self.q_stride, strict=True)):
+                    raise ValueError(f"window_sizes={tuple(window_sizes)}: stage {lagged + 1}'s must be even, it is pooled")
+                windows.append(None if len(windows) in global_blocks else window)
+        return windows
+
+    def _largest_window_in_units(self, window_sizes: Sequence[int], pools: Sequence[int]) -> int:
+        """Mask units along a side of the largest window; tokens are ordered in groups of that many where they tile."""
+        if self.layout == "released":
+            return 1
+        units = [self.mask_unit_size[-1] // self.q_stride[-1] ** n for n in pools]
+        return max(1, *(w // u for w, u in zip(window_sizes, units, strict=True) if w % u == 0))
+
+    # --- loading
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Split a plain position embedding that arrives at an "absolute_win" model."""
+        key = prefix + self.spatial_name
+        plain = state_dict.get(key)
+        if self.pos_embed_kind == "absolute_win" and plain is not None and plain.ndim == 3:
+            side = math.isqrt(plain.shape[1])
+            if side * side == plain.shape[1]:
+                grid = plain.transpose(1, 2).unflatten(2, (side, side))  # (1, C, H, W)
+                state_dict[key], window = pe.split_absolute_win(grid, self.mask_unit_size[-2:])
+                state_dict.setdefault(prefix + "pos_embed_window", window)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> list[str]:
+        """Names of the parameters that take no weight decay: the position embeddings, as in the original."""
+        return [name for name, _ in self.named_parameters(recurse=False)]
+
+    # --- forward
+
+    def position_embedding(self, grid: Size) -> Tensor:
+        """The position embedding for a grid of tokens: (1, C, *grid)."""
+        spatial = self.get_parameter(self.spatial_name)
+        size = (grid[-2], grid[-1])
+        if self.pos_embed_kind == "absolute_win":
+            embed = pe.absolute_win(spatial, self.pos_embed_window, size)
+        else:
+            embed = pe.resize(spatial.transpose(1, 2).unflatten(2, self.pos_embed_grid[-2:]), size)  # (1, C, H, W)
+        if len(grid) == 2:
+            return embed
+        temporal = pe.resize_temporal(self.pos_embed_temporal, grid[0]).transpose(1, 2)  # (1, C, T)
+        return embed[:, :, None] + temporal[..., None, None]  # (1, C, T, H, W)
+
+    def encode(
+        self, x: Tensor, mask: Tensor | None = None, out_stages: Collection[int] = ()
+    ) -> tuple[Tensor, dict[int, Tensor]]:
+        """Run the blocks.
+
+        Args:
+            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised.
+            mask: (B, #mask units) bool, True = keep, as many in each row; layout "released" only.
+            out_stages: the stages, from 0, whose maps are wanted.
+
+        Returns:
+            The tokens after the last block (B, N, C), and by stage its map, channels last: (B, (T,) H, W, C) cut to
+            ceil(size / stride), or with a mask (B, #kept units, *unit, C).
+
+        Raises:
+            ValueError: the input's shape or the mask does not fit the model.
+        """
+        dims = len(self.patch_stride)
+        if x.ndim != dims + 2:
+            raise ValueError(f"expected {'(B, C, H, W)' if dims == 2 else '(B, C, T, H, W)'}, got {tuple(x.shape)}")
+        if dims == 3 and x.shape[2] % self.patch_stride[0]:
+            raise ValueError(f"{x.shape[2]} frames: their number must be a multiple of {self.patch_stride[0]}")
+        size = tuple(x.shape[2:])
+        order, x = self._embed(x, mask)
+        plan = self._plan(order, x.device)
+        maps: dict[int, Tensor] = {}
+        for i, (block, block_plan) in enumerate(zip(self.blocks, plan, strict=True)):
+            if self.activation_checkpointing and self.training:
+                x = checkpoint(block, x, *block_plan[:3], use_reentrant=False)
+            else:
+                x = block(x, *block_plan[:3])
+            if i in self.stage_ends and (stage := self.stage_ends.index(i)) in out_stages:
+                after = block_plan[3]
+                if mask is not None:
+                    maps[stage] = after.reroll_units(x)
+                else:
+                    cut = [slice(-(-n // s)) for n, s in zip(size, self.stage_strides[stage], strict=True)]
+                    maps[stage] = after.reroll(x)[(slice(None), *cut)]
+        return x, maps
+
+    def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[TokenOrder, Tensor]:
+        """Pad, embed patches and positions, unroll, and drop the mask units that are not kept."""
+        whole = multiple_of(x.shape[2:], [p * m for p, m in zip(self.patch_stride, self.mask_unit_size, strict=True)])
+        padding = [p for n, w in zip(reversed(x.shape[2:]), reversed(whole), strict=True) for p in (0, w - n)]
+        if any(padding):
+            x = F.pad(x, padding)
+        grid = tuple(n // s for n, s in zip(whole, self.patch_stride, strict=True))
+        order = TokenOrder(grid, (self.q_stride,) * (len(self.stages) - 1), self._group(grid))
+        if mask is None:
+            x = self.patch_embed(x)
+        else:
+            units = tuple(g // m for g, m in zip(grid, self.mask_unit_size, strict=True))
+            self._check_mask(mask, x.shape[0], units)
+            # Nothing that is dropped leaks through the overlapping patches.
+            pixels = F.interpolate(mask.view(-1, 1, *units).to(x.dtype), size=whole)
+            x = self.patch_embed(x * pixels)
+        x = order.unroll(x + self.position_embedding(grid))  # (B, N, C)
+        if mask is not None:
+            x = x.unflatten(1, (-1, math.prod(self.mask_unit_size)))[mask]  # (B * #kept, tokens in a unit, C)
+            x = x.reshape(mask.shape[0], -1, x.shape[-1])
+        return order, x
+
+    def _group(self, grid: Size) -> Size:
+        """Mask units along each side of a group: a whole window of the later stages, where these tile the grid."""
+        units = [g // m for g, m in zip(grid, self.mask_unit_size, strict=True)]
+        side = self.group if all(n % self.group == 0 for n in units[-2:]) else 1
+        return (*(1 for _ in units[:-2]), side, side)
+
+    def _check_mask(self, mask: Tensor, batch: int, units: Size) -> None:
+        if self.layout != "released":
+            raise ValueError(f"a mask needs layout 'released', this model has {self.layout!r}")
+        if mask.dtype != torch.bool or tuple(mask.shape) != (batch, math.prod(units)):
+            raise ValueError(
+                f"mask must be bool and (B, #mask units) = {(batch, math.prod(units))}, got {mask.dtype} {tuple(mask.shape)}"
+            )
+
+    def _plan(self, order: TokenOrder, device: torch.device) -> list[tuple[TokenOrder, Windows, Windows, TokenOrder]]:
+        """For each block: the order of its input, windows of keys and of queries, and the order of its output."""
+        seen: dict[tuple[Size, Size | None], Windows] = {}
+
+        def windows(of: TokenOrder, size: Size | None) -> Windows:
+            if (of.grid, size) not in seen:
+                seen[of.grid, size] = of.windows(size, device)
+            return seen[of.grid, size]
+
+        plan = []
+        for block, size in zip(self.blocks, self.block_windows, strict=True):
+            if block.attn.pool:
+                after = order.pooled()
+                q_size = None if size is None else tuple(n // s for n, s in zip(size, self.q_stride, strict=True))
+            else:
+                after, q_size = order, size
+            plan.append((order, windows(order, size), windows(after, q_size), after))
+            order = after
+        return plan
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
+
+
+def _init_weights(module: nn.Module) -> None:
+    """As the original: truncated normal of 0.02, biases 0.02."""
+    if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear | nn.LayerNorm):
+        nn.init.constant_(module.bias, 0.02)

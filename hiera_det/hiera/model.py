@@ -1,0 +1,90 @@
+"""Hiera, the classifier (arXiv 2306.00989), image and video in one class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.variants import variant_arguments
+
+__all__ = ["Hiera", "build_hiera"]
+
+
+class Head(nn.Module):
+    """Dropout and a linear classifier; in evaluation mode also a softmax, as in the original."""
+
+    def __init__(self, dim: int, num_classes: int, dropout: float):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.projection = nn.Linear(dim, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, dim) to (B, num_classes): logits in training, probabilities in evaluation."""
+        x = self.projection(self.dropout(x))
+        return x if self.training else x.softmax(dim=-1)
+
+
+class Hiera(HieraEncoder):
+    """Hiera with its classification head; state-dict keys are the original's.
+
+    Args:
+        num_classes: outputs of the classifier.
+        head_dropout: dropout before the classifier.
+        head_init_scale: factor on the initial weights of the classifier.
+        encoder_arguments: those of `HieraEncoder`.
+    """
+
+    def __init__(
+        self,
+        input_size: tuple[int, ...] = (224, 224),
+        *,
+        num_classes: int = 1000,
+        head_dropout: float = 0.0,
+        head_init_scale: float = 0.001,
+        **encoder_arguments: Any,
+    ):
+        super().__init__(input_size, **encoder_arguments)
+        norm = self.blocks[-1].norm2  # of the class and settings that `norm_layer` chose
+        self.norm = type(norm)(self.stage_dims[-1], eps=norm.eps)
+        self.head = Head(self.stage_dims[-1], num_classes, head_dropout)
+        nn.init.constant_(self.norm.bias, 0.02)
+        nn.init.trunc_normal_(self.head.projection.weight, std=0.02 * head_init_scale)
+        nn.init.constant_(self.head.projection.bias, 0.02 * head_init_scale)
+
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, return_intermediates: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Classify, as the original's `forward`.
+
+        Args:
+            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W, any T that the temporal stride divides.
+            mask: (B, #mask units) bool, True = keep, as many in each row.
+            return_intermediates: also return the stage maps, taken before the final norm.
+
+        Returns:
+            (B, num_classes): logits in training mode, probabilities in evaluation mode; with a mask the tokens that were
+            kept (B, N, C), without norm and head. With `return_intermediates` a pair of that and a list with each
+            stage's map, channels last: (B, (T,) H, W, C), or with a mask (B, #kept units, *unit, C).
+
+        Raises:
+            ValueError: the input's shape or the mask does not fit the model.
+        """
+        out, maps = self.encode(x, mask, range(len(self.stages)) if return_intermediates else ())
+        if mask is None:
+            out = self.head(self.norm(out.mean(dim=1)))
+        return (out, [maps[i] for i in range(len(self.stages))]) if return_intermediates else out
+
+
+def build_hiera(name: str, **overrides: Any) -> Hiera:
+    """Build a variant: `build_hiera("hiera_base_224", num_classes=10)`.
+
+    Args:
+        name: a name from `hiera_det.hiera.variants.VARIANTS`, the original's: "hiera_tiny_224" … "hiera_huge_16x224".
+        overrides: arguments of `Hiera` that take the place of the variant's.
+
+    Raises:
+        ValueError: there is no such variant, or arguments that do not fit one another.
+    """
+    return Hiera(**{**variant_arguments(name), **overrides})

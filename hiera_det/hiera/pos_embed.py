@@ -1,0 +1,54 @@
+"""Position embeddings at any size: resized as a whole, or "absolute win" (arXiv 2311.05613, section 3).
+
+Mask-unit attention makes the learned embedding partly a pattern of one mask unit. Resizing the whole embedding
+stretches that pattern over mask units that stay 8 x 8; "absolute win" tiles it and resizes only the rest.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win"]
+
+
+def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2 does; the same size is the identity."""
+    if tuple(embed.shape[-2:]) == size:
+        return embed
+    return F.interpolate(embed, size=size, mode="bicubic", align_corners=False)
+
+
+def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:
+    """The global part (1, C, h, w) resized, plus the window part (1, C, wh, ww) tiled from the top left corner.
+
+    Returns:
+        (1, C, *size). Every window begins with the window part's first row and column, at any size.
+    """
+    repeats = [-(-n // w) for n, w in zip(size, window.shape[-2:], strict=True)]
+    tiled = window.tile(1, 1, *repeats)[..., : size[0], : size[1]]
+    return resize(embed, size) + tiled
+
+
+def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Split a plain embedding (1, C, H, W) into a global part (1, C, H, W) and a window part (1, C, *window_size).
+
+    The window part is the mean over the tiles and the global part the rest, so at H x W their sum is the plain embedding.
+
+    Raises:
+        ValueError: windows do not tile the embedding.
+    """
+    height, width = plain.shape[-2:]
+    wh, ww = window_size
+    if height % wh or width % ww:
+        raise ValueError(f"windows of {wh} x {ww} tokens do not tile a position embedding of {height} x {width}")
+    tiles = plain.unflatten(3, (-1, ww)).unflatten(2, (-1, wh))  # (1, C, H / wh, wh, W / ww, ww)
+    window = tiles.mean(dim=(2, 4))  # (1, C, wh, ww)
+    return plain - window.tile(1, 1, height // wh, width // ww), window
+
+
+def resize_temporal(embed: Tensor, frames: int) -> Tensor:
+    """Resize (1, T, C) to (1, frames, C), linearly; the same length is the identity."""
+    if embed.shape[1] == frames:
+        return embed
+    return F.interpolate(embed.transpose(1, 2), size=frames, mode="linear", align_corners=False).transpose(1, 2)

@@ -1,0 +1,43 @@
+"""The published variants (Hiera paper, table 1 and appendix) as one table of arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["VARIANTS", "variant_arguments"]
+
+# Trunk by size. The blocks with global attention in the windowed layout are those of SAM 2's trunks of the same depths.
+_TRUNKS: dict[str, dict[str, Any]] = {
+    "tiny": dict(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_blocks=(5, 7, 9)),
+    "small": dict(embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
+    "base": dict(embed_dim=96, num_heads=1, stages=(2, 3, 16, 3), global_blocks=(12, 16, 20)),
+    "base_plus": dict(embed_dim=112, num_heads=2, stages=(2, 3, 16, 3), global_blocks=(12, 16, 20)),
+    "large": dict(embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_blocks=(23, 33, 43)),
+    "huge": dict(embed_dim=256, num_heads=4, stages=(2, 6, 36, 4), global_blocks=(23, 33, 43)),
+}
+_VIDEO: dict[str, Any] = dict(
+    num_classes=400,
+    input_size=(16, 224, 224),
+    q_stride=(1, 2, 2),
+    mask_unit_size=(1, 8, 8),
+    patch_kernel=(3, 7, 7),
+    patch_stride=(2, 4, 4),
+    patch_padding=(1, 3, 3),
+    sep_pos_embed=True,
+)
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    **{f"hiera_{size}_224": trunk for size, trunk in _TRUNKS.items()},
+    **{f"hiera_{size}_16x224": {**_TRUNKS[size], **_VIDEO} for size in ("base", "base_plus", "large", "huge")},
+}
+
+
+def variant_arguments(name: str) -> dict[str, Any]:
+    """The arguments of a variant, as a new dict.
+
+    Raises:
+        ValueError: there is no such variant; the message lists them.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"no Hiera variant is called {name!r}; there are {', '.join(VARIANTS)}")
+    return dict(VARIANTS[name])
