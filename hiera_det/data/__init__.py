@@ -1,0 +1,1 @@
+"""Data: COCO-format files to augmented images and targets, in batches."""

@@ -1,0 +1,74 @@
+"""Dataset names and the files behind them, in detectron2's layout under ``$DETECTRON2_DATASETS``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DatasetFiles", "custom_dataset", "resolve_dataset"]
+
+# Name: (annotations, images), relative to $DETECTRON2_DATASETS.
+_LAYOUT = {
+    "coco_2017_train": ("coco/annotations/instances_train2017.json", "coco/train2017"),
+    "coco_2017_val": ("coco/annotations/instances_val2017.json", "coco/val2017"),
+    "shapes_train": ("shapes/annotations/instances_train.json", "shapes/train"),
+    "shapes_val": ("shapes/annotations/instances_val.json", "shapes/val"),
+}
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """A COCO-format dataset on disk: a name, its JSON, and the folder that the JSON's file names start from."""
+
+    name: str
+    json_file: Path
+    image_root: Path
+
+
+def resolve_dataset(name: str) -> DatasetFiles:
+    """Find the files of a dataset by its name.
+
+    Args:
+        name: ``coco_2017_train``, ``coco_2017_val``, ``shapes_train`` or ``shapes_val``.
+
+    Returns:
+        The dataset's files; both are there.
+
+    Raises:
+        ValueError: the name is unknown.
+        FileNotFoundError: a file is missing; the message says where it was looked for and what to do.
+    """
+    if name not in _LAYOUT:
+        raise ValueError(
+            f"unknown dataset {name!r}; known: {', '.join(_LAYOUT)}. "
+            "For a dataset of your own give --dataset-json and --image-root"
+        )
+    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
+    json_file, image_root = (root / part for part in _LAYOUT[name])
+    variable = os.environ.get("DETECTRON2_DATASETS")
+    hint = f"DETECTRON2_DATASETS is {'not set (default: datasets)' if variable is None else variable}"
+    if name.startswith("shapes"):
+        hint += (
+            "; to generate the dataset run: python tools/make_shapes.py --output $DETECTRON2_DATASETS/shapes"
+        )
+    hint += "; for a dataset elsewhere give --dataset-json and --image-root"
+    return _checked(DatasetFiles(name, json_file, image_root), hint)
+
+
+def custom_dataset(json_file: str | Path, image_root: str | Path) -> DatasetFiles:
+    """Take a COCO-format dataset at any place; its name is that of the JSON, without the ending.
+
+    Raises:
+        FileNotFoundError: there is no such JSON or no such folder.
+    """
+    files = DatasetFiles(Path(json_file).stem, Path(json_file), Path(image_root))
+    return _checked(files, "check --dataset-json and --image-root")
+
+
+def _checked(files: DatasetFiles, hint: str) -> DatasetFiles:
+    if not files.json_file.is_file():
+        raise FileNotFoundError(f"dataset {files.name}: no annotation file at {files.json_file}. {hint}")
+    if not files.image_root.is_dir():
+        raise FileNotFoundError(f"dataset {files.name}: no image folder at {files.image_root}. {hint}")
+    return files
