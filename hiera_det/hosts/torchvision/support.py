@@ -1,0 +1,84 @@
+"""What this host can do, of all that detectron2's keys can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hiera_det.config import CfgNode
+
+# Key: the values that it may have.
+SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
+    "MODEL.BACKBONE.NAME": ("build_hiera_fpn_backbone",),
+    "MODEL.FPN.NORM": ("", "LN"),
+    "MODEL.FPN.FUSE_TYPE": ("sum",),
+    "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
+    "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
+    "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
+    "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_HEADS.NAME": ("StandardROIHeads",),
+    "MODEL.ROI_BOX_HEAD.NAME": ("FastRCNNConvFCHead",),
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_BOX_HEAD.POOLER_TYPE": ("ROIAlignV2",),
+    "MODEL.ROI_BOX_HEAD.NORM": ("", "LN"),
+    "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
+    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2",),
+    "MODEL.ROI_MASK_HEAD.NORM": ("", "LN"),
+    "INPUT.FORMAT": ("RGB", "BGR"),
+    "INPUT.MASK_FORMAT": ("polygon", "bitmask"),
+    "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
+    "INPUT.RANDOM_FLIP": ("horizontal", "none"),
+    "DATALOADER.ASPECT_RATIO_GROUPING": (False,),
+    "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
+    "SOLVER.OPTIMIZER": ("SGD", "ADAMW"),
+    "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR",),
+    "SOLVER.WARMUP_METHOD": ("linear", "constant"),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
+}
+# Key: how many values it needs.
+LENGTHS = {
+    "MODEL.PIXEL_MEAN": 3,
+    "MODEL.PIXEL_STD": 3,
+    "MODEL.RPN.IOU_THRESHOLDS": 2,
+    "MODEL.RPN.BBOX_REG_WEIGHTS": 4,
+    "MODEL.ROI_HEADS.IOU_THRESHOLDS": 1,
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": 4,
+}
+
+
+def check_supported(cfg: CfgNode) -> None:
+    """See that this host does what a config asks for.
+
+    Raises:
+        ValueError: it does not; the message names the key, its value, and what is supported.
+    """
+    for key, values in SUPPORTED.items():
+        if _get(cfg, key) not in values:
+            raise _unsupported(cfg, key, _either(values))
+    for key, length in LENGTHS.items():
+        if len(_get(cfg, key)) != length:
+            raise _unsupported(cfg, key, f"{length} of them")
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    dims = cfg.MODEL.RPN.CONV_DIMS
+    if not dims or any(dim not in (-1, channels) for dim in dims):
+        raise _unsupported(
+            cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})"
+        )
+    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE != "large_scale_jitter":
+        raise _unsupported(cfg, "INPUT.CROP.TYPE", "'large_scale_jitter'")
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for name in key.split("."):
+        node = node[name]
+    return node
+
+
+def _either(values: Iterable[Any]) -> str:
+    return " or ".join(repr(value) for value in values)
+
+
+def _unsupported(cfg: CfgNode, key: str, supported: str) -> ValueError:
+    return ValueError(f"{key} is {_get(cfg, key)!r}; the torchvision host supports {supported}")
