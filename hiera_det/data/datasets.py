@@ -19,7 +19,7 @@ _LAYOUT = {
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """A COCO-format dataset on disk: a name, its JSON, and the folder that the JSON's file names start from."""
+    """A COCO-format dataset on disk: a name, its JSON, and the folder that its file names start from."""
 
     name: str
     json_file: Path

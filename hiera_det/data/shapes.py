@@ -31,7 +31,7 @@ _SPEC_FILE = "shapes.json"
 
 @dataclass(frozen=True)
 class ShapesSpec:
-    """What identifies a generated dataset: numbers of pictures, side in pixels, seed, version of the drawing."""
+    """What identifies a generated dataset: numbers of pictures, side in pixels, seed, drawing version."""
 
     num_train: int
     num_val: int

@@ -1,0 +1,28 @@
+"""Reading image files."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+__all__ = ["UnreadableImageError", "read_image"]
+
+
+class UnreadableImageError(OSError):
+    """An image file that is missing, empty or damaged."""
+
+
+def read_image(path: Path) -> Image.Image:
+    """Decode an image file to 8-bit RGB, turned as its EXIF orientation says (as detectron2 does).
+
+    Raises:
+        UnreadableImageError: the file is missing, empty or damaged; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        size = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
+        raise UnreadableImageError(f"cannot read image {path} ({size}): {error}") from error
