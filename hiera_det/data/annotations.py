@@ -16,9 +16,7 @@ __all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "read_annotations"]
 
 logger = logging.getLogger(__name__)
 
-MIN_BOX_SIDE = (
-    1e-5  # pixels; a box that is not larger counts as empty, as in detectron2's filter_empty_instances
-)
+MIN_BOX_SIDE = 1e-5  # pixels; a box that is not larger counts as empty, as in detectron2's filter_empty_instances
 
 
 @dataclass
@@ -94,16 +92,10 @@ class _Reader:
         except ValueError as error:
             raise ValueError(f"{self.json_file}: not a JSON file ({error})") from error
         if not isinstance(content, dict):
-            self.fail(
-                f"expected an object with images, annotations, categories; got a {type(content).__name__}"
-            )
+            self.fail(f"expected an object with images, annotations, categories; got a {type(content).__name__}")
         for key in ("images", "annotations", "categories"):
             if not isinstance(content.get(key), list):
-                got = (
-                    f"{key!r} is a {type(content[key]).__name__}"
-                    if key in content
-                    else f"there is no {key!r}"
-                )
+                got = f"{key!r} is a {type(content[key]).__name__}" if key in content else f"there is no {key!r}"
                 note = "; a test set without annotations cannot be trained on or evaluated"
                 self.fail(f"{got}, expected a list{note if key == 'annotations' else ''}")
         return content
@@ -142,16 +134,12 @@ class _Reader:
             height, width = self.value(entry, "height", int, where), self.value(entry, "width", int, where)
             if height < 1 or width < 1:
                 self.fail(f"{where}: height {height} and width {width}, expected at least 1")
-            records[image_id] = ImageRecord(
-                image_id, self.value(entry, "file_name", str, where), height, width
-            )
+            records[image_id] = ImageRecord(image_id, self.value(entry, "file_name", str, where), height, width)
         if not records:
             self.fail("'images' is empty, expected at least one")
         return records
 
-    def annotations(
-        self, entries: list[Any], records: dict[int, ImageRecord], label_of: dict[int, int]
-    ) -> None:
+    def annotations(self, entries: list[Any], records: dict[int, ImageRecord], label_of: dict[int, int]) -> None:
         """Check all annotations and add those that are for training to their images' records."""
         seen: set[int] = set()
         empty_boxes = empty_masks = 0
@@ -195,21 +183,15 @@ class _Reader:
             self.fail(f"{where}: field 'iscrowd' is {crowd!r}, expected 0 or 1")
         return bool(crowd)
 
-    def box(
-        self, entry: dict[str, Any], record: ImageRecord, where: str
-    ) -> tuple[float, float, float, float]:
+    def box(self, entry: dict[str, Any], record: ImageRecord, where: str) -> tuple[float, float, float, float]:
         xywh = self.value(entry, "bbox", list, where)
         if len(xywh) != 4 or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in xywh):
             self.fail(f"{where}: field 'bbox' is {xywh!r}, expected 4 finite numbers: x, y, width, height")
         x, y, width, height = xywh
-        x_end, y_end = (
-            min(max(v, 0.0), side) for v, side in ((x + width, record.width), (y + height, record.height))
-        )
+        x_end, y_end = (min(max(v, 0.0), side) for v, side in ((x + width, record.width), (y + height, record.height)))
         return min(max(x, 0.0), record.width), min(max(y, 0.0), record.height), x_end, y_end
 
-    def segmentation(
-        self, entry: dict[str, Any], record: ImageRecord, where: str
-    ) -> list[np.ndarray] | dict[str, Any]:
+    def segmentation(self, entry: dict[str, Any], record: ImageRecord, where: str) -> list[np.ndarray] | dict[str, Any]:
         value = self.value(entry, "segmentation", (list, dict), where)
         if isinstance(value, dict):
             return self.rle(value, record, where)
@@ -233,11 +215,7 @@ class _Reader:
         if isinstance(counts, str):
             return {"size": size, "counts": counts}
         if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
-            self.fail(
-                f"{where}: RLE 'counts' is a {type(counts).__name__}, expected a string or a list of counts"
-            )
+            self.fail(f"{where}: RLE 'counts' is a {type(counts).__name__}, expected a string or a list of counts")
         if sum(counts) != record.height * record.width:
-            self.fail(
-                f"{where}: RLE 'counts' add up to {sum(counts)}, expected {record.height * record.width}"
-            )
+            self.fail(f"{where}: RLE 'counts' add up to {sum(counts)}, expected {record.height * record.width}")
         return mask_util.frPyObjects(value, *size)

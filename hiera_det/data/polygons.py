@@ -74,9 +74,7 @@ def _flip_vertically(polygons: Polygons) -> Polygons:
 def _resize(polygons: Polygons, size: Sequence[int], **_: Any) -> Polygons:
     height, width = polygons.canvas_size
     ratios = torch.tensor([size[1] / width, size[0] / height], dtype=torch.float64)
-    return Polygons.wrap(
-        polygons.as_subclass(torch.Tensor) * ratios, polygons, canvas_size=(size[0], size[1])
-    )
+    return Polygons.wrap(polygons.as_subclass(torch.Tensor) * ratios, polygons, canvas_size=(size[0], size[1]))
 
 
 @F.register_kernel(F.crop, Polygons)
@@ -98,9 +96,7 @@ def clip_polygon(polygon: np.ndarray, height: int, width: int) -> list[np.ndarra
     pieces = [polygon]
     for axis, limit in ((0, width), (1, height)):
         pieces = [part for piece in pieces for part in _clip_half_plane(piece, piece[:, axis], axis, 0.0)]
-        pieces = [
-            part for piece in pieces for part in _clip_half_plane(piece, limit - piece[:, axis], axis, limit)
-        ]
+        pieces = [part for piece in pieces for part in _clip_half_plane(piece, limit - piece[:, axis], axis, limit)]
     return pieces
 
 
@@ -128,22 +124,16 @@ def _clip_half_plane(polygon: np.ndarray, inside: np.ndarray, axis: int, line: f
     begins = np.flatnonzero(keep & ~np.roll(keep, 1))
     ends = np.flatnonzero(keep & ~np.roll(keep, -1))
     for begin, end in zip(begins, ends, strict=True):
-        enter, leave = (
-            _crossing(polygon, inside, i, j, axis, line) for i, j in ((begin - 1, begin), (end, end + 1))
-        )
+        enter, leave = (_crossing(polygon, inside, i, j, axis, line) for i, j in ((begin - 1, begin), (end, end + 1)))
         chains.append(np.concatenate([enter[None], polygon[begin : end + 1], leave[None]]))
-    crossings = np.array(
-        [chain[i, 1 - axis] for chain in chains for i in (0, -1)]
-    )  # enter, leave, enter, ...
+    crossings = np.array([chain[i, 1 - axis] for chain in chains for i in (0, -1)])  # enter, leave, enter, ...
     order = np.argsort(crossings, kind="stable")
     partner = {int(a): int(b) for a, b in zip(order[::2], order[1::2], strict=True)}
     partner |= {b: a for a, b in partner.items()}
     return _join(chains, partner)
 
 
-def _crossing(
-    polygon: np.ndarray, inside: np.ndarray, i: np.intp, j: np.intp, axis: int, line: float
-) -> np.ndarray:
+def _crossing(polygon: np.ndarray, inside: np.ndarray, i: np.intp, j: np.intp, axis: int, line: float) -> np.ndarray:
     j = j % len(polygon)
     share = inside[i] / (inside[i] - inside[j])
     point = polygon[i] + share * (polygon[j] - polygon[i])

@@ -137,9 +137,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Noise of four scales around a muted colour: (size, size, 3) float, 0-255."""
     picture = np.full((size, size, 3), rng.uniform(70, 180)) + rng.uniform(-20, 20, 3)
     for cells, strength in ((2, 22.0), (5, 16.0), (14, 12.0), (40, 8.0)):
-        coarse = rng.normal(0.0, strength, (cells, cells, 1)) + rng.normal(
-            0.0, strength / 3, (cells, cells, 3)
-        )
+        coarse = rng.normal(0.0, strength, (cells, cells, 1)) + rng.normal(0.0, strength / 3, (cells, cells, 3))
         picture += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
     return picture.clip(0, 255)
 
@@ -202,9 +200,7 @@ def _vivid_colour(rng: np.random.Generator, taken: list[np.ndarray]) -> np.ndarr
             return colour
 
 
-def _paint(
-    rng: np.random.Generator, picture: np.ndarray, drawn: np.ndarray, colour: np.ndarray
-) -> np.ndarray:
+def _paint(rng: np.random.Generator, picture: np.ndarray, drawn: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """Blend a shape, with a slight shade from top to bottom, over the picture."""
     shade = 1 + 0.15 * np.linspace(-1, 1, picture.shape[0])[:, None, None] * rng.uniform(-1, 1)
     alpha = _coverage(drawn)[:, :, None]

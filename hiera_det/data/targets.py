@@ -30,9 +30,7 @@ def make_sample(record: ImageRecord) -> dict[str, Any]:
         "polygons": Polygons.from_lists(
             [[] if isinstance(value, dict) else value for value in record.segmentations], size
         ),
-        "bitmaps": tv_tensors.Mask(
-            torch.from_numpy(np.stack(bitmaps) if bitmaps else np.zeros((0, *size), np.uint8))
-        ),
+        "bitmaps": tv_tensors.Mask(torch.from_numpy(np.stack(bitmaps) if bitmaps else np.zeros((0, *size), np.uint8))),
     }
 
 

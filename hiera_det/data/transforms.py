@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from PIL import Image
 from torchvision import tv_tensors
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.polygons import Polygons
@@ -94,6 +95,15 @@ def _image_size(inputs: list[Any]) -> tuple[int, int]:
     return image.height, image.width
 
 
+def _resize_masks(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Nearest pixel, by PIL: (R, H, W) uint8 to (R, *size)."""
+    resized = torch.zeros((len(masks), *size), dtype=torch.uint8)
+    for mask, target in zip(masks, resized, strict=True):
+        plane = Image.fromarray(mask.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
+        target.copy_(torch.from_numpy(np.array(plane)))
+    return resized
+
+
 class _Resize(v2.Transform):
     """Resizes everything to the ``size`` among its parameters, (height, width); None: leaves it."""
 
@@ -103,9 +113,8 @@ class _Resize(v2.Transform):
         size = params["size"]
         if size is None:
             return inpt
-        if isinstance(inpt, tv_tensors.Mask):  # as PIL's nearest, where F.resize takes torch's other rule
-            resized = F.resize_image(inpt.as_subclass(torch.Tensor), size, InterpolationMode.NEAREST_EXACT)
-            return tv_tensors.wrap(resized, like=inpt)
+        if isinstance(inpt, tv_tensors.Mask):  # F.resize would take other pixels than PIL and detectron2
+            return tv_tensors.wrap(_resize_masks(inpt.as_subclass(torch.Tensor), size), like=inpt)
         return self._call_kernel(F.resize, inpt, size=size)
 
 

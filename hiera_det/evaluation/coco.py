@@ -1,0 +1,186 @@
+"""COCO's box and mask AP by pycocotools, with detectron2's names of the numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hiera_det.data.datasets import DatasetFiles
+
+__all__ = ["CocoEvaluator", "format_table"]
+
+logger = logging.getLogger(__name__)
+
+_SUMMARY = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCOeval.stats, in order
+
+Metrics = dict[str, dict[str, float]]
+
+
+class CocoEvaluator:
+    """Collects detections and compares them with a COCO JSON (``COCOEvaluator`` of detectron2 gives the same).
+
+    Args:
+        files: the dataset; its JSON is the ground truth, crowd regions included.
+        category_ids: label i + 1 of the detections stands for ``category_ids[i]``.
+        iou_types: of "bbox" and "segm".
+
+    Attributes:
+        results: what :meth:`update` was given, as COCO results: a list of dicts with ``image_id``,
+            ``category_id``, ``bbox`` (x, y, width, height), ``score``, and with masks ``segmentation``
+            (compressed RLE).
+
+    Raises:
+        ValueError: the JSON has no annotations, no masks where "segm" needs them, or other categories.
+    """
+
+    def __init__(
+        self, files: DatasetFiles, category_ids: Sequence[int], iou_types: Sequence[str] = ("bbox", "segm")
+    ) -> None:
+        self.files = files
+        self.category_ids = list(category_ids)
+        self.iou_types = tuple(iou_types)
+        self.results: list[dict[str, Any]] = []
+        self._truth = _load_truth(files.json_file, with_masks="segm" in iou_types)
+        if sorted(self._truth.getCatIds()) != self.category_ids:
+            raise ValueError(
+                f"{files.json_file}: its category ids are {sorted(self._truth.getCatIds())}, but the detections' "
+                f"are {self.category_ids}"
+            )
+
+    def update(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
+        """Add the detections of one image.
+
+        Args:
+            image_id: as in the JSON.
+            detections: ``boxes`` (N, 4) xyxy in pixels of the original image, ``scores`` (N,), ``labels``
+                (N,) from 1, and for "segm" ``masks`` (N, H, W) of the original image's size.
+
+        Raises:
+            ValueError: the image is not in the JSON, a label is out of range, or masks are missing or of a
+            wrong size.
+        """
+        if image_id not in self._truth.imgs:
+            raise ValueError(f"image {image_id} is not in {self.files.json_file}")
+        labels = detections["labels"].tolist()
+        if any(not 1 <= label <= len(self.category_ids) for label in labels):
+            raise ValueError(f"labels {sorted(set(labels))} of image {image_id}, expected 1..{len(self.category_ids)}")
+        xyxy = detections["boxes"].float().cpu()
+        xywh = torch.cat([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], dim=1).tolist()
+        scores = detections["scores"].float().tolist()
+        rles = self._encode(image_id, detections) if "segm" in self.iou_types else [None] * len(labels)
+        for label, box, score, rle in zip(labels, xywh, scores, rles, strict=True):
+            result = {"image_id": image_id, "category_id": self.category_ids[label - 1], "bbox": box, "score": score}
+            self.results.append(result if rle is None else result | {"segmentation": rle})
+
+    def _encode(self, image_id: int, detections: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+        if "masks" not in detections:
+            raise ValueError(f"the detections of image {image_id} have no masks, but mask AP ('segm') is asked for")
+        image = self._truth.imgs[image_id]
+        expected = (len(detections["labels"]), image["height"], image["width"])
+        if tuple(detections["masks"].shape) != expected:
+            raise ValueError(
+                f"masks of image {image_id} are {tuple(detections['masks'].shape)}, expected {expected}: "
+                "detections are in pixels of the original image"
+            )
+        planes = detections["masks"].to(torch.uint8).cpu().numpy().transpose(1, 2, 0)  # (H, W, N)
+        rles = mask_util.encode(np.asfortranarray(planes))
+        return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in rles]
+
+    def write(self, path: str | Path) -> None:
+        """Write the results as COCO results JSON: aside first, then renamed into place."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(path.name + ".tmp")
+        aside.write_text(json.dumps(self.results), encoding="utf-8")
+        os.replace(aside, path)
+
+    def evaluate(self, image_ids: Sequence[int] | None = None) -> Metrics:
+        """Compute AP over ``image_ids``, by default over all images of the JSON.
+
+        Returns:
+            For each IoU type ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl`` and ``AP-<class name>``,
+            in percent. Where there is no ground truth the number is not defined: NaN.
+        """
+        if not self.results:
+            logger.warning("%s: there are no detections, so AP is 0", self.files.name)
+        return {iou_type: self._evaluate(iou_type, image_ids) for iou_type in self.iou_types}
+
+    def _evaluate(self, iou_type: str, image_ids: Sequence[int] | None) -> dict[str, float]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation = COCOeval(self._truth, self._detected(iou_type), iou_type)
+            evaluation.params.maxDets = [1, 10, 100]
+            if image_ids is not None:
+                evaluation.params.imgIds = list(image_ids)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+        metrics = {name: _percent(value) for name, value in zip(_SUMMARY, evaluation.stats, strict=False)}
+        precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, K): all areas, 100 detections
+        for index, category in enumerate(self._truth.loadCats(self.category_ids)):
+            defined = precision[:, :, index][precision[:, :, index] > -1]
+            metrics[f"AP-{category['name']}"] = _percent(defined.mean() if defined.size else -1.0)
+        return metrics
+
+    def _detected(self, iou_type: str) -> COCO:
+        # With a box in it, a mask result would be sorted into small, medium, large by the box's area.
+        drop = {"segm": "bbox", "bbox": "segmentation"}[iou_type]
+        results = [{key: value for key, value in result.items() if key != drop} for result in self.results]
+        if results:
+            return self._truth.loadRes(results)
+        detected = COCO()
+        detected.dataset = {**self._truth.dataset, "annotations": []}
+        detected.createIndex()
+        return detected
+
+
+def _percent(value: float) -> float:
+    return float(value) * 100 if value >= 0 else float("nan")
+
+
+def _load_truth(json_file: Path, *, with_masks: bool) -> COCO:
+    """The JSON as pycocotools holds it; ``iscrowd`` and ``area`` are filled in where they are missing."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(json_file))
+    if not isinstance(truth.dataset.get("annotations"), list):
+        raise ValueError(
+            f"{json_file}: there is no 'annotations' list; a test set without annotations cannot be evaluated, "
+            "write its results and send them to the dataset's server"
+        )
+    for annotation in truth.anns.values():
+        if with_masks and "segmentation" not in annotation:
+            raise ValueError(
+                f"{json_file}: annotation {annotation['id']} has no 'segmentation', which mask AP ('segm') needs; "
+                "evaluate boxes only with MODEL.MASK_ON False"
+            )
+        annotation.setdefault("iscrowd", 0)
+        if "area" not in annotation:
+            has_mask = bool(annotation.get("segmentation"))
+            box_area = annotation["bbox"][2] * annotation["bbox"][3]
+            annotation["area"] = float(mask_util.area(truth.annToRLE(annotation))) if has_mask else box_area
+    return truth
+
+
+def format_table(metrics: Metrics) -> str:
+    """A readable table: a line for each IoU type, then AP by category."""
+    lines = ["".join([f"{'':6}", *(f"{name:>8}" for name in _SUMMARY)])]
+    for iou_type, values in metrics.items():
+        lines.append("".join([f"{iou_type:6}", *(f"{values[name]:8.2f}" for name in _SUMMARY)]))
+    classes = [name for name in next(iter(metrics.values()), {}) if name.startswith("AP-")]
+    width = max((len(name) for name in classes), default=0)
+    lines += ["", "".join([f"{'AP by category':{width}}", *(f"{iou_type:>8}" for iou_type in metrics)])]
+    for name in classes:
+        label = name.removeprefix("AP-")
+        lines.append("".join([f"{label:{width}}", *(f"{values[name]:8.2f}" for values in metrics.values())]))
+    return "\n".join(lines)
