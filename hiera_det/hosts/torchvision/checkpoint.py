@@ -1,0 +1,185 @@
+"""Training checkpoints: one file that both detectron2 and Lightning understand, never half-written.
+
+A file is ``{"model": state dict under detectron2's names, "iteration": the last finished one, counted from 0, "seed",
+"class_names", "category_ids", ... Lightning's own state}`` and loads with ``weights_only=True``. As in detectron2,
+files are ``model_0000499.pth`` and ``model_final.pth``, and the text file ``last_checkpoint`` names the latest.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from torch import Tensor
+
+from hiera_det.hiera.checkpoints import read_checkpoint
+from hiera_det.hosts.torchvision.callbacks import StepCallback
+from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpointer",
+    "last_checkpoint",
+    "pack_model",
+    "read_checkpoint",
+    "unpack_model",
+]
+
+logger = logging.getLogger(__name__)
+
+POINTER = "last_checkpoint"
+PREFIX = "model."  # the detector inside the LightningModule
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Writes a checkpoint aside and renames it, so that a file under its final name is always whole."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write ``checkpoint`` to ``path``."""
+        target = Path(path)
+        aside = target.with_name(target.name + ".tmp")
+        with aside.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(target)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a training checkpoint to CPU memory.
+
+        Raises:
+            ValueError: the file is truncated, or no training checkpoint.
+        """
+        checkpoint = read_checkpoint(Path(path))
+        missing = sorted({"model", "iteration", "seed", "loops", "optimizer_states"} - set(checkpoint))
+        if missing:
+            raise ValueError(
+                f"{path} cannot be resumed from: it lacks {missing}. It holds weights only, or another program wrote"
+                f" it; start anew from its weights with MODEL.WEIGHTS {path} and without --resume"
+            )
+        return checkpoint
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """The checkpoint that ``output_dir/last_checkpoint`` names, or None without that file.
+
+    Raises:
+        FileNotFoundError: the named file is gone.
+    """
+    pointer = Path(output_dir) / POINTER
+    if not pointer.is_file():
+        return None
+    path = pointer.parent / pointer.read_text(encoding="utf-8").strip()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{pointer} names {path.name}, which is not there; write the name of another checkpoint into it, or"
+            " train without --resume"
+        )
+    return path
+
+
+def forget_last_checkpoint(output_dir: str | Path) -> None:
+    """A run that starts anew: what an earlier one left must not be what ``--resume`` continues."""
+    pointer = Path(output_dir) / POINTER
+    if pointer.is_file():
+        name = pointer.read_text(encoding="utf-8").strip()
+        logger.info("starting anew in %s: --resume no longer continues from %s of an earlier run", output_dir, name)
+        pointer.unlink()
+
+
+def pack_model(checkpoint: dict[str, Any]) -> None:
+    """Replace Lightning's ``state_dict`` by ``model`` under detectron2's names, in place."""
+    state = checkpoint.pop("state_dict")
+    checkpoint["model"] = to_detectron2({key.removeprefix(PREFIX): value for key, value in state.items()})
+
+
+def unpack_model(checkpoint: dict[str, Any], expected: Mapping[str, Tensor]) -> None:
+    """Replace ``model`` by Lightning's ``state_dict``, in place.
+
+    Args:
+        checkpoint: a training checkpoint.
+        expected: the detector's state dict.
+
+    Raises:
+        ValueError: names or shapes differ from the detector's; the message lists all of them under detectron2's names.
+    """
+    saved = checkpoint.pop("model")
+    wanted = to_detectron2(dict(expected))
+    differences = [f"missing: {key}" for key in wanted.keys() - saved.keys()]
+    differences += [f"unknown: {key}" for key in saved.keys() - wanted.keys()]
+    differences += [
+        f"{key}: {tuple(saved[key].shape)} in the checkpoint, {tuple(wanted[key].shape)} in the model"
+        for key in wanted.keys() & saved.keys()
+        if saved[key].shape != wanted[key].shape
+    ]
+    if differences:
+        lines = "\n  ".join(sorted(differences))
+        raise ValueError(
+            "the checkpoint is of another model than this config builds; resume with the config.yaml of its folder."
+            f" Differences:\n  {lines}"
+        )
+    checkpoint["state_dict"] = {PREFIX + key: value for key, value in from_detectron2(saved).items()}
+
+
+class Checkpointer(StepCallback):
+    """Saves every ``period`` iterations, after the last one, and on SIGTERM, after which it ends the process.
+
+    Args:
+        output_dir: the folder to write to.
+        period: iterations.
+    """
+
+    def __init__(self, output_dir: str | Path, period: int) -> None:
+        self.output_dir = Path(output_dir)
+        self.period = period
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Listen for SIGTERM; clear away what a killed run left half-written."""
+        _listen(pl_module)
+        if trainer.is_global_zero:
+            for leftover in self.output_dir.glob("*.pth.tmp"):
+                logger.info("removing %s, left half-written by an interrupted run", leftover)
+                leftover.unlink()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Listen for SIGTERM during an evaluation too."""
+        _listen(pl_module)
+
+    def after_step(self, trainer: L.Trainer, module: Any, iteration: int) -> None:
+        """Save if it is time; on SIGTERM, which all ranks learn of in the same iteration, save and exit."""
+        if iteration + 1 == trainer.max_steps:
+            self._save(trainer, "model_final.pth")
+        elif module.interrupted_anywhere or (iteration + 1) % self.period == 0:
+            self._save(trainer, f"model_{iteration:07d}.pth")
+        if module.interrupted_anywhere:
+            logger.warning(
+                "stopped by SIGTERM after iteration %d; its checkpoint is written: continue with --resume",
+                iteration,
+            )
+            raise SystemExit(128 + signal.SIGTERM)
+
+    def _save(self, trainer: L.Trainer, name: str) -> None:
+        trainer.save_checkpoint(self.output_dir / name)
+        if trainer.is_global_zero:
+            aside = self.output_dir / (POINTER + ".tmp")
+            aside.write_text(name, encoding="utf-8")
+            aside.replace(self.output_dir / POINTER)
+            logger.info("saved %s", self.output_dir / name)
+
+
+def _listen(module: Any) -> None:
+    """Note a SIGTERM in ``module.interrupted``, in place of Lightning's handler, which would lose the iteration."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: setattr(module, "interrupted", True))

@@ -1,0 +1,124 @@
+"""Where and how a run computes: devices, machines, precision, in Lightning's words."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+import torch
+from fvcore.common.config import CfgNode
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
+from lightning.pytorch.strategies import DDPStrategy
+
+__all__ = ["Launch", "images_per_batch", "placement", "precision"]
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run, apart from the config: the launch flags of ``tools/train_net.py``.
+
+    Attributes:
+        num_gpus: GPUs of each machine; 0: the one that MODEL.DEVICE names, or the CPU.
+        num_machines: machines.
+        machine_rank: number of this machine, from 0.
+        dist_url: ``tcp://host:port`` of machine 0, or "auto" where there is one machine.
+        precision: "32", "bf16" or "fp16"; None: what SOLVER.AMP.ENABLED says.
+        accumulate: micro-batches that an iteration's images are split into, on each device.
+    """
+
+    num_gpus: int = 0
+    num_machines: int = 1
+    machine_rank: int = 0
+    dist_url: str = "auto"
+    precision: str | None = None
+    accumulate: int = 1
+
+
+def placement(cfg: CfgNode, launch: Launch) -> dict[str, Any]:
+    """Lightning's ``accelerator``, ``devices``, ``num_nodes`` and ``strategy``.
+
+    Under torchrun its environment says how many processes there are; ``MODEL.DEVICE`` whether on GPUs or CPUs.
+
+    Raises:
+        ValueError: flags contradict each other or the machine.
+    """
+    device = torch.device(cfg.MODEL.DEVICE)
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f'MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; expected "cuda", "cuda:<index>" or "cpu"')
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if launch.num_gpus > available or (launch.num_gpus and device.type == "cpu"):
+        raise ValueError(
+            f"--num-gpus {launch.num_gpus}, but there are {available} GPUs here and MODEL.DEVICE is {cfg.MODEL.DEVICE}"
+        )
+    on_gpu = device.type == "cuda" and available > 0
+    if device.type == "cuda" and not on_gpu:
+        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", cfg.MODEL.DEVICE)
+    accelerator = "cuda" if on_gpu else "cpu"
+
+    processes, machines = max(launch.num_gpus, 1), launch.num_machines
+    if TorchElasticEnvironment.detect():
+        processes = int(os.environ["LOCAL_WORLD_SIZE"])
+        machines = int(os.environ["WORLD_SIZE"]) // processes
+    elif machines > 1:
+        _set_rendezvous(launch)
+    devices: Any = [device.index] if on_gpu and processes == 1 and device.index is not None else processes
+    if processes * machines == 1:
+        return {"accelerator": accelerator, "devices": devices, "num_nodes": 1, "strategy": "auto"}
+    # Buffers never change in training, and ranks may evaluate different numbers of images.
+    strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    return {"accelerator": accelerator, "devices": devices, "num_nodes": machines, "strategy": strategy}
+
+
+def _set_rendezvous(launch: Launch) -> None:
+    url = urlparse(launch.dist_url)
+    if url.scheme != "tcp" or not url.hostname or not url.port:
+        raise ValueError(
+            f"--num-machines {launch.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
+            f" machines; got {launch.dist_url!r}"
+        )
+    if not 0 <= launch.machine_rank < launch.num_machines:
+        raise ValueError(f"--machine-rank {launch.machine_rank}: expected 0 to {launch.num_machines - 1}")
+    os.environ |= {"MASTER_ADDR": url.hostname, "MASTER_PORT": str(url.port), "NODE_RANK": str(launch.machine_rank)}
+
+
+def precision(cfg: CfgNode, launch: Launch, accelerator: str) -> Precision:
+    """The precision asked for; by default fp16 where ``SOLVER.AMP.ENABLED`` on a GPU, and 32 on a CPU.
+
+    A CPU gains nothing from fp16, and few gain from bf16: there AMP takes ``--precision bf16``, said outright.
+
+    Raises:
+        ValueError: the precision is unknown, or fp16 is asked for on a CPU.
+    """
+    name = launch.precision
+    if name is None:
+        name = "fp16" if cfg.SOLVER.AMP.ENABLED and accelerator == "cuda" else "32"
+        if cfg.SOLVER.AMP.ENABLED and accelerator == "cpu":
+            logger.info("SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU; --precision bf16 forces bf16")
+    if name not in PRECISIONS:
+        raise ValueError(f"--precision {name!r}; expected one of {', '.join(PRECISIONS)}")
+    if name == "fp16" and accelerator == "cpu":
+        raise ValueError("--precision fp16 needs a GPU; on a CPU use 32 or bf16")
+    return PRECISIONS[name]
+
+
+def images_per_batch(cfg: CfgNode, world_size: int, accumulate: int) -> int:
+    """Images of one micro-batch on one device, so that an iteration takes ``SOLVER.IMS_PER_BATCH`` in all.
+
+    Raises:
+        ValueError: it cannot be split evenly.
+    """
+    images, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
+    if accumulate < 1 or images < 1 or images % parts:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {images}: it cannot be split into equal parts over {world_size} devices x"
+            f" --accumulate {accumulate}"
+        )
+    return images // parts

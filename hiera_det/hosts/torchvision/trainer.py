@@ -1,0 +1,201 @@
+"""A run: training with evaluation, or evaluation alone, from a config and launch flags."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+import torch
+from fvcore.common.config import CfgNode
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from hiera_det.config import save_config
+from hiera_det.data.datasets import DatasetFiles
+from hiera_det.hosts.torchvision.callbacks import Pictures, ProgressBar, Recorder
+from hiera_det.hosts.torchvision.checkpoint import (
+    AtomicCheckpointIO,
+    Checkpointer,
+    forget_last_checkpoint,
+    last_checkpoint,
+)
+from hiera_det.hosts.torchvision.datamodule import DetectionData
+from hiera_det.hosts.torchvision.detector import build_model
+from hiera_det.hosts.torchvision.evaluation import Evaluation
+from hiera_det.hosts.torchvision.launch import Launch, images_per_batch, placement, precision
+from hiera_det.hosts.torchvision.module import DetectionModule, seed_step
+from hiera_det.hosts.torchvision.records import Records
+from hiera_det.hosts.torchvision.weights import load_weights
+
+__all__ = ["Metrics", "evaluate", "train"]
+
+logger = logging.getLogger(__name__)
+
+Metrics = dict[str, dict[str, float]]  # "bbox" and "segm" to name and percent
+
+
+def train(
+    cfg: CfgNode,
+    launch: Launch,
+    *,
+    resume: bool = False,
+    train_files: DatasetFiles | None = None,
+    test_files: DatasetFiles | None = None,
+) -> Metrics | None:
+    """Train to ``SOLVER.MAX_ITER``, evaluating on the way and at the end; all output goes to ``OUTPUT_DIR``.
+
+    Args:
+        cfg: the config.
+        launch: where and how to compute.
+        resume: continue from ``OUTPUT_DIR/last_checkpoint``, if there is one, exactly as if never interrupted.
+        train_files: in place of ``DATASETS.TRAIN``.
+        test_files: in place of ``DATASETS.TEST``.
+
+    Returns:
+        The metrics after the last iteration; None without a test set.
+
+    Raises:
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+        FloatingPointError: the loss is not finite.
+        SystemExit: a SIGTERM came; a checkpoint is written.
+    """
+    output_dir = _prepare_output(cfg, launch)
+    checkpoint = last_checkpoint(output_dir) if resume else None
+    seed = _draw_seed(cfg, checkpoint)
+    data = DetectionData(cfg, train_files, test_files)
+    names = data.train_dataset.class_names
+
+    seed_step(seed)
+    model = build_model(cfg)
+    if checkpoint is None:
+        if resume:
+            logger.info("--resume: no checkpoint in %s yet, starting anew", output_dir)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+    else:
+        logger.info("resuming from %s", checkpoint)
+
+    records = Records(output_dir)
+    evaluation = Evaluation(cfg, records)
+    callbacks = [Recorder(records), Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    if cfg.VIS_PERIOD > 0:
+        callbacks.insert(1, Pictures(records, cfg.VIS_PERIOD, cfg.INPUT.FORMAT, names))
+    trainer = _build_trainer(cfg, launch, callbacks)
+    images_per_batch(cfg, trainer.world_size, launch.accumulate)
+    if checkpoint is None and trainer.is_global_zero:
+        forget_last_checkpoint(output_dir)
+
+    module = DetectionModule(model.train(), cfg, seed)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if data.test_dataset is None:
+        logger.info("DATASETS.TEST is empty: no evaluation")
+        return None
+    if evaluation.iteration != trainer.global_step - 1:
+        trainer.validate(module, datamodule=data, verbose=False)
+    return _finished(evaluation)
+
+
+def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = None) -> Metrics:
+    """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; writes to ``OUTPUT_DIR/inference``.
+
+    Args:
+        cfg: the config.
+        launch: where and how to compute.
+        test_files: in place of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+        SystemExit: a SIGTERM came.
+    """
+    output_dir = _prepare_output(cfg, launch)
+    data = DetectionData(cfg, None, test_files)
+    if data.test_dataset is None:
+        raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
+    model = build_model(cfg)
+    load_weights(model, cfg.MODEL.WEIGHTS)
+    evaluation = Evaluation(cfg, Records(output_dir))
+    trainer = _build_trainer(cfg, launch, [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation])
+    trainer.validate(DetectionModule(model, cfg, seed=0), datamodule=data, verbose=False)
+    return _finished(evaluation)
+
+
+def _finished(evaluation: Evaluation) -> Metrics:
+    if evaluation.metrics is None:  # the one reason that leaves none
+        raise SystemExit(143)
+    return evaluation.metrics
+
+
+def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback]) -> L.Trainer:
+    place = placement(cfg, launch)
+    iterations = cfg.SOLVER.MAX_ITER
+    return L.Trainer(
+        **place,
+        precision=precision(cfg, launch, place["accelerator"]),
+        max_steps=iterations,
+        max_epochs=-1,
+        accumulate_grad_batches=launch.accumulate,
+        # Counted in batches. With no period: past the end.
+        val_check_interval=(cfg.TEST.EVAL_PERIOD or iterations + 1) * launch.accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        inference_mode=False,  # what a model caches in an evaluation has to serve in training too
+        use_distributed_sampler=False,
+        callbacks=[ProgressBar(), *callbacks],
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=cfg.OUTPUT_DIR,
+    )
+
+
+def _draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
+    if cfg.SEED >= 0:
+        return cfg.SEED
+    seed = int.from_bytes(os.urandom(4), "little") >> 1
+    if checkpoint is None:
+        logger.info("SEED is %d: drew %d; checkpoints keep it", cfg.SEED, seed)
+    return seed
+
+
+def _prepare_output(cfg: CfgNode, launch: Launch) -> Path:
+    """The output folder, with a log and the config in it.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    folder = Path(cfg.OUTPUT_DIR)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"OUTPUT_DIR {folder} cannot be written to ({error.strerror}); choose another folder") from error
+    first = launch.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
+    _log_to(folder / "log.txt" if first else None)
+    if first:
+        save_config(cfg, folder / "config.yaml")
+    logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
+    return folder
+
+
+def _log_to(path: Path | None) -> None:
+    """Rank 0 logs to a file and to stderr; the other ranks, with no path, show warnings alone."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if path is not None:
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    package = logging.getLogger("hiera_det")
+    for handler in package.handlers[:]:
+        handler.close()
+        package.removeHandler(handler)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
+        package.addHandler(handler)
+    package.setLevel(logging.WARNING if path is None else logging.INFO)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # Lightning's advice on worker counts and on resuming: DATALOADER.NUM_WORKERS is the user's, resuming is exact.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
