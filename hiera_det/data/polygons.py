@@ -114,10 +114,10 @@ def _clip_half_plane(polygon: np.ndarray, inside: np.ndarray, axis: int, line: f
         line: its coordinate.
     """
     keep = inside > 0
-    if keep.all():
-        return [polygon]
     if not keep.any():
         return []
+    if (inside >= 0).all():
+        return [polygon]
     first = int(np.flatnonzero(keep & ~np.roll(keep, 1))[0])  # begin where the boundary comes in
     polygon, inside, keep = (np.roll(values, -first, axis=0) for values in (polygon, inside, keep))
     chains: list[np.ndarray] = []

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+
+from hiera_det.data.annotations import read_annotations
+
+
+def _read(write, content, mask_format="bitmask"):
+    return read_annotations(write(content).json_file, mask_format=mask_format)
+
+
+def test_reads_ids_names_boxes_polygons(write, content):
+    found = _read(write, content)
+    assert found.category_ids == [5, 90]
+    assert found.class_names == ["boat", "kite"]
+    first, second = found.records
+    assert (first.image_id, first.file_name, first.height, first.width) == (3, "a.png", 40, 60)
+    assert first.boxes == [(10, 10, 30, 30), (40, 30, 48, 36)]
+    assert first.labels == [2, 1]
+    np.testing.assert_array_equal(first.segmentations[1][0], [[40, 30], [48, 30], [44, 36]])
+    assert second.labels == []  # a crowd region only
+
+
+def test_boxes_only_ignores_masks(write, content):
+    del content["annotations"][0]["segmentation"]
+    found = _read(write, content, mask_format=None)
+    assert found.records[0].labels == [2, 1]
+    assert found.records[0].segmentations == []
+
+
+def test_boxes_are_clipped_and_empty_ones_dropped(write, content, caplog):
+    content["annotations"][0]["bbox"] = [-5, 35, 20, 20]
+    content["annotations"][1]["bbox"] = [70, 10, 5, 5]  # beyond the right border
+    found = _read(write, content)
+    assert found.records[0].boxes == [(0, 35, 15, 40)]
+    assert "left out 1 instances whose box has no area" in caplog.text
+
+
+@pytest.mark.parametrize("box", [[10, 10, 0, 5], [10, 10, 5, -3], [10, 10, 5, 1e-6]])
+def test_flat_boxes_are_dropped(write, content, box):
+    content["annotations"][0]["bbox"] = box
+    assert _read(write, content).records[0].labels == [1]
+
+
+def test_polygons_of_two_points_are_dropped(write, content, caplog):
+    content["annotations"][0]["segmentation"].append([1.0, 1.0, 2.0, 2.0])
+    content["annotations"][1]["segmentation"] = [[1.0, 1.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
+    found = _read(write, content)
+    assert found.records[0].labels == [2]
+    assert len(found.records[0].segmentations[0]) == 1
+    assert "1 instances without a polygon of at least 3 points" in caplog.text
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_rle(write, content, compressed):
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:9, 20:31] = 1
+    counts = [20 * 40 + 5, *([4, 36] * 10), 4, 29 * 40 + 31]
+    rle = mask_util.encode(np.asfortranarray(mask))
+    value = {"size": [40, 60], "counts": rle["counts"].decode() if compressed else counts}
+    content["annotations"][0]["segmentation"] = value
+    found = _read(write, content).records[0].segmentations[0]
+    np.testing.assert_array_equal(mask_util.decode(found), mask)
+
+
+def test_rle_as_polygon_says_what_to_set(write, content):
+    content["annotations"][1]["segmentation"] = {"size": [40, 60], "counts": [2400]}
+    with pytest.raises(ValueError, match=r"annotation 2: .*RLE.*set INPUT.MASK_FORMAT bitmask"):
+        _read(write, content, mask_format="polygon")
+
+
+DELETE = object()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("annotations",), DELETE, "there is no 'annotations'.*test set"),
+        (("images",), {}, "'images' is a dict, expected a list"),
+        (("categories",), [], "'categories' is empty"),
+        (("images",), [], "'images' is empty"),
+        (("images", 0, "id"), DELETE, "image number 0: field 'id' is missing"),
+        (("images", 0, "height"), "50", "image 7: field 'height' is '50', expected int"),
+        (("images", 0, "width"), 0, "image 7: height 50 and width 0"),
+        (("images", 0, "file_name"), DELETE, "image 7: field 'file_name' is missing"),
+        (("images", 0, "id"), 3, "image 3: this id occurs twice"),
+        (("categories", 0, "name"), DELETE, "category 90: field 'name' is missing"),
+        (("categories", 0, "id"), 5, "category 5: this id occurs twice"),
+        (("annotations", 1), 4, "annotation number 1: expected an object, got 4"),
+        (("annotations", 1, "id"), 1, "annotation 1: this id occurs twice"),
+        (("annotations", 1, "image_id"), 99, "annotation 2: image_id 99 is not among the images"),
+        (("annotations", 1, "category_id"), 6, "annotation 2: category_id 6 is not among the categories"),
+        (("annotations", 1, "category_id"), "5", "annotation 2: field 'category_id' is '5', expected int"),
+        (("annotations", 1, "bbox"), DELETE, "annotation 2: field 'bbox' is missing"),
+        (("annotations", 1, "bbox"), [1, 2, 3], "annotation 2: field 'bbox' is .*expected 4 finite"),
+        (("annotations", 1, "bbox"), [1, 2, 3, None], "annotation 2: field 'bbox' is .*expected 4 finite"),
+        (("annotations", 1, "bbox"), [1, 2, 3, float("nan")], "annotation 2: field 'bbox' is .*finite"),
+        (("annotations", 1, "iscrowd"), 2, "annotation 2: field 'iscrowd' is 2"),
+        (("annotations", 1, "ignore"), 1, "annotation 2: 'ignore' is not supported"),
+        (("annotations", 1, "segmentation"), DELETE, "annotation 2: field 'segmentation' is missing"),
+        (("annotations", 1, "segmentation"), [1, 2, 3], "annotation 2: field 'segmentation' is not a list of"),
+        (("annotations", 1, "segmentation"), [["x"] * 6], "annotation 2: field 'segmentation' is not a list"),
+        (("annotations", 1, "segmentation"), {"size": [60, 40], "counts": [2400]}, "annotation 2: RLE 'size'"),
+        (("annotations", 1, "segmentation"), {"size": [40, 60], "counts": [7]}, "annotation 2: RLE .* add up to 7"),
+        (("annotations", 1, "segmentation"), {"size": [40, 60]}, "annotation 2: RLE 'counts' is a NoneType"),
+    ],
+)
+def test_wrong_fields_are_named(write, content, path, value, message):
+    files = write(content)
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is DELETE:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    files.json_file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as error:
+        read_annotations(files.json_file, mask_format="bitmask")
+    assert str(files.json_file) in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00\x01"])
+def test_not_json(tmp_path, text):
+    path = tmp_path / "broken.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"broken.json: (not a JSON file|expected an object)"):
+        read_annotations(path, mask_format=None)
