@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 from collections import Counter
@@ -82,13 +84,16 @@ class Evaluation(L.Callback):
         self.metrics = trainer.strategy.broadcast(self.metrics)
 
     def _report(self, metrics: dict[str, dict[str, float]]) -> None:
-        logger.info("%s after %d iterations:\n%s", self._dataset.files.name, self.iteration + 1, format_table(metrics))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
+        logger.info("%s%s:\n%s", self._dataset.files.name, after, format_table(metrics))
         self._evaluator.write(self.folder / "coco_instances_results.json")
+        # JSON knows no NaN, which stands where there is no ground truth: null.
+        table = {kind: {name: v if v == v else None for name, v in values.items()} for kind, values in metrics.items()}
         aside = self.folder / "metrics.json.tmp"
-        aside.write_text(json.dumps({"dataset": self._dataset.files.name, **metrics}, indent=1), encoding="utf-8")
+        aside.write_text(json.dumps({"dataset": self._dataset.files.name, **table}, indent=1), encoding="utf-8")
         aside.replace(self.folder / "metrics.json")
-        self.records.amend({f"{kind}/{name}": v for kind, values in metrics.items() for name, v in values.items()})
+        flat = {f"{kind}/{name}": v for kind, values in table.items() for name, v in values.items()}
+        self.records.amend({name: v for name, v in flat.items() if v is not None})
         self._write_pictures()
 
     def _keep_picture(self, image: torch.Tensor, target: dict, detections: dict) -> None:
@@ -100,7 +105,8 @@ class Evaluation(L.Callback):
         folder = self.folder / "pictures"
         folder.mkdir(exist_ok=True)
         names = self._dataset.class_names
-        coco = COCO(str(self._dataset.files.json_file))
+        with contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(str(self._dataset.files.json_file))
         for target, detections, resized in self._pictures:
             picture = cv2.resize(resized, (int(target["width"]), int(target["height"])), interpolation=cv2.INTER_AREA)
             image_id = int(target["image_id"])

@@ -108,8 +108,8 @@ class DetectionModule(L.LightningModule):
     def _where(self) -> str:
         return (
             f"iteration {self.trainer.global_step}, image ids of the batch: {self._image_ids}. Nothing of this"
-            " iteration is saved. Check these images' annotations, lower SOLVER.BASE_LR or enable SOLVER.CLIP_GRADIENTS, then"
-            " continue from the last checkpoint with --resume"
+            " iteration is saved. Check these images' annotations, lower SOLVER.BASE_LR or enable"
+            " SOLVER.CLIP_GRADIENTS, then continue from the last checkpoint with --resume"
         )
 
     def configure_gradient_clipping(

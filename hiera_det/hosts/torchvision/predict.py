@@ -1,0 +1,154 @@
+"""Prediction on files: images, folders of images, videos; drawn pictures and COCO-format results come out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pycocotools.mask as mask_util
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hiera_det.data.images import UnreadableImageError, read_image
+from hiera_det.hosts.torchvision.predictor import Predictor
+from hiera_det.visualize import draw_instances, write_image
+
+__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "predict", "to_coco"]
+
+logger = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+
+
+def predict(predictor: Predictor, source: str | Path, output: str | Path) -> list[dict[str, Any]]:
+    """Detect on an image, on all images of a folder, or on a video.
+
+    Writes each image with its detections drawn in, under its own name, or ``<name>.mp4`` for a video, and
+    ``predictions.json``: COCO results, each with ``file_name`` besides. ``image_id`` is the file's name as a number
+    where the names of all images are numbers, as COCO's are, otherwise the image's place in alphabetical order, from
+    0; for a video the frame's number, from 0.
+
+    Args:
+        predictor: the detector.
+        source: an image, a folder or a video.
+        output: the folder to write to; it is made.
+
+    Returns:
+        The results, as in ``predictions.json``.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no image in the folder.
+        ValueError: the file is of no known kind, cannot be read, or the output would overwrite the input. An image of
+            a folder that cannot be read is skipped, with a warning in the log.
+    """
+    source, output = Path(source), Path(output)
+    if not source.exists():
+        raise FileNotFoundError(f"no image, folder or video at {source}")
+    if output.resolve() == (source if source.is_dir() else source.parent).resolve():
+        raise ValueError(f"output folder {output} is where the input lies: the pictures would overwrite it")
+    output.mkdir(parents=True, exist_ok=True)
+    if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
+        results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
+    else:
+        results = _predict_images(predictor, _find_images(source), output)
+    aside = output / "predictions.json.tmp"
+    aside.write_text(json.dumps(results), encoding="utf-8")
+    aside.replace(output / "predictions.json")
+    logger.info("%d detections; pictures and predictions.json in %s", len(results), output)
+    return results
+
+
+def to_coco(image_id: int, file_name: str, detections: dict[str, Tensor], category_ids: list[int]) -> list[dict]:
+    """Detections of one image as COCO results: box as x, y, width, height; mask as compressed RLE."""
+    boxes = detections["boxes"].clone()
+    boxes[:, 2:] -= boxes[:, :2]
+    results: list[dict] = [
+        {
+            "image_id": image_id,
+            "file_name": file_name,
+            "category_id": category_ids[label - 1],
+            "bbox": box,
+            "score": score,
+        }
+        for box, label, score in zip(
+            boxes.tolist(), detections["labels"].tolist(), detections["scores"].tolist(), strict=True
+        )
+    ]
+    for result, mask in zip(results, detections.get("masks", []), strict=False):
+        rle = mask_util.encode(np.asfortranarray(mask.to(torch.uint8).numpy()))
+        result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    return results
+
+
+def _find_images(source: Path) -> list[Path]:
+    if source.is_file():
+        if source.suffix.lower() not in IMAGE_SUFFIXES:
+            known = " ".join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
+            raise ValueError(f"{source} is neither an image nor a video by its name; known endings: {known}")
+        return [source]
+    images = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not images:
+        raise FileNotFoundError(f"no image in {source}; looked for {' '.join(IMAGE_SUFFIXES)}")
+    return images
+
+
+def _predict_images(predictor: Predictor, paths: list[Path], output: Path) -> list[dict]:
+    numbered = all(path.stem.isdecimal() for path in paths) and len({int(path.stem) for path in paths}) == len(paths)
+    results: list[dict] = []
+    unreadable = []
+    for place, path in enumerate(tqdm(paths, desc="images", disable=len(paths) == 1)):
+        try:
+            image = np.asarray(read_image(path))  # (H, W, 3)
+        except UnreadableImageError as error:
+            logger.warning("skipped: %s", error)
+            unreadable.append(path)
+            continue
+        detections = predictor(image)
+        results += to_coco(int(path.stem) if numbered else place, path.name, detections, predictor.category_ids)
+        write_image(output / path.name, draw_instances(image, detections, predictor.class_names))
+    if len(unreadable) == len(paths):
+        raise ValueError(f"none of the {len(paths)} images can be read, such as {unreadable[0]}")
+    return results
+
+
+def _predict_video(predictor: Predictor, source: Path, target: Path) -> list[dict]:
+    aside = target.with_name(target.stem + ".tmp.mp4")  # OpenCV goes by the ending
+    results: list[dict] = []
+    writer = None
+    capture = cv2.VideoCapture(str(source))
+    try:
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        for index, frame in enumerate(tqdm(_frames(capture), desc="frames", total=max(total, 0) or None)):
+            detections = predictor(frame)
+            results += to_coco(index, source.name, detections, predictor.category_ids)
+            if writer is None:
+                size = (frame.shape[1], frame.shape[0])
+                writer = cv2.VideoWriter(str(aside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+                if not writer.isOpened():
+                    raise ValueError(f"OpenCV cannot write {size[0]}x{size[1]} video to {aside}")
+            writer.write(cv2.cvtColor(draw_instances(frame, detections, predictor.class_names), cv2.COLOR_RGB2BGR))
+    finally:
+        capture.release()
+        if writer is not None:
+            writer.release()
+    if writer is None:
+        raise ValueError(f"{source} ({source.stat().st_size} bytes) cannot be decoded as a video")
+    aside.replace(target)
+    return results
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
+    """Frames (H, W, 3) uint8, RGB."""
+    while True:
+        there, frame = capture.read()
+        if not there:
+            return
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
