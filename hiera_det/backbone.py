@@ -23,7 +23,7 @@ class HieraBackbone(HieraEncoder):
         name: a variant, "hiera_base_224" or "hiera_base_16x224" for example.
         out_features: the maps to return, of "res2", "res3", "res4", "res5" (strides 4, 8, 16, 32).
         out_norm: a LayerNorm over channels on each returned map.
-        freeze_at: as in detectron2: 0 freezes nothing, 1 the patch and position embeddings, k + 1 stages 1 to k as well.
+        freeze_at: as in detectron2: 0 freezes nothing, 1 the patch and position embeddings, k + 1 also stages 1 to k.
         layout: see `HieraEncoder`.
         pos_embed: see `HieraEncoder`.
         overrides: further arguments of `HieraEncoder` that take the place of the variant's.
@@ -65,6 +65,7 @@ class HieraBackbone(HieraEncoder):
         last = self.stage_ends[names.index(self.out_features[-1])]
         del self.blocks[last + 1 :]  # nothing reads them
         del self.block_windows[last + 1 :]
+        del self.block_pools[last + 1 :]
         self._freeze(freeze_at)
 
     @classmethod
@@ -98,7 +99,11 @@ class HieraBackbone(HieraEncoder):
         if freeze_at == 0:
             return
         frozen = self.blocks[: sum(self.stages[: freeze_at - 1])]
-        for parameter in [*self.parameters(recurse=False), *self.patch_embed.parameters(), *frozen.parameters()]:
+        for parameter in [
+            *self.parameters(recurse=False),
+            *self.patch_embed.parameters(),
+            *frozen.parameters(),
+        ]:
             parameter.requires_grad_(False)
         for block in frozen:
             block.drop_path = nn.Identity()
@@ -107,7 +112,7 @@ class HieraBackbone(HieraEncoder):
         """Compute the maps.
 
         Args:
-            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W, any T that the temporal stride divides.
+            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W; the temporal stride divides T.
 
         Returns:
             By name, (B, C, ceil(H / s), ceil(W / s)), or (B, C, T / t, ceil(H / s), ceil(W / s)) for video, in

@@ -17,7 +17,7 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
-    """Add the keys of this project, in place, to a config that has detectron2's: ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``."""
+    """Add this project's keys, ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``, to a config with detectron2's, in place."""
     hiera = cfg.MODEL.HIERA = CfgNode()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
     # Changes to the variant, None: the variant's own.

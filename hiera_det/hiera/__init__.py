@@ -1,0 +1,1 @@
+"""Hiera in pure torch; knows nothing of detection."""

@@ -1,4 +1,4 @@
-"""Hiera's block: attention in windows or over everything, pooling of the queries, and an MLP (Hiera paper, section 3)."""
+"""Hiera's block: attention in windows or over everything, pooled queries, and an MLP (Hiera paper, section 3)."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP, each after a norm and beside a residual; where channels change, `proj` takes the residual along."""
+    """Attention, then MLP, each after a norm and beside a residual; where channels change, so does the residual."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ def local_file(source: str) -> Path:
             ) from error
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f"no weights file at {source}; `MODEL.WEIGHTS \"\"` means from scratch")
+        raise FileNotFoundError(f'no weights file at {source}; `MODEL.WEIGHTS ""` means from scratch')
     return path
 
 

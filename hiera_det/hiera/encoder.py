@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,25 +14,14 @@ from torch.utils.checkpoint import checkpoint
 
 from hiera_det.hiera import pos_embed as pe
 from hiera_det.hiera.attention import Block
+from hiera_det.hiera.layouts import largest_window_in_units, released_windows, windowed_windows
+from hiera_det.hiera.patch_embed import PatchEmbed
 from hiera_det.hiera.tokens import Size, TokenOrder, Windows, multiple_of
 
-__all__ = ["HieraEncoder", "PatchEmbed"]
+__all__ = ["HieraEncoder", "init_weights", "resolve_norm"]
 
 LAYOUTS = ("released", "windowed")
 POS_EMBEDS = ("resize", "absolute_win")
-
-
-class PatchEmbed(nn.Module):
-    """Overlapping patches by one convolution, over 2 or 3 dimensions."""
-
-    def __init__(self, dim_in: int, dim_out: int, kernel: Size, stride: Size, padding: Size):
-        super().__init__()
-        conv = {2: nn.Conv2d, 3: nn.Conv3d}[len(kernel)]
-        self.proj = conv(dim_in, dim_out, kernel_size=kernel, stride=stride, padding=padding)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, (T,) H, W) to (B, dim_out, *grid)."""
-        return self.proj(x)
 
 
 class HieraEncoder(nn.Module):
@@ -95,8 +84,7 @@ class HieraEncoder(nn.Module):
             raise ValueError(
                 f"mask_unit_size={tuple(mask_unit_size)} must be q_stride={tuple(q_stride)} to the power of stages - 1"
             )
-        if isinstance(norm_layer, str):
-            norm_layer = partial(getattr(nn, norm_layer), eps=1e-6)
+        norm_layer = resolve_norm(norm_layer)
 
         self.layout = layout
         self.patch_stride = tuple(patch_stride)
@@ -106,34 +94,39 @@ class HieraEncoder(nn.Module):
         self.stage_ends = [sum(stages[: i + 1]) - 1 for i in range(len(stages))]
         self.stage_dims = [int(embed_dim * dim_mul**i) for i in range(len(stages))]
         pools = [min(i, q_pool) for i in range(len(stages))]  # pools before or in each stage
-        self.stage_strides = [
-            tuple(p * q**n for p, q in zip(patch_stride, q_stride, strict=True)) for n in pools
-        ]
+        self.stage_strides = [tuple(p * q**n for p, q in zip(patch_stride, q_stride, strict=True)) for n in pools]
         self.activation_checkpointing = activation_checkpointing
 
         self.patch_embed = PatchEmbed(in_chans, embed_dim, patch_kernel, patch_stride, patch_padding)
         grid = tuple(n // s for n, s in zip(input_size, patch_stride, strict=True))
         self._add_pos_embed(grid, embed_dim, sep_pos_embed, pos_embed, pos_embed_size)
-        self.block_windows = self._block_windows(mask_unit_attn, window_sizes, global_blocks, pools)
-        self.group = self._largest_window_in_units(window_sizes, pools)
+        units = [tuple(m // q**n for m, q in zip(mask_unit_size, q_stride, strict=True)) for n in pools]
+        if layout == "released":
+            self.block_windows = released_windows(stages, units, mask_unit_attn)
+            self.group = 1
+        else:
+            self.block_windows = windowed_windows(stages, units, window_sizes, global_blocks)
+            self.group = largest_window_in_units(units, window_sizes)
 
         drop_path = torch.linspace(0, drop_path_rate, sum(stages), device="cpu").tolist()
         self.blocks = nn.ModuleList()
+        self.block_pools: list[bool] = []
         for stage, depth in enumerate(stages):
             for i in range(depth):
                 first = i == 0 and stage > 0
+                self.block_pools.append(first and stage <= q_pool)
                 self.blocks.append(
                     Block(
                         self.stage_dims[stage - 1] if first else self.stage_dims[stage],
                         self.stage_dims[stage],
                         int(num_heads * head_mul**stage),
-                        pool=first and stage <= q_pool,
+                        pool=self.block_pools[-1],
                         mlp_ratio=mlp_ratio,
                         drop_path=drop_path[len(self.blocks)],
                         norm_layer=norm_layer,
                     )
                 )
-        self.apply(_init_weights)
+        self.apply(init_weights)
 
     # --- construction
 
@@ -158,41 +151,6 @@ class HieraEncoder(nn.Module):
             self.pos_embed_temporal = nn.Parameter(torch.zeros(1, grid[0], dim))
             nn.init.trunc_normal_(self.pos_embed_temporal, std=0.02)
 
-    def _block_windows(
-        self,
-        mask_unit_attn: Sequence[bool],
-        window_sizes: Sequence[int],
-        global_blocks: Sequence[int],
-        pools: Sequence[int],
-    ) -> list[Size | None]:
-        """The window of each block's keys, in tokens; None: global. A stage's first block has that of the stage before."""
-        time = (1,) * (len(self.q_stride) - 2)
-        if self.layout == "windowed" and len(window_sizes) != len(self.stages):
-            raise ValueError(f"window_sizes={tuple(window_sizes)} must have one size for each of {len(self.stages)} stages")
-        unknown = set(global_blocks) - set(range(sum(self.stages)))
-        if self.layout == "windowed" and unknown:
-            raise ValueError(f"global_blocks={tuple(global_blocks)}: there are blocks 0 to {sum(self.stages) - 1} only")
-        windows: list[Size | None] = []
-        for stage, depth in enumerate(self.stages):
-            for i in range(depth):
-                lagged = stage - 1 if i == 0 and stage > 0 else stage
-                unit = tuple(m // q ** pools[lagged] for m, q in zip(self.mask_unit_size, self.q_stride, strict=True))
-                if self.layout == "released":
-                    windows.append(unit if mask_unit_attn[lagged] else None)
-                    continue
-                window = (*time, window_sizes[lagged], window_sizes[lagged])
-                if pools[stage] > pools[lagged] and any(w % q for w, q in zip(window, self.q_stride, strict=True)):
-                    raise ValueError(f"window_sizes={tuple(window_sizes)}: stage {lagged + 1}'s must be even, it is pooled")
-                windows.append(None if len(windows) in global_blocks else window)
-        return windows
-
-    def _largest_window_in_units(self, window_sizes: Sequence[int], pools: Sequence[int]) -> int:
-        """Mask units along a side of the largest window; tokens are ordered in groups of that many where they tile."""
-        if self.layout == "released":
-            return 1
-        units = [self.mask_unit_size[-1] // self.q_stride[-1] ** n for n in pools]
-        return max(1, *(w // u for w, u in zip(window_sizes, units, strict=True) if w % u == 0))
-
     # --- loading
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -203,7 +161,8 @@ class HieraEncoder(nn.Module):
             side = math.isqrt(plain.shape[1])
             if side * side == plain.shape[1]:
                 grid = plain.transpose(1, 2).unflatten(2, (side, side))  # (1, C, H, W)
-                state_dict[key], window = pe.split_absolute_win(grid, self.mask_unit_size[-2:])
+                unit = (self.mask_unit_size[-2], self.mask_unit_size[-1])
+                state_dict[key], window = pe.split_absolute_win(grid, unit)
                 state_dict.setdefault(prefix + "pos_embed_window", window)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -300,7 +259,7 @@ class HieraEncoder(nn.Module):
             raise ValueError(f"a mask needs layout 'released', this model has {self.layout!r}")
         if mask.dtype != torch.bool or tuple(mask.shape) != (batch, math.prod(units)):
             raise ValueError(
-                f"mask must be bool and (B, #mask units) = {(batch, math.prod(units))}, got {mask.dtype} {tuple(mask.shape)}"
+                f"mask must be bool, {(batch, math.prod(units))} (B, #mask units), got {mask.dtype} {tuple(mask.shape)}"
             )
 
     def _plan(self, order: TokenOrder, device: torch.device) -> list[tuple[TokenOrder, Windows, Windows, TokenOrder]]:
@@ -313,8 +272,8 @@ class HieraEncoder(nn.Module):
             return seen[of.grid, size]
 
         plan = []
-        for block, size in zip(self.blocks, self.block_windows, strict=True):
-            if block.attn.pool:
+        for pool, size in zip(self.block_pools, self.block_windows, strict=True):
+            if pool:
                 after = order.pooled()
                 q_size = None if size is None else tuple(n // s for n, s in zip(size, self.q_stride, strict=True))
             else:
@@ -324,12 +283,17 @@ class HieraEncoder(nn.Module):
         return plan
 
 
+def resolve_norm(norm_layer: str | Callable[[int], nn.Module]) -> Callable[[int], nn.Module]:
+    """A norm by its name in torch.nn, with the original's epsilon of 1e-6; a callable stays what it is."""
+    return partial(getattr(nn, norm_layer), eps=1e-6) if isinstance(norm_layer, str) else norm_layer
+
+
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value!r}: expected one of {', '.join(map(repr, choices))}")
 
 
-def _init_weights(module: nn.Module) -> None:
+def init_weights(module: nn.Module) -> None:
     """As the original: truncated normal of 0.02, biases 0.02."""
     if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d):
         nn.init.trunc_normal_(module.weight, std=0.02)

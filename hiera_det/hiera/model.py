@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
-from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.encoder import HieraEncoder, init_weights, resolve_norm
 from hiera_det.hiera.variants import variant_arguments
 
 __all__ = ["Hiera", "build_hiera"]
@@ -43,13 +44,13 @@ class Hiera(HieraEncoder):
         num_classes: int = 1000,
         head_dropout: float = 0.0,
         head_init_scale: float = 0.001,
+        norm_layer: str | Callable[[int], nn.Module] = "LayerNorm",
         **encoder_arguments: Any,
     ):
-        super().__init__(input_size, **encoder_arguments)
-        norm = self.blocks[-1].norm2  # of the class and settings that `norm_layer` chose
-        self.norm = type(norm)(self.stage_dims[-1], eps=norm.eps)
+        super().__init__(input_size, norm_layer=norm_layer, **encoder_arguments)
+        self.norm = resolve_norm(norm_layer)(self.stage_dims[-1])
+        init_weights(self.norm)
         self.head = Head(self.stage_dims[-1], num_classes, head_dropout)
-        nn.init.constant_(self.norm.bias, 0.02)
         nn.init.trunc_normal_(self.head.projection.weight, std=0.02 * head_init_scale)
         nn.init.constant_(self.head.projection.bias, 0.02 * head_init_scale)
 
@@ -59,13 +60,13 @@ class Hiera(HieraEncoder):
         """Classify, as the original's `forward`.
 
         Args:
-            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W, any T that the temporal stride divides.
+            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W; the temporal stride divides T.
             mask: (B, #mask units) bool, True = keep, as many in each row.
             return_intermediates: also return the stage maps, taken before the final norm.
 
         Returns:
-            (B, num_classes): logits in training mode, probabilities in evaluation mode; with a mask the tokens that were
-            kept (B, N, C), without norm and head. With `return_intermediates` a pair of that and a list with each
+            (B, num_classes): logits in training mode, probabilities in evaluation mode; with a mask the tokens that
+            were kept (B, N, C), without norm and head. With `return_intermediates` a pair of that and a list with each
             stage's map, channels last: (B, (T,) H, W, C), or with a mask (B, #kept units, *unit, C).
 
         Raises:

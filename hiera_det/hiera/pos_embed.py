@@ -13,7 +13,7 @@ __all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win"]
 
 
 def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2 does; the same size is the identity."""
+    """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2; the same size is the identity."""
     if tuple(embed.shape[-2:]) == size:
         return embed
     return F.interpolate(embed, size=size, mode="bicubic", align_corners=False)
@@ -31,9 +31,9 @@ def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor
 
 
 def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Split a plain embedding (1, C, H, W) into a global part (1, C, H, W) and a window part (1, C, *window_size).
+    """Split a plain embedding (1, C, H, W) into a global part of its size and a window part.
 
-    The window part is the mean over the tiles and the global part the rest, so at H x W their sum is the plain embedding.
+    The window part is the mean over the tiles, the global part the rest: at H x W their sum is the plain embedding.
 
     Raises:
         ValueError: windows do not tile the embedding.

@@ -72,7 +72,7 @@ class TokenOrder:
         return x.reshape(x.shape[0], *self.grid, x.shape[-1])  # (B, *grid, C)
 
     def reroll_units(self, x: Tensor) -> Tensor:
-        """Put the tokens of each mask unit in space: (B, N, C) to (B, #units, *unit, C); N may hold a part of the units."""
+        """Put the tokens of each mask unit in space: (B, N, C) to (B, #units, *unit, C), for some or all units."""
         order = TokenOrder(self.unit, self.pools, (1,) * len(self.unit))
         units = x.reshape(-1, order.num_tokens, x.shape[-1])  # (B * #units, tokens in a unit, C)
         return order.reroll(units).unflatten(0, (x.shape[0], -1))
@@ -98,9 +98,9 @@ class TokenOrder:
 
 @dataclass(frozen=True)
 class Windows:
-    """How a sequence of tokens falls into windows of `tokens` tokens; None: one window with all of them.
+    """How a sequence falls into windows of `tokens` tokens; None: one window.
 
-    Without `gather` each window is a run of the sequence. With it, `gather` (windows * tokens,) gives each place's token,
+    Without `gather` each window is a run of the sequence. With it, `gather` (windows * tokens,) has each place's token,
     with N, one past the last, for padding; `scatter` (N,) gives each token's place.
     """
 

@@ -6,25 +6,25 @@ from typing import Any
 
 __all__ = ["VARIANTS", "variant_arguments"]
 
-# Trunk by size. The blocks with global attention in the windowed layout are those of SAM 2's trunks of the same depths.
+# Trunk by size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
 _TRUNKS: dict[str, dict[str, Any]] = {
-    "tiny": dict(embed_dim=96, num_heads=1, stages=(1, 2, 7, 2), global_blocks=(5, 7, 9)),
-    "small": dict(embed_dim=96, num_heads=1, stages=(1, 2, 11, 2), global_blocks=(7, 10, 13)),
-    "base": dict(embed_dim=96, num_heads=1, stages=(2, 3, 16, 3), global_blocks=(12, 16, 20)),
-    "base_plus": dict(embed_dim=112, num_heads=2, stages=(2, 3, 16, 3), global_blocks=(12, 16, 20)),
-    "large": dict(embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_blocks=(23, 33, 43)),
-    "huge": dict(embed_dim=256, num_heads=4, stages=(2, 6, 36, 4), global_blocks=(23, 33, 43)),
+    "tiny": {"embed_dim": 96, "num_heads": 1, "stages": (1, 2, 7, 2), "global_blocks": (5, 7, 9)},
+    "small": {"embed_dim": 96, "num_heads": 1, "stages": (1, 2, 11, 2), "global_blocks": (7, 10, 13)},
+    "base": {"embed_dim": 96, "num_heads": 1, "stages": (2, 3, 16, 3), "global_blocks": (12, 16, 20)},
+    "base_plus": {"embed_dim": 112, "num_heads": 2, "stages": (2, 3, 16, 3), "global_blocks": (12, 16, 20)},
+    "large": {"embed_dim": 144, "num_heads": 2, "stages": (2, 6, 36, 4), "global_blocks": (23, 33, 43)},
+    "huge": {"embed_dim": 256, "num_heads": 4, "stages": (2, 6, 36, 4), "global_blocks": (23, 33, 43)},
 }
-_VIDEO: dict[str, Any] = dict(
-    num_classes=400,
-    input_size=(16, 224, 224),
-    q_stride=(1, 2, 2),
-    mask_unit_size=(1, 8, 8),
-    patch_kernel=(3, 7, 7),
-    patch_stride=(2, 4, 4),
-    patch_padding=(1, 3, 3),
-    sep_pos_embed=True,
-)
+_VIDEO: dict[str, Any] = {
+    "num_classes": 400,
+    "input_size": (16, 224, 224),
+    "q_stride": (1, 2, 2),
+    "mask_unit_size": (1, 8, 8),
+    "patch_kernel": (3, 7, 7),
+    "patch_stride": (2, 4, 4),
+    "patch_padding": (1, 3, 3),
+    "sep_pos_embed": True,
+}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     **{f"hiera_{size}_224": trunk for size, trunk in _TRUNKS.items()},

@@ -1,4 +1,4 @@
-"""`MODEL.WEIGHTS`: a file of the original Hiera's format for the backbone, or of this project's for the whole detector."""
+"""`MODEL.WEIGHTS`: the original Hiera's format for the backbone, or this project's for the whole detector."""
 
 from __future__ import annotations
 
@@ -81,4 +81,4 @@ def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> N
 
 
 def _is_backbone(key: str) -> bool:
-    return key.startswith("backbone.body.")
+    return key.startswith(BOTTOM_UP)

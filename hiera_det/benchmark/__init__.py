@@ -1,0 +1,1 @@
+"""Hiera's implementations side by side, in one run on one machine."""

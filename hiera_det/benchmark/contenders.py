@@ -1,0 +1,155 @@
+"""The implementations that are compared: ours, and what a user would take instead, each from its own package.
+
+Contenders of one function are given the same weights, so that their outputs can be compared before they are timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hiera_det.backbone import HieraBackbone
+from hiera_det.hiera.variants import variant_arguments
+
+__all__ = ["CONTENDERS", "Contender", "build"]
+
+Run = Callable[[Tensor], list[Tensor]]
+SAM2_WINDOWS = (8, 4, 14, 7)
+
+
+class Contender(NamedTuple):
+    """One implementation.
+
+    Attributes:
+        function: contenders with the same name here compute the same function of the same weights.
+        package: where it comes from on PyPI.
+        build: (variant, image size) to a function from images (B, 3, H, W) to four stage maps (B, C, H, W).
+    """
+
+    function: str
+    package: str
+    build: Callable[[str, int], tuple[nn.Module, Run]]
+
+
+def _ours(variant: str, **overrides: object) -> HieraBackbone:
+    torch.manual_seed(0)
+    return HieraBackbone(variant, **overrides)  # type: ignore[arg-type]
+
+
+def _ours_released(variant: str, size: int) -> tuple[nn.Module, Run]:
+    model = _ours(variant, layout="released", pos_embed="resize")
+    return model, lambda x: list(model(x).values())
+
+
+def _ours_windowed(variant: str, size: int) -> tuple[nn.Module, Run]:
+    model = _ours(variant)
+    return model, lambda x: list(model(x).values())
+
+
+def _ours_sam2_windows(variant: str, size: int) -> tuple[nn.Module, Run]:
+    model = _ours(variant, window_sizes=SAM2_WINDOWS)
+    return model, lambda x: list(model(x).values())
+
+
+def _released_state(variant: str, size: int) -> dict[str, Tensor]:
+    """The weights of `_ours_released`, with the position embedding already resized, as fixed-size peers need it."""
+    source = _ours(variant, layout="released", pos_embed="resize")
+    state = source.state_dict()
+    embed = source.position_embedding((size // 4, size // 4))
+    return {**state, "pos_embed": embed.detach().flatten(2).transpose(1, 2)}
+
+
+def _original(variant: str, size: int) -> tuple[nn.Module, Run]:
+    import hiera
+
+    model = getattr(hiera, variant)(input_size=(size, size))
+    model.load_state_dict(_released_state(variant, size), strict=False)
+    return model, lambda x: [m.permute(0, 3, 1, 2) for m in model(x, return_intermediates=True)[1]]
+
+
+def _timm(variant: str, size: int) -> tuple[nn.Module, Run]:
+    import timm
+
+    model = timm.create_model(variant, img_size=(size, size), features_only=True)
+    model.load_state_dict({f"model.{k}": v for k, v in _released_state(variant, size).items()})
+    return model, lambda x: list(model(x))
+
+
+def _transformers(variant: str, size: int) -> tuple[nn.Module, Run]:
+    import transformers
+
+    arguments = variant_arguments(variant)
+    heads = [arguments["num_heads"] * 2**i for i in range(4)]
+    config = transformers.HieraConfig(
+        image_size=[size, size],
+        embed_dim=arguments["embed_dim"],
+        depths=list(arguments["stages"]),
+        num_heads=heads,
+    )
+    # Not transformers' HieraBackbone: that of 5.23 leaves out the unroll, so its maps are those of another function.
+    model = transformers.HieraModel(config, add_pooling_layer=False)
+    model.load_state_dict(_transformers_names(_released_state(variant, size), arguments["stages"]))
+
+    def run(x: Tensor) -> list[Tensor]:
+        _, *stages = model(x, output_hidden_states=True).reshaped_hidden_states
+        return [m.permute(0, 3, 1, 2) for m in stages]
+
+    return model, run
+
+
+def _transformers_names(state: dict[str, Tensor], stages: tuple[int, ...]) -> dict[str, Tensor]:
+    blocks = [f"encoder.stages.{s}.layers.{i}" for s, depth in enumerate(stages) for i in range(depth)]
+    renamed = {}
+    for key, value in state.items():
+        if key.startswith("blocks."):
+            _, index, rest = key.split(".", 2)
+            rest = rest.replace("norm1", "layernorm_before").replace("norm2", "layernorm_after")
+            key = f"{blocks[int(index)]}.{rest}"
+        key = key.replace("patch_embed.proj", "embeddings.patch_embeddings.projection")
+        renamed["embeddings.position_embeddings" if key == "pos_embed" else key] = value
+    return renamed
+
+
+def _sam2(variant: str, size: int) -> tuple[nn.Module, Run]:
+    from timm.models.hieradet_sam2 import HieraDet
+
+    arguments = variant_arguments(variant)
+    model = HieraDet(
+        embed_dim=arguments["embed_dim"],
+        num_heads=arguments["num_heads"],
+        stages=arguments["stages"],
+        global_att_blocks=arguments["global_blocks"],
+        window_spec=SAM2_WINDOWS,
+        global_pos_size=(56, 56),
+        num_classes=0,
+    )
+    state = _ours(variant, window_sizes=SAM2_WINDOWS).state_dict()
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or any(not key.startswith(("norm.", "head.")) for key in missing):
+        raise RuntimeError(f"timm's HieraDet has other parameters than expected: {missing}, {unexpected}")
+    return model, lambda x: list(model.forward_intermediates(x, intermediates_only=True))  # type: ignore[arg-type]
+
+
+CONTENDERS: dict[str, Contender] = {
+    "released": Contender("released", "hiera_det", _ours_released),
+    "windowed": Contender("windowed 8,4,16,8", "hiera_det", _ours_windowed),
+    "windowed-sam2": Contender("windowed 8,4,14,7", "hiera_det", _ours_sam2_windows),
+    "original": Contender("released", "hiera-transformer", _original),
+    "timm": Contender("released", "timm", _timm),
+    "transformers": Contender("released", "transformers", _transformers),
+    "sam2": Contender("windowed 8,4,14,7", "timm", _sam2),
+}
+
+
+def build(name: str, variant: str, size: int) -> tuple[nn.Module, Run]:
+    """Build a contender for square images of `size` pixels, in evaluation mode.
+
+    Raises:
+        ModuleNotFoundError: its package is not installed.
+    """
+    model, run = CONTENDERS[name].build(variant, size)
+    model.eval()
+    return model, run

@@ -1,0 +1,34 @@
+"""Weights at a trained scale, and comparisons relative to the largest value."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+def _redraw(model: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        draw = torch.randn(parameter.shape, generator=generator)
+        if "pos_embed" in name or parameter.ndim == 1:
+            draw = draw * 0.3 + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        else:
+            draw = draw * 1.5 / parameter[0].numel() ** 0.5
+        parameter.data = draw
+
+
+def _relative_error(got: Tensor, expected: Tensor) -> float:
+    assert got.shape == expected.shape, f"{tuple(got.shape)} is not {tuple(expected.shape)}"
+    return float((got - expected).abs().max() / expected.abs().max())
+
+
+@pytest.fixture
+def redraw():
+    """As initialised the softmax is near uniform and the head near zero; any model would pass. Redraw the weights."""
+    return _redraw
+
+
+@pytest.fixture
+def relative_error():
+    return _relative_error
