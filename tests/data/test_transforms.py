@@ -94,11 +94,12 @@ def test_image_smaller_than_the_crop_is_not_padded(monkeypatch):
     assert (found.height, found.width) == (24, 32)
 
 
-def test_rle_masks_are_resized_as_pil_does():
+@pytest.mark.parametrize("side", [11, 23, 100])
+def test_rle_masks_are_resized_as_pil_does(side):
     mask = (np.random.default_rng(1).random((37, 53)) > 0.5).astype(np.uint8)
     sample = make_sample(_record(37, 53))
     sample["bitmaps"] = type(sample["bitmaps"])(torch.from_numpy(mask)[None])
-    resize = ResizeShortestEdge([100], 1000, "choice")
+    resize = ResizeShortestEdge([side], 1000, "choice")
     image, sample = DetectionTransform([resize], crops=False)(_picture(37, 53), sample)
     expected = Image.fromarray(mask).resize((image.width, image.height), Image.Resampling.NEAREST)
     np.testing.assert_array_equal(sample["bitmaps"][0].numpy(), np.asarray(expected))
@@ -138,9 +139,18 @@ def test_jitter_covers_its_range():
     assert max(sides) == 40
 
 
+_NO_JITTER = {
+    "CROP_ENABLED": True,
+    "CROP_TYPE": "large_scale_jitter",
+    "CROP_SIZE": [1.0, 1.0],
+    "MAX_SIZE_TRAIN": 6,
+}
+
+
+@pytest.mark.parametrize("options", [{"MIN_SIZE_TRAIN": (0,)}, _NO_JITTER], ids=["shortest", "jitter"])
 @pytest.mark.parametrize(("flip", "expected"), [("none", 1), ("horizontal", 2), ("vertical", 2)])
-def test_flips_by_config(flip, expected):
-    transform = build_train_transform(_cfg(MIN_SIZE_TRAIN=(0,), RANDOM_FLIP=flip))
+def test_flips_by_config(flip, expected, options):
+    transform = build_train_transform(_cfg(RANDOM_FLIP=flip, **options))
     picture = _picture(6, 6)
     mirrored = {"horizontal": Image.Transpose.FLIP_LEFT_RIGHT, "vertical": Image.Transpose.FLIP_TOP_BOTTOM}
     seen = set()
