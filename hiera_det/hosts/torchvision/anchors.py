@@ -55,9 +55,7 @@ class Anchors(AnchorGenerator):
         return [torch.cat(levels)] * len(image_list.image_sizes)
 
     def _grid(self, cell: Tensor, stride: int, size: torch.Size) -> Tensor:
-        y, x = (
-            (torch.arange(n, dtype=torch.float32, device=cell.device) + self.offset) * stride for n in size
-        )
+        y, x = ((torch.arange(n, dtype=torch.float32, device=cell.device) + self.offset) * stride for n in size)
         y, x = (axis.reshape(-1) for axis in torch.meshgrid(y, x, indexing="ij"))
         shifts = torch.stack([x, y, x, y], dim=1)  # (H * W, 4)
         return (shifts[:, None] + cell).reshape(-1, 4)  # (H * W * A, 4)

@@ -48,9 +48,7 @@ class Batching(nn.Module):
         channels = len(self.pixel_mean)
         for image in images:
             if image.dim() != 3 or image.shape[0] != channels:
-                raise ValueError(
-                    f"an image has shape {tuple(image.shape)}; expected ({channels}, height, width)"
-                )
+                raise ValueError(f"an image has shape {tuple(image.shape)}; expected ({channels}, height, width)")
         sizes = [(image.shape[1], image.shape[2]) for image in images]
         height, width = self._size(sizes)
         batch = self.pixel_mean.new_zeros(len(images), channels, height, width)
@@ -65,9 +63,8 @@ class Batching(nn.Module):
         if self.square:
             if max(height, width) > self.square:
                 raise ValueError(
-                    f"an image of {height} x {width} pixels does not fit MODEL.HIERA.SQUARE_PAD"
-                    f" {self.square}: lower INPUT.MAX_SIZE_TRAIN or INPUT.MAX_SIZE_TEST to it, or raise SQUARE_PAD"
-                    " (0: no square)"
+                    f"an image of {height} x {width} pixels does not fit MODEL.HIERA.SQUARE_PAD {self.square}"
+                    "; lower INPUT.MAX_SIZE_TRAIN or INPUT.MAX_SIZE_TEST, or raise SQUARE_PAD (0: no square)"
                 )
             height = width = self.square
         return -(-height // DIVISOR) * DIVISOR, -(-width // DIVISOR) * DIVISOR

@@ -36,7 +36,7 @@ class BoxPredictor(FastRCNNPredictor):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features (R, C) to logits (R, 1 + K) and deltas (R, K or 1, 4), float32 under autocast as well."""
         logits, deltas = super().forward(x)
-        return logits.float(), deltas.float().view(len(x), -1, 4)
+        return logits.float(), deltas.float().unflatten(1, (-1, 4))
 
 
 def build_box_head(cfg: CfgNode, in_channels: int) -> tuple[nn.Module, BoxPredictor]:

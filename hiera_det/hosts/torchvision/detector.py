@@ -69,9 +69,7 @@ class Detector(nn.Module):
 
 
 def _to_device(target: dict, like: Tensor) -> dict:
-    return {
-        name: value.to(like.device) if isinstance(value, Tensor) else value for name, value in target.items()
-    }
+    return {name: value.to(like.device) if isinstance(value, Tensor) else value for name, value in target.items()}
 
 
 def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:

@@ -61,9 +61,7 @@ def _to_name(name: str, convs: int, rpn_convs: int) -> str:
         return f"roi_heads.mask_head.mask_fcn{int(match[1]) + 1}.{_norm(match[2])}{match[3]}"
     if match := re.fullmatch(r"roi_heads\.box_head\.(\d+)\.([01])\.(\w+)", name):
         return f"roi_heads.box_head.conv{int(match[1]) + 1}.{_norm(match[2])}{match[3]}"
-    if match := re.fullmatch(
-        r"roi_heads\.box_head\.(\d+)\.(\w+)", name
-    ):  # convs, flatten, then linear, ReLU, ...
+    if match := re.fullmatch(r"roi_heads\.box_head\.(\d+)\.(\w+)", name):  # convs, flatten, then linear, ReLU, ...
         return f"roi_heads.box_head.fc{(int(match[1]) - convs - 1) // 2 + 1}.{match[2]}"
     return name
 

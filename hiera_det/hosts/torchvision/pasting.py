@@ -29,9 +29,7 @@ def to_output_size(
         The same with ``boxes`` in pixels of the result and ``masks`` (D, height, width) bool.
     """
     y, x = (out / given for out, given in zip(output_size, input_size, strict=True))
-    boxes = clip_boxes_to_image(
-        detections["boxes"] * detections["boxes"].new_tensor([x, y, x, y]), output_size
-    )
+    boxes = clip_boxes_to_image(detections["boxes"] * detections["boxes"].new_tensor([x, y, x, y]), output_size)
     keep = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
     result = {name: value[keep] for name, value in {**detections, "boxes": boxes}.items()}
     if "masks" in result:

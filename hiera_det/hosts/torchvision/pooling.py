@@ -11,27 +11,10 @@ from torchvision.ops.poolers import LevelMapper
 from hiera_det.config import CfgNode
 
 
-class SizeToLevel(LevelMapper):
-    """Level of each box: ``floor(4 + log2(sqrt(area) / 224 + 1e-8))``, clamped (FPN, eq. 1).
-
-    torchvision adds its epsilon, 1e-6, after the logarithm: boxes on the boundary go to the next level.
-    Behaviour matched: ``assign_boxes_to_levels`` in detectron2/modeling/poolers.py.
-    """
-
-    def __init__(self, k_min: int, k_max: int) -> None:
-        super().__init__(k_min, k_max, eps=1e-8)
-
-    def __call__(self, boxlists: list[Tensor]) -> Tensor:
-        """Boxes (N_i, 4) of each image to (sum N_i,) int64, 0 for the first level."""
-        boxes = torch.cat(boxlists)
-        size = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
-        level = torch.floor(self.lvl0 + torch.log2(size / self.s0 + self.eps))
-        return level.clamp(self.k_min, self.k_max).to(torch.int64) - self.k_min
-
-
 class PyramidRoIAlign(MultiScaleRoIAlign):
     """RoIAlign with half-pixel alignment at known strides.
 
+    A box of area s^2 is pooled from level floor(4 + log2(s / 224)), clamped to the levels there are (FPN, eq. 1).
     Behaviour matched: ``ROIPooler`` of type ROIAlignV2 in detectron2/modeling/poolers.py.
 
     Args:
@@ -44,7 +27,8 @@ class PyramidRoIAlign(MultiScaleRoIAlign):
         super().__init__(list(strides), output_size, sampling_ratio)
         self.scales = [1 / stride for stride in strides.values()]
         levels = [stride.bit_length() - 1 for stride in strides.values()]
-        self.map_levels = SizeToLevel(levels[0], levels[-1])
+        # Where torchvision's epsilon, 1e-6, lifts boxes just below a border between levels over it, this one does not.
+        self.map_levels = LevelMapper(levels[0], levels[-1], eps=1e-8)
 
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: object = None) -> Tensor:
         """Pool boxes (N_i, 4) of each image, xyxy pixels, to (sum N_i, C, output_size, output_size)."""
@@ -71,10 +55,6 @@ def build_pooling(cfg: CfgNode, head: str, strides: dict[str, int]) -> PyramidRo
     names = list(cfg.MODEL.ROI_HEADS.IN_FEATURES)
     known = list(strides)
     if not set(names) <= set(known) or names != known[known.index(names[0]) :][: len(names)]:
-        raise ValueError(
-            f"MODEL.ROI_HEADS.IN_FEATURES: {names} is not a run of neighbours in the pyramid's {known}"
-        )
+        raise ValueError(f"MODEL.ROI_HEADS.IN_FEATURES: {names} is not a run of neighbours in the pyramid's {known}")
     node = cfg.MODEL[head]
-    return PyramidRoIAlign(
-        {name: strides[name] for name in names}, node.POOLER_RESOLUTION, node.POOLER_SAMPLING_RATIO
-    )
+    return PyramidRoIAlign({name: strides[name] for name in names}, node.POOLER_RESOLUTION, node.POOLER_SAMPLING_RATIO)

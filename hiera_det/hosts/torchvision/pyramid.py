@@ -34,9 +34,7 @@ class LevelPyramid(FeaturePyramidNetwork):
         norm: layer after each convolution, None: none, and the convolutions have a bias.
     """
 
-    def __init__(
-        self, channels: dict[int, int], out_channels: int, norm: Callable[[int], nn.Module] | None
-    ) -> None:
+    def __init__(self, channels: dict[int, int], out_channels: int, norm: Callable[[int], nn.Module] | None) -> None:
         super().__init__(list(channels.values()), out_channels, LastLevelMaxPool(), norm)
         self.levels = [str(level) for level in channels]
         self.inner_blocks: Any = nn.ModuleDict(dict(zip(self.levels, self.inner_blocks, strict=True)))
@@ -73,15 +71,12 @@ class BackboneWithPyramid(nn.Module):
         known, all_channels = cast(Any, bottom_up).strides, cast(Any, bottom_up).channels
         unknown = [name for name in in_features if name not in known]
         if unknown or not in_features:
-            raise ValueError(
-                f"MODEL.FPN.IN_FEATURES: {list(in_features)}, but the backbone gives {list(known)}"
-            )
+            raise ValueError(f"MODEL.FPN.IN_FEATURES: {list(in_features)}, but the backbone gives {list(known)}")
         strides = [known[name] for name in in_features]
         levels = [stride.bit_length() - 1 for stride in strides]
         if strides != [2 ** (levels[0] + i) for i in range(len(strides))]:
             raise ValueError(
-                f"MODEL.FPN.IN_FEATURES: {list(in_features)} have strides {strides}; each must be twice the"
-                " one before"
+                f"MODEL.FPN.IN_FEATURES: {list(in_features)} have strides {strides}; each must be twice the one before"
             )
         self.in_features = list(in_features)
         self.out_channels = out_channels

@@ -73,9 +73,7 @@ class BoxAndMaskHeads(RoIHeads):
         if self.has_mask():
             mask_logits = self._masks(features, [found["boxes"] for found in detections])
             masks = mask_probabilities(mask_logits, torch.cat([found["labels"] for found in detections]))
-            for found, mask in zip(
-                detections, masks.split([len(f["boxes"]) for f in detections]), strict=True
-            ):
+            for found, mask in zip(detections, masks.split([len(f["boxes"]) for f in detections]), strict=True):
                 found["masks"] = mask
         return detections, {}
 
@@ -120,9 +118,7 @@ class BoxAndMaskHeads(RoIHeads):
                 nms_thresh=self.nms_thresh,
                 limit=self.detections_per_img,
             )
-            for found in zip(
-                boxes.split(counts), logits.softmax(dim=1).split(counts), image_shapes, strict=True
-            )
+            for found in zip(boxes.split(counts), logits.softmax(dim=1).split(counts), image_shapes, strict=True)
         ]
 
     def add_gt_proposals(self, proposals: list[Tensor], gt_boxes: list[Tensor]) -> list[Tensor]:  # noqa: D102
@@ -140,6 +136,4 @@ class BoxAndMaskHeads(RoIHeads):
             if missing := {"boxes", "labels"} - set(target):
                 raise ValueError(f"a target has {sorted(target)}; {sorted(missing)} missing")
             if self.has_mask() and not {"masks", "polygons"} & set(target):
-                raise ValueError(
-                    f"a target has {sorted(target)}; MODEL.MASK_ON needs `masks` or `polygons` as well"
-                )
+                raise ValueError(f"a target has {sorted(target)}; MODEL.MASK_ON needs `masks` or `polygons` as well")

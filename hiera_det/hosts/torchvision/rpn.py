@@ -41,9 +41,7 @@ class RegionProposals(RegionProposalNetwork):
         node = cfg.MODEL.RPN
         unknown = [name for name in node.IN_FEATURES if name not in strides]
         if unknown:
-            raise ValueError(
-                f"MODEL.RPN.IN_FEATURES: {unknown} not in the pyramid, which has {list(strides)}"
-            )
+            raise ValueError(f"MODEL.RPN.IN_FEATURES: {unknown} not in the pyramid, which has {list(strides)}")
         anchors = build_anchors(cfg, [strides[name] for name in node.IN_FEATURES])
         head = Float32RPNHead(channels, anchors.num_anchors_per_location()[0], conv_depth=len(node.CONV_DIMS))
         super().__init__(
@@ -80,9 +78,7 @@ class RegionProposals(RegionProposalNetwork):
         Raises:
             FloatingPointError: in training, a predicted box or score is not finite.
         """
-        proposals, losses = super().forward(
-            images, {name: features[name] for name in self.in_features}, targets
-        )
+        proposals, losses = super().forward(images, {name: features[name] for name in self.in_features}, targets)
         if not self.training:
             return proposals, {}
         return proposals, {
@@ -108,9 +104,7 @@ class RegionProposals(RegionProposalNetwork):
         if self.training and not finite.all():
             raise FloatingPointError("the RPN's boxes or scores have NaN or infinity: training has diverged")
         kept_boxes, kept_logits = [], []
-        for boxes, logits, level, valid, size in zip(
-            proposals, objectness, levels, finite, image_shapes, strict=True
-        ):
+        for boxes, logits, level, valid, size in zip(proposals, objectness, levels, finite, image_shapes, strict=True):
             boxes = clip_boxes_to_image(boxes, size)
             valid = valid & (boxes[:, 2:] - boxes[:, :2] > self.min_size).all(dim=1)
             boxes, logits, level = boxes[valid], logits[valid], level[valid]

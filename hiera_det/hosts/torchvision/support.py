@@ -62,9 +62,7 @@ def check_supported(cfg: CfgNode) -> None:
     channels = cfg.MODEL.FPN.OUT_CHANNELS
     dims = cfg.MODEL.RPN.CONV_DIMS
     if not dims or any(dim not in (-1, channels) for dim in dims):
-        raise _unsupported(
-            cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})"
-        )
+        raise _unsupported(cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})")
     if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE != "large_scale_jitter":
         raise _unsupported(cfg, "INPUT.CROP.TYPE", "'large_scale_jitter'")
 

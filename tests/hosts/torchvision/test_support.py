@@ -1,0 +1,62 @@
+"""Configs that ask for what this host does not do."""
+
+from __future__ import annotations
+
+import pytest
+
+from hiera_det.config import get_cfg, load_config
+from hiera_det.hosts.torchvision.detector import build_model
+from hiera_det.hosts.torchvision.support import check_supported
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.META_ARCHITECTURE", "RetinaNet"),
+        ("MODEL.BACKBONE.NAME", "build_resnet_fpn_backbone"),
+        ("MODEL.FPN.NORM", "GN"),
+        ("MODEL.FPN.FUSE_TYPE", "avg"),
+        ("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
+        ("MODEL.PROPOSAL_GENERATOR.NAME", "RRPN"),
+        ("MODEL.RPN.HEAD_NAME", "Other"),
+        ("MODEL.RPN.BBOX_REG_LOSS_TYPE", "giou"),
+        ("MODEL.RPN.CONV_DIMS", "[64, -1]"),
+        ("MODEL.RPN.IOU_THRESHOLDS", "[0.5]"),
+        ("MODEL.ROI_HEADS.NAME", "CascadeROIHeads"),
+        ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.4, 0.5]"),
+        ("MODEL.ROI_BOX_HEAD.NAME", "Other"),
+        ("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "giou"),
+        ("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIPool"),
+        ("MODEL.ROI_BOX_HEAD.NORM", "SyncBN"),
+        ("MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"),
+        ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlign"),
+        ("MODEL.ROI_MASK_HEAD.NORM", "BN"),
+        ("INPUT.FORMAT", "YUV-BT.601"),
+        ("INPUT.MASK_FORMAT", "rle"),
+        ("INPUT.RANDOM_FLIP", "vertical"),
+        ("DATALOADER.ASPECT_RATIO_GROUPING", "True"),
+        ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
+        ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"),
+    ],
+)
+def test_refused_with_key_and_value(tiny, key, value):
+    cfg = load_config(tiny.CONFIG, [key, value])
+    with pytest.raises(ValueError, match=rf"{key} is .*{value[1:-1]}.*; the torchvision host supports"):
+        build_model(cfg)
+
+
+def test_crop_type_counts_only_when_cropping(tiny):
+    relative = ["INPUT.CROP.TYPE", "relative_range"]
+    with pytest.raises(ValueError, match=r"INPUT\.CROP\.TYPE is 'relative_range'"):
+        check_supported(load_config(tiny.CONFIG, relative))
+    check_supported(load_config(tiny.CONFIG, [*relative, "INPUT.CROP.ENABLED", "False"]))
+
+
+def test_detectron2s_defaults_are_another_model():
+    with pytest.raises(ValueError, match="build_resnet_backbone"):
+        check_supported(get_cfg())
+
+
+def test_shipped_configs(tiny):
+    for path in sorted(tiny.CONFIG.parent.glob("*.yaml")):
+        check_supported(load_config(path))
