@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -50,9 +51,9 @@ def placement(cfg: CfgNode, launch: Launch) -> dict[str, Any]:
     Raises:
         ValueError: flags contradict each other or the machine.
     """
-    device = torch.device(cfg.MODEL.DEVICE)
-    if device.type not in ("cpu", "cuda"):
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", cfg.MODEL.DEVICE):
         raise ValueError(f'MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; expected "cuda", "cuda:<index>" or "cpu"')
+    device = torch.device(cfg.MODEL.DEVICE)
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if launch.num_gpus > available or (launch.num_gpus and device.type == "cpu"):
         raise ValueError(

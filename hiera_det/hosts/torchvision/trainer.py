@@ -84,7 +84,7 @@ def train(
     callbacks = [Recorder(records), Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
     if cfg.VIS_PERIOD > 0:
         callbacks.insert(1, Pictures(records, cfg.VIS_PERIOD, cfg.INPUT.FORMAT, names))
-    trainer = _build_trainer(cfg, launch, callbacks)
+    trainer = _build_trainer(cfg, launch, callbacks, with_test=data.test_dataset is not None)
     images_per_batch(cfg, trainer.world_size, launch.accumulate)
     if checkpoint is None and trainer.is_global_zero:
         forget_last_checkpoint(output_dir)
@@ -118,7 +118,8 @@ def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = 
     model = build_model(cfg)
     load_weights(model, cfg.MODEL.WEIGHTS)
     evaluation = Evaluation(cfg, Records(output_dir))
-    trainer = _build_trainer(cfg, launch, [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation])
+    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    trainer = _build_trainer(cfg, launch, callbacks, with_test=True)
     trainer.validate(DetectionModule(model, cfg, seed=0), datamodule=data, verbose=False)
     return _finished(evaluation)
 
@@ -129,7 +130,7 @@ def _finished(evaluation: Evaluation) -> Metrics:
     return evaluation.metrics
 
 
-def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback]) -> L.Trainer:
+def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback], *, with_test: bool) -> L.Trainer:
     place = placement(cfg, launch)
     iterations = cfg.SOLVER.MAX_ITER
     return L.Trainer(
@@ -141,6 +142,7 @@ def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback]
         # Counted in batches. With no period: past the end.
         val_check_interval=(cfg.TEST.EVAL_PERIOD or iterations + 1) * launch.accumulate,
         check_val_every_n_epoch=None,
+        limit_val_batches=None if with_test else 0,
         num_sanity_val_steps=0,
         inference_mode=False,  # what a model caches in an evaluation has to serve in training too
         use_distributed_sampler=False,
@@ -196,6 +198,6 @@ def _log_to(path: Path | None) -> None:
         package.addHandler(handler)
     package.setLevel(logging.WARNING if path is None else logging.INFO)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Lightning's advice on worker counts and on resuming: DATALOADER.NUM_WORKERS is the user's, resuming is exact.
+    # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
