@@ -20,6 +20,7 @@ __all__ = ["LOG_PERIOD", "Pictures", "ProgressBar", "Recorder", "StepCallback"]
 logger = logging.getLogger(__name__)
 
 LOG_PERIOD = 20  # iterations between lines in log.txt and points in TensorBoard, as in detectron2
+MOST_DRAWN = 20
 
 
 class StepCallback(L.Callback):
@@ -107,8 +108,10 @@ class Recorder(StepCallback):
         self.records.flush()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Flush."""
+        """Flush; leave the reason in the log."""
         self.records.flush()
+        if not isinstance(exception, SystemExit):
+            logger.error("stopped by %s: %s", type(exception).__name__, exception)
 
 
 def _memory() -> str:
@@ -134,11 +137,11 @@ class Pictures(L.Callback):
         image, target = batch[0][0], batch[1][0]
         model = pl_module.model.eval()
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            detections = model([image])[0]
+            detections = {name: value[:MOST_DRAWN] for name, value in model([image])[0].items()}  # best first
         model.train()
         rgb = image.flip(0) if self.image_format == "BGR" else image
         array = rgb.permute(1, 2, 0).cpu().numpy()  # (H, W, 3)
-        titles = ("ground truth", "detections")
+        titles = ("ground truth", f"best {MOST_DRAWN} detections")
         panels = [draw_instances(array, it, self.class_names, min_side=384) for it in (target, detections)]
         self.records.picture("train/detections", side_by_side(panels[0], panels[1], titles), trainer.global_step - 1)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
 
+import pytest
 import torch
+
+from hiera_det.hosts.torchvision.detector import Detector
 
 
 def assert_same(run, trained) -> None:
@@ -75,6 +79,39 @@ def test_terminated(run, environment):
     assert (run.folder / "last_checkpoint").read_text() == f"model_{iteration:07d}.pth"
     assert run.checkpoint(f"model_{iteration:07d}.pth")["iteration"] == iteration
     assert f"stopped by SIGTERM after iteration {iteration}" in run.log
+
+
+@pytest.fixture
+def terminated_in_evaluation(monkeypatch):
+    """The first image that is evaluated brings a SIGTERM to this process."""
+    forward, handler = Detector.forward, signal.getsignal(signal.SIGTERM)
+
+    def terminating(self, images, targets=None, output_sizes=None):
+        if not self.training and signal.getsignal(signal.SIGTERM) is not handler:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return forward(self, images, targets, output_sizes)
+
+    monkeypatch.setattr(Detector, "forward", terminating)
+    yield
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+@pytest.mark.usefixtures("terminated_in_evaluation")
+def test_terminated_in_an_evaluation(run):
+    with pytest.raises(SystemExit) as stop:
+        run("TEST.EVAL_PERIOD", "2")
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert "evaluation abandoned" in run.log
+    assert run.checkpoint("model_0000002.pth")["iteration"] == 2  # the next iteration was the last
+    assert not any("bbox/AP" in record for record in run.records)
+
+
+@pytest.mark.usefixtures("terminated_in_evaluation")
+def test_evaluation_alone_terminated(run, trained):
+    with pytest.raises(SystemExit) as stop:
+        run("--eval-only", "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"))
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert not (run.folder / "inference").exists()
 
 
 def test_drawn_seed_is_kept(run):
