@@ -13,6 +13,8 @@ from pathlib import Path
 import yaml
 from fvcore.common.config import CfgNode
 
+from hiera_det.files import written_aside
+
 __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
 
 
@@ -242,8 +244,6 @@ def _reason(error: Exception) -> str:
 
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:
-    """Write the whole config as YAML: aside first, then renamed into place."""
-    target = Path(path)
-    aside = target.with_name(target.name + ".tmp")
-    aside.write_text(cfg.dump(), encoding="utf-8")
-    aside.replace(target)
+    """Write the whole config as YAML."""
+    with written_aside(path) as aside:
+        aside.write_text(cfg.dump(), encoding="utf-8")

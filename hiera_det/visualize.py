@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiera_det.files import written_aside
+
 __all__ = ["draw_instances", "side_by_side", "write_image"]
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -70,7 +72,7 @@ def side_by_side(left: np.ndarray, right: np.ndarray, titles: tuple[str, str]) -
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an RGB uint8 picture, in the format of the path's suffix: aside first, then renamed.
+    """Write an RGB uint8 picture, in the format of the path's suffix.
 
     Raises:
         ValueError: OpenCV cannot write that format.
@@ -82,9 +84,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         written = False
     if not written:
         raise ValueError(f"cannot write a picture as {target.suffix!r}: {target}; expected .png or .jpg")
-    aside = target.with_name(target.name + ".tmp")
-    aside.write_bytes(data.tobytes())
-    aside.replace(target)
+    with written_aside(target) as aside:
+        aside.write_bytes(data.tobytes())
 
 
 def _mask(instances: Mapping[str, Any], index: int, height: int, width: int) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from hiera_det.benchmark.backbone import DTYPES, as_json, compare, format_table
+from hiera_det.files import written_aside
 
 
 def main() -> None:
@@ -46,9 +47,8 @@ def main() -> None:
         print(format_table(found), flush=True)
         results += as_json(found)
     if args.json:
-        aside = args.json.with_name(args.json.name + ".tmp")
-        aside.write_text(json.dumps(results, indent=1))
-        aside.replace(args.json)
+        with written_aside(args.json) as aside:
+            aside.write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

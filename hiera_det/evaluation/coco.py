@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.datasets import DatasetFiles
+from hiera_det.files import written_aside
 
 __all__ = ["CocoEvaluator", "format_table"]
 
@@ -26,6 +26,35 @@ logger = logging.getLogger(__name__)
 _SUMMARY = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of COCOeval.stats, in order
 
 Metrics = dict[str, dict[str, float]]
+
+
+def to_coco_results(
+    image_id: int, detections: dict[str, torch.Tensor], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """The detections of one image as COCO results.
+
+    Args:
+        image_id: goes into each result.
+        detections: ``boxes`` (N, 4) xyxy pixels, ``scores`` (N,), ``labels`` (N,) 1..K, perhaps ``masks`` (N, H, W).
+        category_ids: of labels 1..K.
+
+    Returns:
+        For each ``image_id``, ``category_id``, ``bbox`` (x, y, width, height), ``score`` and, with masks,
+        ``segmentation`` (compressed RLE).
+    """
+    xyxy = detections["boxes"].float().cpu()
+    xywh = torch.cat([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], dim=1).tolist()
+    categories = [category_ids[label - 1] for label in detections["labels"].tolist()]
+    scores = detections["scores"].float().tolist()
+    results: list[dict[str, Any]] = [
+        {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+        for category, box, score in zip(categories, xywh, scores, strict=True)
+    ]
+    if "masks" in detections:
+        planes = detections["masks"].to(torch.uint8).cpu().numpy().transpose(1, 2, 0)  # (H, W, N)
+        for result, rle in zip(results, mask_util.encode(np.asfortranarray(planes)), strict=True):
+            result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
+    return results
 
 
 class CocoEvaluator:
@@ -76,15 +105,13 @@ class CocoEvaluator:
         labels = detections["labels"].tolist()
         if any(not 1 <= label <= len(self.category_ids) for label in labels):
             raise ValueError(f"labels {sorted(set(labels))} of image {image_id}, expected 1..{len(self.category_ids)}")
-        xyxy = detections["boxes"].float().cpu()
-        xywh = torch.cat([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], dim=1).tolist()
-        scores = detections["scores"].float().tolist()
-        rles = self._encode(image_id, detections) if "segm" in self.iou_types else [None] * len(labels)
-        for label, box, score, rle in zip(labels, xywh, scores, rles, strict=True):
-            result = {"image_id": image_id, "category_id": self.category_ids[label - 1], "bbox": box, "score": score}
-            self.results.append(result if rle is None else result | {"segmentation": rle})
+        if "segm" in self.iou_types:
+            self._check_masks(image_id, detections)
+        else:
+            detections = {name: value for name, value in detections.items() if name != "masks"}
+        self.results += to_coco_results(image_id, detections, self.category_ids)
 
-    def _encode(self, image_id: int, detections: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+    def _check_masks(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
         if "masks" not in detections:
             raise ValueError(f"the detections of image {image_id} have no masks, but mask AP ('segm') is asked for")
         image = self._truth.imgs[image_id]
@@ -94,17 +121,12 @@ class CocoEvaluator:
                 f"masks of image {image_id} are {tuple(detections['masks'].shape)}, expected {expected}: "
                 "detections are in pixels of the original image"
             )
-        planes = detections["masks"].to(torch.uint8).cpu().numpy().transpose(1, 2, 0)  # (H, W, N)
-        rles = mask_util.encode(np.asfortranarray(planes))
-        return [{"size": rle["size"], "counts": rle["counts"].decode("ascii")} for rle in rles]
 
     def write(self, path: str | Path) -> None:
-        """Write the results as COCO results JSON: aside first, then renamed into place."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".tmp")
-        aside.write_text(json.dumps(self.results), encoding="utf-8")
-        os.replace(aside, path)
+        """Write the results as COCO results JSON."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(self.results), encoding="utf-8")
 
     def evaluate(self, image_ids: Sequence[int] | None = None) -> Metrics:
         """Compute AP over ``image_ids``, by default over all images of the JSON.

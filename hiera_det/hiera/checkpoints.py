@@ -55,7 +55,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint of tensors: it is truncated, or not "
             f"written by torch.save, or holds other objects ({str(error).splitlines()[0] if str(error) else error!r})"

@@ -20,9 +20,11 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import Tensor
 
+from hiera_det.files import ASIDE, written_aside
 from hiera_det.hiera.checkpoints import read_checkpoint
 from hiera_det.hosts.torchvision.callbacks import StepCallback
-from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
+from hiera_det.hosts.torchvision.names import to_detectron2
+from hiera_det.hosts.torchvision.weights import convert_detector
 
 __all__ = [
     "AtomicCheckpointIO",
@@ -44,13 +46,10 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``."""
-        target = Path(path)
-        aside = target.with_name(target.name + ".tmp")
-        with aside.open("wb") as file:
+        with written_aside(path) as aside, aside.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(target)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Read a training checkpoint to CPU memory.
@@ -115,22 +114,8 @@ def unpack_model(checkpoint: dict[str, Any], expected: Mapping[str, Tensor]) -> 
     Raises:
         ValueError: names or shapes differ from the detector's; the message lists all of them under detectron2's names.
     """
-    saved = checkpoint.pop("model")
-    wanted = to_detectron2(dict(expected))
-    differences = [f"missing: {key}" for key in wanted.keys() - saved.keys()]
-    differences += [f"unknown: {key}" for key in saved.keys() - wanted.keys()]
-    differences += [
-        f"{key}: {tuple(saved[key].shape)} in the checkpoint, {tuple(wanted[key].shape)} in the model"
-        for key in wanted.keys() & saved.keys()
-        if saved[key].shape != wanted[key].shape
-    ]
-    if differences:
-        lines = "\n  ".join(sorted(differences))
-        raise ValueError(
-            "the checkpoint is of another model than this config builds; resume with the config.yaml of its folder."
-            f" Differences:\n  {lines}"
-        )
-    checkpoint["state_dict"] = {PREFIX + key: value for key, value in from_detectron2(saved).items()}
+    state = convert_detector(checkpoint.pop("model"), expected, "the checkpoint")
+    checkpoint["state_dict"] = {PREFIX + key: value for key, value in state.items()}
 
 
 class Checkpointer(StepCallback):
@@ -149,7 +134,7 @@ class Checkpointer(StepCallback):
         """Listen for SIGTERM; clear away what a killed run left half-written."""
         _listen(pl_module)
         if trainer.is_global_zero:
-            for leftover in self.output_dir.glob("*.pth.tmp"):
+            for leftover in self.output_dir.glob(f"{ASIDE}*.pth"):
                 logger.info("removing %s, left half-written by an interrupted run", leftover)
                 leftover.unlink()
 
@@ -173,9 +158,8 @@ class Checkpointer(StepCallback):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         trainer.save_checkpoint(self.output_dir / name)
         if trainer.is_global_zero:
-            aside = self.output_dir / (POINTER + ".tmp")
-            aside.write_text(name, encoding="utf-8")
-            aside.replace(self.output_dir / POINTER)
+            with written_aside(self.output_dir / POINTER) as aside:
+                aside.write_text(name, encoding="utf-8")
             logger.info("saved %s", self.output_dir / name)
 
 

@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 
 from hiera_det.data.coco import CocoDataset
 from hiera_det.evaluation.coco import CocoEvaluator, format_table
+from hiera_det.files import written_aside
 from hiera_det.hosts.torchvision.records import Records
 from hiera_det.visualize import draw_instances, side_by_side, write_image
 
@@ -89,9 +90,8 @@ class Evaluation(L.Callback):
         self._evaluator.write(self.folder / "coco_instances_results.json")
         # JSON knows no NaN, which stands where there is no ground truth: null.
         table = {kind: {name: v if v == v else None for name, v in values.items()} for kind, values in metrics.items()}
-        aside = self.folder / "metrics.json.tmp"
-        aside.write_text(json.dumps({"dataset": self._dataset.files.name, **table}, indent=1), encoding="utf-8")
-        aside.replace(self.folder / "metrics.json")
+        with written_aside(self.folder / "metrics.json") as aside:
+            aside.write_text(json.dumps({"dataset": self._dataset.files.name, **table}, indent=1), encoding="utf-8")
         flat = {f"{kind}/{name}": v for kind, values in table.items() for name, v in values.items()}
         self.records.amend({name: v for name, v in flat.items() if v is not None})
         self._write_pictures()

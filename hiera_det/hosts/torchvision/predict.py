@@ -10,16 +10,16 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask as mask_util
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from hiera_det.data.images import UnreadableImageError, read_image
+from hiera_det.evaluation.coco import to_coco_results
+from hiera_det.files import written_aside
 from hiera_det.hosts.torchvision.predictor import Predictor
 from hiera_det.visualize import draw_instances, write_image
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "predict", "to_coco"]
+__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,32 +58,9 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
         results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
     else:
         results = _predict_images(predictor, _find_images(source), output)
-    aside = output / "predictions.json.tmp"
-    aside.write_text(json.dumps(results), encoding="utf-8")
-    aside.replace(output / "predictions.json")
+    with written_aside(output / "predictions.json") as aside:
+        aside.write_text(json.dumps(results), encoding="utf-8")
     logger.info("%d detections; pictures and predictions.json in %s", len(results), output)
-    return results
-
-
-def to_coco(image_id: int, file_name: str, detections: dict[str, Tensor], category_ids: list[int]) -> list[dict]:
-    """Detections of one image as COCO results: box as x, y, width, height; mask as compressed RLE."""
-    boxes = detections["boxes"].clone()
-    boxes[:, 2:] -= boxes[:, :2]
-    results: list[dict] = [
-        {
-            "image_id": image_id,
-            "file_name": file_name,
-            "category_id": category_ids[label - 1],
-            "bbox": box,
-            "score": score,
-        }
-        for box, label, score in zip(
-            boxes.tolist(), detections["labels"].tolist(), detections["scores"].tolist(), strict=True
-        )
-    ]
-    for result, mask in zip(results, detections.get("masks", []), strict=False):
-        rle = mask_util.encode(np.asfortranarray(mask.to(torch.uint8).numpy()))
-        result["segmentation"] = {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
     return results
 
 
@@ -111,38 +88,46 @@ def _predict_images(predictor: Predictor, paths: list[Path], output: Path) -> li
             unreadable.append(path)
             continue
         detections = predictor(image)
-        results += to_coco(int(path.stem) if numbered else place, path.name, detections, predictor.category_ids)
+        results += _results(int(path.stem) if numbered else place, path.name, detections, predictor)
         write_image(output / path.name, draw_instances(image, detections, predictor.class_names))
     if len(unreadable) == len(paths):
         raise ValueError(f"none of the {len(paths)} images can be read, such as {unreadable[0]}")
     return results
 
 
+def _results(image_id: int, file_name: str, detections: dict[str, Tensor], predictor: Predictor) -> list[dict]:
+    results = to_coco_results(image_id, detections, predictor.category_ids)
+    return [{"image_id": image_id, "file_name": file_name, **result} for result in results]
+
+
 def _predict_video(predictor: Predictor, source: Path, target: Path) -> list[dict]:
-    aside = target.with_name(target.stem + ".tmp.mp4")  # OpenCV goes by the ending
     results: list[dict] = []
     writer = None
     capture = cv2.VideoCapture(str(source))
-    try:
-        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-        total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        for index, frame in enumerate(tqdm(_frames(capture), desc="frames", total=max(total, 0) or None)):
-            detections = predictor(frame)
-            results += to_coco(index, source.name, detections, predictor.category_ids)
-            if writer is None:
-                size = (frame.shape[1], frame.shape[0])
-                writer = cv2.VideoWriter(str(aside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-                if not writer.isOpened():
-                    raise ValueError(f"OpenCV cannot write {size[0]}x{size[1]} video to {aside}")
-            writer.write(cv2.cvtColor(draw_instances(frame, detections, predictor.class_names), cv2.COLOR_RGB2BGR))
-    finally:
-        capture.release()
-        if writer is not None:
-            writer.release()
-    if writer is None:
-        raise ValueError(f"{source} ({source.stat().st_size} bytes) cannot be decoded as a video")
-    aside.replace(target)
+    rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    with written_aside(target) as aside:
+        try:
+            for index, frame in enumerate(tqdm(_frames(capture), desc="frames", total=max(total, 0) or None)):
+                detections = predictor(frame)
+                results += _results(index, source.name, detections, predictor)
+                if writer is None:
+                    writer = _open_video(aside, (frame.shape[1], frame.shape[0]), rate)
+                writer.write(cv2.cvtColor(draw_instances(frame, detections, predictor.class_names), cv2.COLOR_RGB2BGR))
+        finally:
+            capture.release()
+            if writer is not None:
+                writer.release()
+        if writer is None:
+            raise ValueError(f"{source} ({source.stat().st_size} bytes) cannot be decoded as a video")
     return results
+
+
+def _open_video(path: Path, size: tuple[int, int], rate: float) -> cv2.VideoWriter:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+    if not writer.isOpened():
+        raise ValueError(f"OpenCV cannot write {size[0]}x{size[1]} video to {path}")
+    return writer
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:

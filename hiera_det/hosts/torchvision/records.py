@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hiera_det.files import written_aside
+
 __all__ = ["Records"]
 
 logger = logging.getLogger(__name__)
@@ -39,9 +41,8 @@ class Records:
         kept = [record for record in lines if record["iteration"] < iteration]
         if len(kept) < len(lines):
             logger.info("%s: dropped %d records from iteration %d on", self.path, len(lines) - len(kept), iteration)
-        aside = self.path.with_name(self.path.name + ".tmp")
-        aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        aside.replace(self.path)
+        with written_aside(self.path) as aside:
+            aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
         if kept:
             self._last = kept[-1]
             self._last_offset = self.path.stat().st_size - len(json.dumps(self._last)) - 1

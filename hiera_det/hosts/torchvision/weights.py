@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from hiera_det.hiera.checkpoints import local_file, original_encoder, read_checkpoint
-from hiera_det.hosts.torchvision.names import from_detectron2
+from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
 
-__all__ = ["load_detector", "load_weights"]
+__all__ = ["convert_detector", "load_detector", "load_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,19 +46,41 @@ def load_weights(model: nn.Module, source: str) -> None:
         )
 
 
-def load_detector(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Load a whole detector's state dict with detectron2's names, strictly.
 
     Raises:
-        ValueError: keys or shapes do not fit.
+        ValueError: names or shapes differ.
     """
-    try:
-        model.load_state_dict(from_detectron2(state), strict=True)
-    except (RuntimeError, KeyError) as error:
+    model.load_state_dict(convert_detector(state, model.state_dict(), source))
+
+
+def convert_detector(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """A detector's state dict with detectron2's names, under this host's names.
+
+    Args:
+        state: with detectron2's names.
+        expected: the state dict that it is for, with this host's names.
+        source: where the state is from, for the message.
+
+    Raises:
+        ValueError: names or shapes differ; the message lists all of them, under detectron2's names.
+    """
+    wanted = to_detectron2(expected)
+    differences = [f"missing: {key}" for key in wanted.keys() - state.keys()]
+    differences += [f"unknown: {key}" for key in state.keys() - wanted.keys()]
+    differences += [
+        f"{key}: {tuple(state[key].shape)} in the checkpoint, {tuple(wanted[key].shape)} in the model"
+        for key in wanted.keys() & state.keys()
+        if state[key].shape != wanted[key].shape
+    ]
+    if differences:
+        lines = "\n  ".join(sorted(differences))
         raise ValueError(
-            f"{source} does not fit this model; check MODEL.HIERA.NAME, MODEL.ROI_HEADS.NUM_CLASSES and the heads in "
-            f"the config (keys below are this host's, not the file's): {error}"
-        ) from error
+            f"{source} is of another model than this config builds (MODEL.HIERA, MODEL.ROI_HEADS.NUM_CLASSES, heads); "
+            f"the config.yaml of a run's folder fits its checkpoints. Differences:\n  {lines}"
+        )
+    return from_detectron2(state)
 
 
 def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hiera_det.config import load_config
-from hiera_det.hosts.torchvision.predict import to_coco
+from hiera_det.evaluation.coco import to_coco_results
 from hiera_det.hosts.torchvision.predictor import Predictor
 
 
@@ -62,9 +62,9 @@ def test_predictor_agrees_with_the_evaluation(trained, config_file, weights, dat
     results = json.loads((trained.folder / "inference" / "coco_instances_results.json").read_text())
     image = truth["images"][0]
     pixels = np.asarray(Image.open(datasets_root / "shapes" / "val" / image["file_name"]).convert("RGB"))
-    ours = to_coco(image["id"], image["file_name"], predictor(pixels), predictor.category_ids)
+    ours = to_coco_results(image["id"], predictor(pixels), predictor.category_ids)
     theirs = [result for result in results if result["image_id"] == image["id"]]
-    assert [{k: v for k, v in result.items() if k != "file_name"} for result in ours] == theirs
+    assert ours == theirs
 
 
 def test_predictor_reads_the_channel_order_of_the_config(config_file, weights):
@@ -118,7 +118,7 @@ def test_results_are_in_coco_format():
         "masks": torch.zeros(1, 10, 10, dtype=torch.bool),
     }
     found["masks"][0, 2:8, 1:4] = True
-    (result,) = to_coco(3, "x.png", found, [10, 20])
+    (result,) = to_coco_results(3, found, [10, 20])
     assert (result["category_id"], result["bbox"], result["score"]) == (20, [1, 2, 3, 6], 0.5)
     assert mask_util.area(result["segmentation"]) == 18
     assert found["boxes"].tolist() == [[1, 2, 4, 8]]  # left as it was

@@ -39,10 +39,10 @@ def test_stopped_after_three_iterations(run, trained):
     with (run.folder / "metrics.json").open("a") as file:
         file.write('{"iteration": 6, "total_lo')
     # Workers where there were none; half a checkpoint left behind.
-    (run.folder / "model_0000005.pth.tmp").write_bytes(b"half")
+    (run.folder / "tmp.model_0000005.pth").write_bytes(b"half")
     run("--resume", "DATALOADER.NUM_WORKERS", "1")
     assert_same(run, trained)
-    assert "model_0000005.pth.tmp" not in {path.name for path in run.folder.iterdir()}
+    assert "tmp.model_0000005.pth" not in {path.name for path in run.folder.iterdir()}
     assert "resuming from" in run.log
 
 
