@@ -1,0 +1,162 @@
+"""MODEL.WEIGHTS: formats, reports and refusals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+
+from hiera_det import build_hiera
+from hiera_det.config import load_config
+from hiera_det.hosts.torchvision.detector import build_model
+from hiera_det.hosts.torchvision.names import to_detectron2
+from hiera_det.hosts.torchvision.weights import load_weights
+
+SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
+OVERRIDES = """MODEL.HIERA.EMBED_DIM 16 MODEL.HIERA.NUM_HEADS 1 MODEL.HIERA.STAGES [1,1,2,1]
+    MODEL.HIERA.GLOBAL_BLOCKS [3]
+    MODEL.FPN.OUT_CHANNELS 8 MODEL.ROI_BOX_HEAD.FC_DIM 8 MODEL.ROI_MASK_HEAD.CONV_DIM 8 MODEL.ROI_HEADS.NUM_CLASSES 3"""
+
+
+def detector(*overrides: str):
+    return build_model(load_config("configs/quickstart.yaml", [*OVERRIDES.split(), *overrides]))
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+@pytest.fixture
+def original(tmp_path):
+    """A file in the format that the original publishes for its masked autoencoders."""
+    torch.manual_seed(1)
+    state = build_hiera("hiera_tiny_224", **SMALL).state_dict()
+    state = {key.replace("norm.", "encoder_norm.") if key.startswith("norm.") else key: v for key, v in state.items()}
+    state = {key: value for key, value in state.items() if not key.startswith("head.")}
+    state |= {"decoder_embed.weight": torch.zeros(2, 2), "mask_token": torch.zeros(1, 1, 2)}
+    state |= {"multi_scale_fusion_heads.0.weight": torch.zeros(2), "decoder_pos_embed": torch.zeros(1, 4, 2)}
+    torch.save({"model_state": state}, tmp_path / "mae_hiera_tiny_224.pth")
+    return tmp_path / "mae_hiera_tiny_224.pth", state
+
+
+def test_empty_means_from_scratch_and_is_said(caplog):
+    model = detector()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with caplog.at_level(logging.INFO):
+        load_weights(model, "")
+    assert "training from scratch" in caplog.text
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_the_originals_file_fills_the_backbone(original, caplog):
+    path, state = original
+    model = detector()
+    heads = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("backbone.bottom_up.")}
+    with caplog.at_level(logging.INFO):
+        load_weights(model, str(path))
+    bottom_up = model.backbone.bottom_up.state_dict()
+    for key, value in state.items():
+        if key.startswith(("blocks.", "patch_embed.")):
+            assert torch.equal(bottom_up[key], value), key
+    tiled = bottom_up["pos_embed_window"].tile(1, 1, 7, 7) + bottom_up["pos_embed"]
+    torch.testing.assert_close(tiled.flatten(2).transpose(1, 2), state["pos_embed"])
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in heads.items())
+    assert "in the original Hiera's format" in caplog.text and "mask_token" in caplog.text
+    assert f"initialised anew: the {len(heads)} tensors" in caplog.text
+
+
+def test_a_detectors_file_round_trips(tmp_path):
+    torch.manual_seed(1)
+    source, target = detector(), detector()
+    torch.save({"model": to_detectron2(source.state_dict())}, tmp_path / "model.pth")
+    load_weights(target, str(tmp_path / "model.pth"))
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in target.state_dict().items())
+
+
+def test_mismatched_shapes_are_all_named(tmp_path):
+    torch.save({"model": to_detectron2(detector().state_dict())}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=r"model\.pth is of another model") as error:
+        load_weights(detector("MODEL.ROI_HEADS.NUM_CLASSES", "5"), str(tmp_path / "model.pth"))
+    text = str(error.value)
+    assert "roi_heads.box_predictor.cls_score.weight: (4, 8) in the checkpoint, (6, 8) in the model" in text
+    assert "roi_heads.box_predictor.bbox_pred.bias: (12,) in the checkpoint, (20,) in the model" in text
+
+
+def test_another_variants_backbone_is_refused(original):
+    path, _ = original
+    with pytest.raises(ValueError, match=r"(?s)another variant.*blocks\.0\.norm1\.weight"):
+        load_weights(detector("MODEL.HIERA.EMBED_DIM", "32"), str(path))
+
+
+def test_missing_backbone_weights_are_refused(original, tmp_path):
+    _, state = original
+    state["blocks.9.norm1.bias"] = state.pop("blocks.2.mlp.fc1.bias")
+    torch.save({"model_state": state}, tmp_path / "part.pth")
+    with pytest.raises(
+        ValueError, match=r"missing in the file: \['backbone\.bottom_up\.blocks\.2\.mlp\.fc1\.bias'\]"
+    ) as e:
+        load_weights(detector(), str(tmp_path / "part.pth"))
+    assert "not in the backbone: ['backbone.bottom_up.blocks.9.norm1.bias']" in str(e.value)
+
+
+def test_files_that_are_no_checkpoints(tmp_path, original):
+    whole = original[0].read_bytes()
+    for name, content in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} \({len(content)} bytes\) cannot be read as a checkpoint"):
+            load_weights(detector(), str(tmp_path / name))
+    torch.save({"weights": {}}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=r"keys \['weights'\]; expected 'model_state'"):
+        load_weights(detector(), str(tmp_path / "other.pth"))
+    torch.save([1], tmp_path / "list.pth")
+    with pytest.raises(ValueError, match="holds a list"):
+        load_weights(detector(), str(tmp_path / "list.pth"))
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_hostile_pickle_is_not_run(tmp_path):
+    torch.save({"model": Hostile(str(tmp_path / "made"))}, tmp_path / "hostile.pth")
+    with pytest.raises(ValueError, match="holds other objects"):
+        load_weights(detector(), str(tmp_path / "hostile.pth"))
+    assert not (tmp_path / "made").exists()
+
+
+def test_missing_file_and_unreachable_url(monkeypatch, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no weights file at nowhere\.pth"):
+        load_weights(detector(), "nowhere.pth")
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"curl -LO http://127\.0\.0\.1:9/x\.pth") as error:
+        load_weights(detector(), "http://127.0.0.1:9/x.pth")
+    assert "train from scratch" in str(error.value)
+
+
+def test_a_url_is_downloaded_once(original, tmp_path, monkeypatch):
+    path, _ = original
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
+    requests = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            requests.append(args)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=path.parent))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for _ in range(2):
+            load_weights(detector(), f"http://127.0.0.1:{server.server_port}/{path.name}")
+    finally:
+        server.shutdown()
+    assert len(requests) == 1

@@ -1,0 +1,111 @@
+"""Configs: detectron2's keys and defaults, bases, overrides, errors; every shipped file builds its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hiera_det.config import get_cfg, load_config, save_config
+from hiera_det.hosts.torchvision.analysis import analyze, format_analysis
+from hiera_det.hosts.torchvision.support import check_supported
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+SHIPPED = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith("base_"))
+# The paper, table 10: parameters in millions and "FLOPs" (multiply-adds) at 1024 x 1024 in T.
+PAPER = {"mask_rcnn_hiera_b": (73, 0.6), "mask_rcnn_hiera_b_plus": (92, 0.6), "mask_rcnn_hiera_l": (236, 1.2)}
+
+
+def walk(node, prefix=""):
+    for key, value in node.items():
+        yield from walk(value, f"{prefix}{key}.") if hasattr(value, "items") else [(prefix + key, value)]
+
+
+def test_keys_and_defaults_are_detectron2s():
+    reference = pytest.importorskip("detectron2.config", reason="detectron2 is not installed").get_cfg()
+    theirs = dict(walk(reference))
+    for key, value in walk(get_cfg()):
+        if key.startswith("MODEL.HIERA.") or key == "SOLVER.OPTIMIZER":
+            continue
+        assert key in theirs, f"{key} is no key of detectron2"
+        assert list(value) == list(theirs[key]) if isinstance(value, (tuple, list)) else value == theirs[key], key
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configs_say_how_to_run_them_and_are_supported(path):
+    cfg = load_config(path)
+    check_supported(cfg)
+    header = path.read_text().split("_BASE_")[0]
+    assert f"--config configs/{path.name}" in header
+    assert "[" not in "".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_parameters_and_multiply_adds_are_the_papers(name):
+    parts = analyze(load_config(CONFIGS / f"{name}.yaml"), 1024)
+    total = parts[-1]
+    parameters, flops = PAPER[name]
+    assert total.parameters / 1e6 == pytest.approx(parameters, rel=0.02)
+    assert total.multiply_adds / 1e12 == pytest.approx(flops, rel=0.10)
+    assert sum(part.parameters for part in parts[:-1]) == total.parameters
+    table = format_analysis(parts)
+    assert "box head, 1000 proposals" in table and f"{total.parameters / 1e6:.1f}" in table
+
+
+def test_multiply_adds_of_attention_are_counted():
+    """Global attention costs N^2 a block; the released layout has it in 19 of 24 blocks."""
+    path = CONFIGS / "mask_rcnn_hiera_b.yaml"
+    windowed, released = (
+        analyze(load_config(path, ["MODEL.HIERA.LAYOUT", layout]), 1024)[0].multiply_adds / 1e9
+        for layout in ("windowed", "released")
+    )
+    assert (round(windowed), round(released)) == (235, 389)
+
+
+def test_bases_and_overrides(tmp_path):
+    (tmp_path / "base.yaml").write_text("SOLVER:\n  MAX_ITER: 7\n  BASE_LR: 0.5\n")
+    (tmp_path / "run.yaml").write_text("_BASE_: base.yaml\nSOLVER:\n  BASE_LR: 0.25\n")
+    cfg = load_config(tmp_path / "run.yaml", ["SOLVER.MAX_ITER", "9", "MODEL.HIERA.STAGES", "[1, 1, 2, 1]"])
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR, cfg.MODEL.HIERA.STAGES) == (9, 0.25, [1, 1, 2, 1])
+    save_config(cfg, tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == cfg
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base.yaml", "run.yaml", "saved.yaml"]
+
+
+@pytest.mark.parametrize(
+    "content, overrides, message",
+    [
+        (
+            "MODEL:\n  RESNETS:\n    DEPTH: 50\n",
+            [],
+            r"bad\.yaml: .*MODEL\.RESNETS.*detectron2's that the torchvision host",
+        ),
+        ("MODEL: {}\n", ["MODEL.HIERRA.NAME", "x"], r"command line: .*MODEL\.HIERRA\.NAME"),
+        ("MODEL: {}\n", ["SOLVER.MAX_ITER", "many"], r"command line: .*int.*str.*SOLVER\.MAX_ITER"),
+        ("MODEL: {}\n", ["SOLVER.MAX_ITER"], "KEY VALUE pairs, but there are 1 words"),
+        ("MODEL:\n  - [\n", [], r"bad\.yaml: "),
+    ],
+)
+def test_errors_name_the_key(tmp_path, content, overrides, message):
+    (tmp_path / "bad.yaml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        load_config(tmp_path / "bad.yaml", overrides)
+
+
+def test_missing_config():
+    with pytest.raises(FileNotFoundError, match=r"no config file at nowhere\.yaml; the shipped ones are in configs/"):
+        load_config("nowhere.yaml")
+
+
+def test_configs_are_safe_to_read(tmp_path):
+    (tmp_path / "hostile.yaml").write_text(f"MODEL: !!python/object/apply:os.mkdir ['{tmp_path}/made']\n")
+    with pytest.raises(ValueError, match=r"hostile\.yaml"):
+        load_config(tmp_path / "hostile.yaml")
+    assert not (tmp_path / "made").exists()
+
+
+def test_analysis_computes_nothing():
+    before = torch.get_rng_state()
+    analyze(load_config(CONFIGS / "quickstart.yaml"), 128)
+    assert torch.equal(before, torch.get_rng_state())
