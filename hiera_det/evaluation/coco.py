@@ -69,6 +69,8 @@ class CocoEvaluator:
         results: what :meth:`update` was given, as COCO results: a list of dicts with ``image_id``,
             ``category_id``, ``bbox`` (x, y, width, height), ``score``, and with masks ``segmentation``
             (compressed RLE).
+        truth: the ground truth as pycocotools holds it (``pycocotools.coco.COCO``), with ``iscrowd`` and ``area``
+            filled in.
 
     Raises:
         ValueError: the JSON has no annotations, no masks where "segm" needs them, or other categories.
@@ -81,10 +83,10 @@ class CocoEvaluator:
         self.category_ids = list(category_ids)
         self.iou_types = tuple(iou_types)
         self.results: list[dict[str, Any]] = []
-        self._truth = _load_truth(files.json_file, with_masks="segm" in iou_types)
-        if sorted(self._truth.getCatIds()) != self.category_ids:
+        self.truth = _load_truth(files.json_file, with_masks="segm" in iou_types)
+        if sorted(self.truth.getCatIds()) != self.category_ids:
             raise ValueError(
-                f"{files.json_file}: its category ids are {sorted(self._truth.getCatIds())}, but the detections' "
+                f"{files.json_file}: its category ids are {sorted(self.truth.getCatIds())}, but the detections' "
                 f"are {self.category_ids}"
             )
 
@@ -100,7 +102,7 @@ class CocoEvaluator:
             ValueError: the image is not in the JSON, a label is out of range, or masks are missing or of a
             wrong size.
         """
-        if image_id not in self._truth.imgs:
+        if image_id not in self.truth.imgs:
             raise ValueError(f"image {image_id} is not in {self.files.json_file}")
         labels = detections["labels"].tolist()
         if any(not 1 <= label <= len(self.category_ids) for label in labels):
@@ -114,7 +116,7 @@ class CocoEvaluator:
     def _check_masks(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
         if "masks" not in detections:
             raise ValueError(f"the detections of image {image_id} have no masks, but mask AP ('segm') is asked for")
-        image = self._truth.imgs[image_id]
+        image = self.truth.imgs[image_id]
         expected = (len(detections["labels"]), image["height"], image["width"])
         if tuple(detections["masks"].shape) != expected:
             raise ValueError(
@@ -141,7 +143,7 @@ class CocoEvaluator:
 
     def _evaluate(self, iou_type: str, image_ids: Sequence[int] | None) -> dict[str, float]:
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation = COCOeval(self._truth, self._detected(iou_type), iou_type)
+            evaluation = COCOeval(self.truth, self._detected(iou_type), iou_type)
             evaluation.params.maxDets = [1, 10, 100]
             if image_ids is not None:
                 evaluation.params.imgIds = list(image_ids)
@@ -150,7 +152,7 @@ class CocoEvaluator:
             evaluation.summarize()
         metrics = {name: _percent(value) for name, value in zip(_SUMMARY, evaluation.stats, strict=False)}
         precision = evaluation.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, K): all areas, 100 detections
-        for index, category in enumerate(self._truth.loadCats(self.category_ids)):
+        for index, category in enumerate(self.truth.loadCats(self.category_ids)):
             defined = precision[:, :, index][precision[:, :, index] > -1]
             metrics[f"AP-{category['name']}"] = _percent(defined.mean() if defined.size else -1.0)
         return metrics
@@ -160,9 +162,9 @@ class CocoEvaluator:
         drop = {"segm": "bbox", "bbox": "segmentation"}[iou_type]
         results = [{key: value for key, value in result.items() if key != drop} for result in self.results]
         if results:
-            return self._truth.loadRes(results)
+            return self.truth.loadRes(results)
         detected = COCO()
-        detected.dataset = {**self._truth.dataset, "annotations": []}
+        detected.dataset = {**self.truth.dataset, "annotations": []}
         detected.createIndex()
         return detected
 
