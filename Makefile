@@ -12,8 +12,13 @@ BIN := $(VENV)/bin
 $(VENV)/.installed: setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools<82" wheel
+	@echo "installing; torch and what it needs are several GB"
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable ".[dev]"
-	@# detectron2 is on no package index; where pip has a wheel of it, its tests run as well.
+	@# detectron2 is on no package index; where pip has been given a wheel of it, its tests run as well.
 	@$(BIN)/pip install --quiet detectron2 2>/dev/null || echo "detectron2: pip finds none, going on without it"
 	touch $@
 
@@ -23,15 +28,15 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python tools/predict.py --config configs/quickstart.yaml --weights $(OUTPUT)/model_final.pth \
 		--input $(DATASETS)/shapes/val --output $(OUTPUT)/predictions
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed
+format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

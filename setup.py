@@ -16,7 +16,7 @@ EXTRAS = {
     "features": ["av>=12", "pyarrow>=15", "safetensors>=0.4"],
     "test": ["pytest>=8", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
 }
-EXTRAS["dev"] = [*EXTRAS["test"], "ruff>=0.11", "mypy>=1.15"]
+EXTRAS["dev"] = [*EXTRAS["test"], "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 setup(
     name="hiera_det",
@@ -28,7 +28,7 @@ setup(
     packages=find_packages(include=["hiera_det", "hiera_det.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "torch>=2.6",
+        "torch>=2.8",
         "torchvision>=0.23",
         "numpy>=1.26",
         "fvcore>=0.1.5.post20221221",
@@ -37,7 +37,9 @@ setup(
         "opencv-python-headless>=4.10",
         "pillow>=10",
         "pycocotools>=2.0.8",
+        "pyyaml>=6",
         "tensorboard>=2.16",
+        "tqdm>=4.66",
     ],
     extras_require=EXTRAS,
 )

@@ -134,7 +134,11 @@ def compare(
     for name in names:
         ours, theirs = context.Pipe()
         context.Process(target=_worker, args=(theirs, name, variant, size, batch, dtype, device), daemon=True).start()
-        answer: Any = ours.recv()
+        theirs.close()  # so that the end of the process is seen
+        try:
+            answer: Any = ours.recv()
+        except EOFError:
+            answer = "its process ended; was there memory enough?"
         result = Result(name, size)
         results.append(result)
         if isinstance(answer, str):

@@ -62,11 +62,18 @@ def _released_state(variant: str, size: int) -> dict[str, Tensor]:
     return {**state, "pos_embed": embed.detach().flatten(2).transpose(1, 2)}
 
 
+def _load_trunk(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load all but a classifier's last norm and head."""
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    if unexpected or any(not key.startswith(("norm.", "head.")) for key in missing):
+        raise RuntimeError(f"the parameters are not those expected: missing {missing}, unknown {unexpected}")
+
+
 def _original(variant: str, size: int) -> tuple[nn.Module, Run]:
     import hiera
 
     model = getattr(hiera, variant)(input_size=(size, size))
-    model.load_state_dict(_released_state(variant, size), strict=False)
+    _load_trunk(model, _released_state(variant, size))
     return model, lambda x: [m.permute(0, 3, 1, 2) for m in model(x, return_intermediates=True)[1]]
 
 
@@ -127,9 +134,7 @@ def _sam2(variant: str, size: int) -> tuple[nn.Module, Run]:
         num_classes=0,
     )
     state = _ours(variant, window_sizes=SAM2_WINDOWS).state_dict()
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    if unexpected or any(not key.startswith(("norm.", "head.")) for key in missing):
-        raise RuntimeError(f"timm's HieraDet has other parameters than expected: {missing}, {unexpected}")
+    _load_trunk(model, state)
     return model, lambda x: list(model.forward_intermediates(x, intermediates_only=True))  # type: ignore[arg-type]
 
 

@@ -13,6 +13,8 @@ from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
 
+TOKENS_IN_CACHE = 2048
+
 
 class Attention(nn.Module):
     """Multi-head attention inside each window; with `pool`, the queries are max-pooled first.
@@ -88,6 +90,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
+        graph = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        small = x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE
+        if graph or self.training or small or not x.is_cpu or not windows.is_run:
+            return self._forward(x, order, windows, q_windows)
+        # Windows that are runs know nothing of one another, and a CPU is faster on pieces that fit its cache.
+        batch, tokens = x.shape[0], windows.tokens
+        pieces = x.unflatten(1, (-1, tokens)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // tokens))
+        out = torch.cat([self._forward(piece, order, windows, q_windows) for piece in pieces])
+        return out.view(batch, -1, out.shape[-1])
+
+    def _forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         normed = self.norm1(x)
         if self.proj is not None:
             x = self.proj(normed)  # (B, N, dim_out)

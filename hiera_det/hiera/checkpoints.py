@@ -62,6 +62,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}, expected a dict with 'model' or 'model_state'")
+    for key in {"model", "model_state"} & set(checkpoint):
+        if not isinstance(checkpoint[key], dict):
+            raise ValueError(f"{path}: {key!r} is a {type(checkpoint[key]).__name__}, expected a dict of tensors")
     return checkpoint
 
 

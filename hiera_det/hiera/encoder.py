@@ -166,11 +166,6 @@ class HieraEncoder(nn.Module):
                 state_dict.setdefault(prefix + "pos_embed_window", window)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    @torch.jit.ignore
-    def no_weight_decay(self) -> list[str]:
-        """Names of the parameters that take no weight decay: the position embeddings, as in the original."""
-        return [name for name, _ in self.named_parameters(recurse=False)]
-
     # --- forward
 
     def position_embedding(self, grid: Size) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from hiera_det.hiera.tokens import Size
@@ -18,5 +19,6 @@ class PatchEmbed(nn.Module):
         self.proj = conv(dim_in, dim_out, kernel_size=kernel, stride=stride, padding=padding)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, (T,) H, W) to (B, dim_out, *grid)."""
-        return self.proj(x)
+        """(B, C, (T,) H, W) to (B, dim_out, *grid), channels last in memory, as tokens are."""
+        memory_format = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+        return self.proj(x.contiguous(memory_format=memory_format))

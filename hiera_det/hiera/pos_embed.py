@@ -6,6 +6,7 @@ stretches that pattern over mask units that stay 8 x 8; "absolute win" tiles it 
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -25,9 +26,11 @@ def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor
     Returns:
         (1, C, *size). Every window begins with the window part's first row and column, at any size.
     """
-    repeats = [-(-n // w) for n, w in zip(size, window.shape[-2:], strict=True)]
-    tiled = window.tile(1, 1, *repeats)[..., : size[0], : size[1]]
-    return resize(embed, size) + tiled
+    channels_last = torch.channels_last  # as the patches come
+    rest = resize(embed.contiguous(memory_format=channels_last), size)
+    y, x = (torch.arange(n, device=window.device) % w for n, w in zip(size, window.shape[-2:], strict=True))
+    rows = window[..., x].contiguous(memory_format=channels_last)  # (1, C, wh, W)
+    return rest + rows[:, :, y]
 
 
 def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -109,6 +109,11 @@ class Windows:
     scatter: Tensor | None = None
     padded: bool = False
 
+    @property
+    def is_run(self) -> bool:
+        """Each window is a run of the sequence, and not all of it."""
+        return self.tokens is not None and self.gather is None
+
     @classmethod
     def gathered(cls, order: TokenOrder, size: Size, device: torch.device) -> Windows:
         """Windows that are not runs; the grid is padded at its end to whole windows."""
