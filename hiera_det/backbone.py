@@ -69,8 +69,13 @@ class HieraBackbone(HieraEncoder):
         self._freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> HieraBackbone:
-        """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`; images come normalised, with 3 channels."""
+    def from_config(cls, cfg: CfgNode, out_features: Sequence[str] | None = None) -> HieraBackbone:
+        """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`; images come normalised, with 3 channels.
+
+        Args:
+            cfg: the config.
+            out_features: the maps to return; None: `MODEL.HIERA.OUT_FEATURES`.
+        """
         node = cfg.MODEL.HIERA
         if node.NORM not in _OUT_NORMS:
             raise ValueError(f"MODEL.HIERA.NORM={node.NORM!r}: expected '' or 'LN'")
@@ -82,7 +87,7 @@ class HieraBackbone(HieraEncoder):
         }
         return cls(
             node.NAME,
-            tuple(node.OUT_FEATURES),
+            tuple(node.OUT_FEATURES if out_features is None else out_features),
             out_norm=_OUT_NORMS[node.NORM],
             freeze_at=cfg.MODEL.BACKBONE.FREEZE_AT,
             layout=node.LAYOUT,

@@ -164,7 +164,7 @@ def _input_defaults() -> CfgNode:
     node.MAX_SIZE_TRAIN = 1333
     node.MIN_SIZE_TEST = 800
     node.MAX_SIZE_TEST = 1333
-    node.RANDOM_FLIP = "horizontal"  # or "none"
+    node.RANDOM_FLIP = "horizontal"  # or "vertical", "none"
     # TYPE "large_scale_jitter": the image is scaled to fit MAX_SIZE_TRAIN squared times a factor drawn from the range
     # SIZE, then cut at random to at most MAX_SIZE_TRAIN squared. It takes the place of the shortest-edge resize.
     node.CROP = CfgNode()
@@ -221,7 +221,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     cfg = get_cfg()
     try:
         cfg.merge_from_file(str(path))
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
+    except (KeyError, ValueError, TypeError, AssertionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from error
     if len(overrides) % 2:
         raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ASIDE", "written_aside"]
+__all__ = ["ASIDE", "make_folder", "written_aside"]
 
 ASIDE = "tmp."  # before the name, so that writers that go by a file's ending still do
 
@@ -25,3 +26,22 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
         raise
     aside.replace(target)
+
+
+def make_folder(path: str | Path, name: str) -> Path:
+    """Make a folder, if it is not there, and try whether it can be written to.
+
+    Args:
+        path: the folder.
+        name: what it is, for the message.
+
+    Raises:
+        OSError: it cannot be made or written to.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{name} {folder} cannot be written to ({error.strerror}); choose another folder") from error
+    return folder

@@ -12,6 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import hiera_det
 from hiera_det import HieraBackbone
 from hiera_det.config import get_cfg
+from hiera_det.hiera import encoder
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_blocks": (3,)}
 
@@ -74,11 +75,17 @@ def test_out_norm_is_a_layer_norm_over_channels():
         torch.testing.assert_close(m, expected)
 
 
-def test_activation_checkpointing_changes_no_gradient():
-    models = [small(activation_checkpointing=flag).train() for flag in (False, True)]
-    x = torch.randn(2, 3, 64, 64)
-    for model in models:
+def test_activation_checkpointing_changes_no_gradient(monkeypatch):
+    calls = []
+    checkpoint = encoder.checkpoint
+    monkeypatch.setattr(encoder, "checkpoint", lambda *a, **k: calls.append(a[0]) or checkpoint(*a, **k))
+    models = [small(activation_checkpointing=flag, drop_path_rate=0.5).train() for flag in (False, True)]
+    x = torch.randn(4, 3, 64, 64)
+    for model, checkpointed in zip(models, ([], list(models[1].blocks)), strict=True):
+        calls.clear()
+        torch.manual_seed(1)  # the same paths are dropped in both, and dropped again as blocks are recomputed
         sum(m.square().mean() for m in model(x).values()).backward()
+        assert calls == checkpointed
     for a, b in zip(models[0].parameters(), models[1].parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)
 
@@ -92,14 +99,23 @@ def test_drop_path_drops_whole_samples_at_the_rate_of_each_block():
     assert torch.equal(model.eval()(x)["res5"], model(x)["res5"])
 
 
-@pytest.mark.parametrize("size", [(64, 64), (70, 100)])
-def test_compiles_without_graph_breaks(size):
-    model = small(window_sizes=(8, 4, 6, 3)).eval()
-    x = torch.randn(1, 3, *size)
+@pytest.mark.parametrize("overrides", [{"layout": "released"}, {"window_sizes": (8, 4, 6, 3)}])
+def test_compiles_without_graph_breaks(overrides):
+    model = small(**overrides).eval()
+    x = torch.randn(1, 3, 70, 100)
     with torch.no_grad():
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(x)
         for name, m in model(x).items():
             torch.testing.assert_close(compiled[name], m)
+
+
+def test_compiles_without_graph_breaks_in_training():
+    plain, model = (small(window_sizes=(8, 4, 6, 3), activation_checkpointing=True).train() for _ in range(2))
+    x = torch.randn(2, 3, 64, 64)
+    for run in plain, torch.compile(model, fullgraph=True, backend="aot_eager"):
+        sum(m.square().mean() for m in run(x).values()).backward()
+    for a, b in zip(plain.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
 
 
 @pytest.mark.parametrize("overrides", [{}, {"layout": "released"}, {"window_sizes": (8, 4, 6, 3)}])
@@ -139,6 +155,7 @@ def test_from_config_takes_every_key():
     assert model.blocks[-1].drop_path.p == pytest.approx(0.2)
     assert model.activation_checkpointing and not model.patch_embed.proj.weight.requires_grad
     assert model.norm_res5.normalized_shape == (128,) and "pos_embed_window" not in model.state_dict()
+    assert HieraBackbone.from_config(cfg, ["res3"]).out_features == ("res3",)
     node.NORM = "BN"
     with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NORM='BN': expected '' or 'LN'"):
         HieraBackbone.from_config(cfg)

@@ -13,6 +13,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from hiera_det.cli import user_errors
 from hiera_det.config import load_config
 from hiera_det.hosts.torchvision.predict import predict
 from hiera_det.hosts.torchvision.predictor import Predictor
@@ -47,4 +48,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors():
+        main()

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hiera_det.cli import user_errors
 from hiera_det.config import CfgNode, get_cfg, load_config
 from hiera_det.data.datasets import DatasetFiles, custom_dataset
 from hiera_det.hosts.torchvision.launch import Launch
@@ -93,4 +94,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with user_errors():
+        main()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import pycocotools.mask as mask_util
+
+from hiera_det.data.segmentation import read_segmentation, report_maskless
 
 __all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "read_annotations"]
 
@@ -51,16 +52,17 @@ class Annotations:
 def read_annotations(json_file: Path, *, mask_format: str | None) -> Annotations:
     """Read and check a COCO instances file.
 
-    As in detectron2 (``detectron2/data/datasets/coco.py``), crowd regions and polygons of less than three
-    points are left out, and so are instances without a usable polygon. Boxes are clipped to the image;
-    instances whose box is then empty are left out. What is left out is counted in the log.
+    As in detectron2 (``detectron2/data/datasets/coco.py``), crowd regions and polygons of less than three points are
+    left out, and so are instances without a usable polygon. Boxes are clipped to the image; instances whose box is then
+    empty are left out. What is left out is counted in the log.
 
     Args:
         json_file: the file.
         mask_format: "polygon" or "bitmask" to read the masks too, None for boxes only.
 
     Raises:
-        ValueError: the file is not as expected; the message names the file, the field, and the entry's id.
+        ValueError: the file is not as expected; the message names the file, the field, and the entry's id. Or masks
+            are to be read and no instance has one.
     """
     reader = _Reader(json_file, mask_format)
     content = reader.load()
@@ -158,7 +160,10 @@ class _Reader:
             box = self.box(entry, record, where)
             if self.is_crowd(entry, where):
                 continue
-            segmentation = None if self.mask_format is None else self.segmentation(entry, record, where)
+            segmentation = None
+            if self.mask_format is not None:
+                size, in_file = (record.height, record.width), f"{self.json_file}: {where}"
+                segmentation = read_segmentation(entry, size, in_file, mask_format=self.mask_format)
             if segmentation == []:
                 empty_masks += 1
             elif min(box[2] - box[0], box[3] - box[1]) <= MIN_BOX_SIDE:
@@ -168,12 +173,10 @@ class _Reader:
                 record.labels.append(label_of[category_id])
                 if segmentation is not None:
                     record.segmentations.append(segmentation)
-        for count, what in (
-            (empty_boxes, "whose box has no area inside the image"),
-            (empty_masks, "without a polygon of at least 3 points"),
-        ):
-            if count:
-                logger.warning("%s: left out %d instances %s", self.json_file, count, what)
+        if empty_boxes:
+            text = "%s: left out %d instances whose box has no area inside the image"
+            logger.warning(text, self.json_file, empty_boxes)
+        report_maskless(self.json_file, empty_masks, kept=sum(len(record.labels) for record in records.values()))
 
     def is_crowd(self, entry: dict[str, Any], where: str) -> bool:
         if entry.get("ignore", 0):
@@ -190,32 +193,3 @@ class _Reader:
         x, y, width, height = xywh
         x_end, y_end = (min(max(v, 0.0), side) for v, side in ((x + width, record.width), (y + height, record.height)))
         return min(max(x, 0.0), record.width), min(max(y, 0.0), record.height), x_end, y_end
-
-    def segmentation(self, entry: dict[str, Any], record: ImageRecord, where: str) -> list[np.ndarray] | dict[str, Any]:
-        value = self.value(entry, "segmentation", (list, dict), where)
-        if isinstance(value, dict):
-            return self.rle(value, record, where)
-        try:
-            flat = [np.asarray(polygon, dtype=np.float64) for polygon in value]
-        except (TypeError, ValueError):
-            flat = [np.array(np.nan)]
-        if not all(polygon.ndim == 1 and np.isfinite(polygon).all() for polygon in flat):
-            self.fail(f"{where}: field 'segmentation' is not a list of polygons [x1, y1, x2, y2, ...]")
-        return [p.reshape(-1, 2) for p in flat if len(p) >= 6 and len(p) % 2 == 0]
-
-    def rle(self, value: dict[str, Any], record: ImageRecord, where: str) -> dict[str, Any]:
-        if self.mask_format == "polygon":
-            self.fail(
-                f"{where}: field 'segmentation' is an RLE mask, which INPUT.MASK_FORMAT polygon cannot "
-                "hold; set INPUT.MASK_FORMAT bitmask"
-            )
-        size, counts = value.get("size"), value.get("counts")
-        if size != [record.height, record.width]:
-            self.fail(f"{where}: RLE 'size' is {size}, expected the image's {[record.height, record.width]}")
-        if isinstance(counts, str):
-            return {"size": size, "counts": counts}
-        if not isinstance(counts, list) or not all(isinstance(c, int) and c >= 0 for c in counts):
-            self.fail(f"{where}: RLE 'counts' is a {type(counts).__name__}, expected a string or a list of counts")
-        if sum(counts) != record.height * record.width:
-            self.fail(f"{where}: RLE 'counts' add up to {sum(counts)}, expected {record.height * record.width}")
-        return mask_util.frPyObjects(value, *size)

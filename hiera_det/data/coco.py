@@ -29,13 +29,12 @@ _MAX_UNREADABLE = 20  # images in a row
 class CocoDataset(Dataset):
     """Images with their instances, from a COCO JSON.
 
-     ``dataset[index]`` is for evaluation: an image that cannot be read is an error. ``dataset[(index,
-    draw)]`` is for
-    training: the integer ``draw`` alone seeds the transform's random numbers, and in place of an image that
-        cannot be read the next one is taken, with a warning in the log.
+    ``dataset[index]`` is for evaluation: an image that cannot be read is an error. ``dataset[(index, draw)]`` is for
+    training: the integer ``draw`` alone seeds the transform's random numbers, and in place of an image that cannot be
+    read the next one is taken, with a warning in the log.
 
-    An item is ``(image, target)``: the image (3, H, W) uint8, 0-255, in the order of ``image_format``; the
-    target as :func:`hiera_det.data.targets.make_target` describes it.
+    An item is ``(image, target)``: the image (3, H, W) uint8, 0-255, in the order of ``image_format``; the target as
+    :func:`hiera_det.data.targets.make_target` describes it.
 
     Args:
         files: the JSON and the image folder.

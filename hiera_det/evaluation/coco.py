@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.datasets import DatasetFiles
+from hiera_det.data.segmentation import read_segmentation, report_maskless
 from hiera_det.files import written_aside
 
 __all__ = ["CocoEvaluator", "format_table"]
@@ -69,11 +70,13 @@ class CocoEvaluator:
         results: what :meth:`update` was given, as COCO results: a list of dicts with ``image_id``,
             ``category_id``, ``bbox`` (x, y, width, height), ``score``, and with masks ``segmentation``
             (compressed RLE).
-        truth: the ground truth as pycocotools holds it (``pycocotools.coco.COCO``), with ``iscrowd`` and ``area``
-            filled in.
+        truth: the ground truth as pycocotools holds it (``pycocotools.coco.COCO``). For "segm" instances without a
+            usable mask are left out, counted in the log, as in training. A missing ``iscrowd`` is 0, a missing ``area``
+            that of the mask, or without "segm" that of the box.
 
     Raises:
-        ValueError: the JSON has no annotations, no masks where "segm" needs them, or other categories.
+        ValueError: the JSON has no annotations or other categories, or for "segm" a mask is missing or not as COCO
+            defines it.
     """
 
     def __init__(
@@ -174,26 +177,37 @@ def _percent(value: float) -> float:
 
 
 def _load_truth(json_file: Path, *, with_masks: bool) -> COCO:
-    """The JSON as pycocotools holds it; ``iscrowd`` and ``area`` are filled in where they are missing."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(json_file))
-    if not isinstance(truth.dataset.get("annotations"), list):
-        raise ValueError(
-            f"{json_file}: there is no 'annotations' list; a test set without annotations cannot be evaluated, "
-            "write its results and send them to the dataset's server"
-        )
-    for annotation in truth.anns.values():
-        if with_masks and "segmentation" not in annotation:
+        if not isinstance(truth.dataset.get("annotations"), list):
             raise ValueError(
-                f"{json_file}: annotation {annotation['id']} has no 'segmentation', which mask AP ('segm') needs; "
-                "evaluate boxes only with MODEL.MASK_ON False"
+                f"{json_file}: there is no 'annotations' list; a test set without annotations cannot be evaluated, "
+                "write its results and send them to the dataset's server"
             )
+        if with_masks:
+            _check_masks(truth, json_file)
+            truth.createIndex()
+    for annotation in truth.anns.values():
         annotation.setdefault("iscrowd", 0)
-        if "area" not in annotation:
-            has_mask = bool(annotation.get("segmentation"))
-            box_area = annotation["bbox"][2] * annotation["bbox"][3]
-            annotation["area"] = float(mask_util.area(truth.annToRLE(annotation))) if has_mask else box_area
+        if "area" not in annotation and with_masks:
+            annotation["area"] = float(mask_util.area(truth.annToRLE(annotation)))
+        elif "area" not in annotation:
+            annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
     return truth
+
+
+def _check_masks(truth: COCO, json_file: Path) -> None:
+    """Check the masks by the rules of training, and take what these leave out from ``truth.dataset``."""
+    kept = []
+    for annotation in truth.dataset["annotations"]:
+        image = truth.imgs[annotation["image_id"]]
+        where = f"{json_file}: annotation {annotation['id']}"
+        mask = read_segmentation(annotation, (image["height"], image["width"]), where)
+        if mask:
+            flat = mask if isinstance(mask, dict) else [polygon.reshape(-1).tolist() for polygon in mask]
+            kept.append({**annotation, "segmentation": flat})
+    report_maskless(json_file, len(truth.dataset["annotations"]) - len(kept), len(kept))
+    truth.dataset["annotations"] = kept
 
 
 def format_table(metrics: Metrics) -> str:

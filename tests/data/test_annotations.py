@@ -55,6 +55,15 @@ def test_polygons_of_two_points_are_dropped(write, content, caplog):
     assert "1 instances without a polygon of at least 3 points" in caplog.text
 
 
+def test_no_instance_with_a_mask(write, content):
+    for annotation in content["annotations"][:2]:
+        annotation["segmentation"] = []
+    with pytest.raises(ValueError, match=r"none of the 2 instances has a mask; with MODEL\.MASK_ON False") as error:
+        _read(write, content)
+    assert "instances.json" in str(error.value)
+    assert _read(write, content, mask_format=None).records[0].labels == [2, 1]
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 def test_rle(write, content, compressed):
     mask = np.zeros((40, 60), np.uint8)
@@ -102,6 +111,7 @@ DELETE = object()
         (("annotations", 1, "iscrowd"), 2, "annotation 2: field 'iscrowd' is 2"),
         (("annotations", 1, "ignore"), 1, "annotation 2: 'ignore' is not supported"),
         (("annotations", 1, "segmentation"), DELETE, "annotation 2: field 'segmentation' is missing"),
+        (("annotations", 1, "segmentation"), None, "annotation 2: field 'segmentation' is None.*MODEL.MASK_ON False"),
         (("annotations", 1, "segmentation"), [1, 2, 3], "annotation 2: field 'segmentation' is not a list of"),
         (("annotations", 1, "segmentation"), [["x"] * 6], "annotation 2: field 'segmentation' is not a list"),
         (("annotations", 1, "segmentation"), {"size": [60, 40], "counts": [2400]}, "annotation 2: RLE 'size'"),

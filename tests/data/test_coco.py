@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -122,6 +123,19 @@ def test_unreadable_image(write, content, how, caplog):
     assert target["image_id"] == 7
     assert "a.png" in caplog.text
     assert _equal(dataset[(0, 4)], dataset[(1, 4)])
+
+
+@pytest.mark.parametrize("limit", [1000, 2000])  # PIL refuses from twice as many pixels on, and warns below that
+def test_image_of_more_pixels_than_pil_takes(write, content, limit, monkeypatch, caplog):
+    dataset = _dataset(write(content), train=True)  # 40 x 60 and 50 x 30 pixels
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UnreadableImageError, match=r"a\.png .*2400 pixels"):
+            dataset[0]
+        if limit == 2000:
+            assert dataset[(0, 4)][1]["image_id"] == 7
+            assert "a.png" in caplog.text
 
 
 def test_no_image_readable_at_all(write, content):

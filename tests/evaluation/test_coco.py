@@ -16,6 +16,8 @@ from hiera_det.data.datasets import DatasetFiles
 from hiera_det.evaluation.coco import CocoEvaluator, format_table
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+SQUARE = [2.0, 1.0, 38.0, 1.0, 38.0, 37.0, 2.0, 37.0]
+LINE = [2.0, 1.0, 38.0, 1.0]
 
 
 @pytest.fixture
@@ -170,8 +172,7 @@ def test_no_detections(tiny, caplog):
 
 
 def test_results_and_file(tiny, tmp_path):
-    square = [[2.0, 1.0, 38.0, 1.0, 38.0, 37.0, 2.0, 37.0]]
-    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": square}
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
     evaluator = tiny(("bbox", "segm"), annotations=[annotation])
     mask = torch.zeros(1, 40, 60, dtype=torch.bool)
     mask[0, 1:37, 2:38] = True
@@ -191,8 +192,7 @@ def test_results_and_file(tiny, tmp_path):
 
 
 def test_image_without_detections(tiny):
-    square = [[2.0, 1.0, 38.0, 1.0, 38.0, 37.0, 2.0, 37.0]]
-    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": square}
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
     evaluator = tiny(("bbox", "segm"), annotations=[annotation])
     empty = {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.int64)}
     evaluator.update(4, empty | {"masks": torch.zeros(0, 40, 60, dtype=torch.bool)})
@@ -214,7 +214,7 @@ def test_wrong_detections(tiny, image_id, detections, message):
 
 
 def test_masks_must_be_there_and_of_the_image_s_size(tiny):
-    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": []}
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
     evaluator = tiny(("segm",), annotations=[annotation])
     with pytest.raises(ValueError, match="image 4 have no masks"):
         evaluator.update(4, _one())
@@ -222,16 +222,47 @@ def test_masks_must_be_there_and_of_the_image_s_size(tiny):
         evaluator.update(4, _one(masks=torch.zeros(1, 60, 40)))
 
 
+def _masks(*segmentations):
+    """The annotations of one JSON, all of the same box."""
+    return {
+        "annotations": [
+            {"id": i, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": segmentation}
+            for i, segmentation in enumerate(segmentations, start=1)
+        ]
+    }
+
+
+def test_instances_without_a_mask_are_left_out_as_in_training(tiny, caplog):
+    evaluator = tiny(("bbox", "segm"), **_masks([], [LINE], [LINE, SQUARE]))
+    assert "left out 2 instances without a polygon of at least 3 points" in caplog.text
+    mask = torch.zeros(1, 40, 60, dtype=torch.bool)
+    mask[0, 1:37, 2:38] = True
+    evaluator.update(4, _one(masks=mask))
+    metrics = evaluator.evaluate()
+    assert metrics["bbox"]["AP"] == metrics["segm"]["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("segmentation", [[], None, [LINE]])
+def test_boxes_alone_need_no_masks(tiny, segmentation):
+    evaluator = tiny(("bbox",), **_masks(segmentation))
+    evaluator.update(4, _one())
+    assert evaluator.evaluate()["bbox"]["APm"] == pytest.approx(100)
+
+
 @pytest.mark.parametrize(
     ("iou_types", "changes", "message"),
     [
         (("bbox",), {"annotations": None}, "no 'annotations' list; a test set"),
-        (("segm",), {}, "annotation 1 has no 'segmentation'.*MODEL.MASK_ON False"),
+        (("segm",), {}, "annotation 1: field 'segmentation' is missing.*MODEL.MASK_ON False"),
+        (("segm",), _masks(None), "annotation 1: field 'segmentation' is None.*MODEL.MASK_ON False"),
+        (("segm",), _masks([["x"] * 6]), "annotation 1: field 'segmentation' is not a list of polygons"),
+        (("segm",), _masks({"size": [60, 40], "counts": [2400]}), "annotation 1: RLE 'size' is"),
+        (("segm",), _masks([], [LINE]), "none of the 2 instances has a mask.*MODEL.MASK_ON False"),
         (("bbox",), {"categories": [{"id": 8, "name": "boat"}]}, r"category ids are \[8\].*are \[8, 9\]"),
     ],
 )
 def test_wrong_truth(tiny, iou_types, changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"tiny\.json.*{message}"):
         tiny(iou_types, **changes)
 
 

@@ -49,18 +49,34 @@ def random_mask(batch: int, units: int) -> torch.Tensor:
 SIZES = {"hiera_tiny_224": (224, 224), "hiera_base_16x224": (16, 224, 224)}
 
 
-@pytest.mark.parametrize("name", IMAGE + VIDEO)
-def test_variant_equals_original(name, redraw, relative_error, monkeypatch):
+def small_size(name: str) -> tuple[int, ...]:
+    return (4, 64, 64) if name in VIDEO else (96, 64)
+
+
+@pytest.fixture
+def variant_pair(redraw, monkeypatch):
+    """``variant_pair(name, size)``: the original's variant and ours with the same weights."""
     for init in "trunc_normal_", "kaiming_uniform_":  # slow, and redrawn anyway
         monkeypatch.setattr(torch.nn.init, init, lambda tensor, **_: tensor)
-    size = SIZES.get(name, (4, 64, 64) if name in VIDEO else (96, 64))
-    # The original's own arguments of the variant, but for the input size, which its video variants fix.
-    monkeypatch.setattr(hiera.hiera, "Hiera", lambda **arguments: hiera.Hiera(**{**arguments, "input_size": size}))
-    original = getattr(hiera, name)().eval()
-    redraw(original)
-    with torch.device("meta"):
-        ours = hiera_det.build_hiera(name, input_size=size).eval()
-    ours.load_state_dict(original.state_dict(), strict=True, assign=True)
+    build = hiera.Hiera
+
+    def built(name: str, size: tuple[int, ...]):
+        # The original's own arguments of the variant, but for the input size, which its video variants fix.
+        monkeypatch.setattr(hiera.hiera, "Hiera", lambda **arguments: build(**{**arguments, "input_size": size}))
+        original = getattr(hiera, name)().eval()
+        redraw(original)
+        with torch.device("meta"):
+            ours = hiera_det.build_hiera(name, input_size=size).eval()
+        ours.load_state_dict(original.state_dict(), strict=True, assign=True)
+        return original, ours
+
+    return built
+
+
+@pytest.mark.parametrize("name", IMAGE + VIDEO)
+def test_variant_equals_original(name, variant_pair, relative_error):
+    size = SIZES.get(name, small_size(name))
+    original, ours = variant_pair(name, size)
     x = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(2))
     for mask in None, random_mask(1, math.prod(original.mask_spatial_shape)):
         with torch.no_grad():
@@ -70,6 +86,33 @@ def test_variant_equals_original(name, redraw, relative_error, monkeypatch):
         assert len(maps) == 4
         for ours_map, original_map in zip(maps, expected_maps, strict=True):
             assert relative_error(ours_map, original_map) < 1e-5
+
+
+def add_gradients(*models: torch.nn.Module, x: torch.Tensor, mask: torch.Tensor | None = None) -> list[tuple]:
+    """Backward from the output and every map, each by its mean square; what the models gave."""
+    results = [model(x, mask=mask, return_intermediates=True) for model in models]
+    for out, maps in results:
+        (out.square().mean() + sum(m.square().mean() for m in maps)).backward()
+    return results
+
+
+def assert_gradients_equal(original: torch.nn.Module, ours: torch.nn.Module, relative_error) -> None:
+    gradients = dict(ours.named_parameters())
+    for name, parameter in original.named_parameters():
+        if parameter.grad is None:  # norm and head, when masked
+            assert gradients[name].grad is None
+            continue
+        assert relative_error(gradients[name].grad, parameter.grad) < 1e-4, name
+
+
+@pytest.mark.parametrize(
+    "name", ["hiera_tiny_224", "hiera_small_224", "hiera_base_224", "hiera_base_plus_224", "hiera_base_16x224"]
+)
+def test_gradients_of_variants_equal_the_original(name, variant_pair, relative_error):
+    size = small_size(name)
+    original, ours = (model.train() for model in variant_pair(name, size))  # logits, and no drop path here
+    add_gradients(original, ours, x=torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(2)))
+    assert_gradients_equal(original, ours, relative_error)
 
 
 @pytest.mark.parametrize("kind", SMALL)
@@ -83,18 +126,10 @@ def test_gradients_equal_the_original_and_every_tensor_counts(kind, masked, redr
     units = ours.encode(x)[0].shape[1] // (4 if kind == "two pools" else 1)
     mask = random_mask(2, units) if masked else None
 
-    expected, expected_maps = original(x, mask=mask, return_intermediates=True)
-    got, maps = ours(x, mask=mask, return_intermediates=True)
+    (expected, _), (got, maps) = add_gradients(original, ours, x=x, mask=mask)
     if not masked or kind != "two pools":  # then tokens are still in the order of each implementation
         assert relative_error(got, expected) < 1e-5
-    for out, out_maps in (expected, expected_maps), (got, maps):
-        (out.square().mean() + sum(m.square().mean() for m in out_maps)).backward()
-    gradients = dict(ours.named_parameters())
-    for name, parameter in original.named_parameters():
-        if parameter.grad is None:  # norm and head, when masked
-            assert gradients[name].grad is None
-            continue
-        assert relative_error(gradients[name].grad, parameter.grad) < 1e-4, name
+    assert_gradients_equal(original, ours, relative_error)
 
     for name, parameter in ours.named_parameters():
         if parameter.grad is None:

@@ -108,10 +108,10 @@ class Recorder(StepCallback):
         self.records.flush()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Flush; leave the reason in the log."""
+        """Flush; a Ctrl-C, which Lightning does not pass on, leaves a line in the log."""
         self.records.flush()
-        if not isinstance(exception, SystemExit):
-            logger.error("stopped by %s: %s", type(exception).__name__, exception)
+        if isinstance(exception, KeyboardInterrupt):
+            logger.error("stopped by KeyboardInterrupt")
 
 
 def _memory() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import lightning as L
@@ -16,9 +18,10 @@ from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles, resolve_dataset
 from hiera_det.data.loader import build_test_loader, build_train_loader
 from hiera_det.data.transforms import build_test_transform, build_train_transform
+from hiera_det.evaluation.coco import CocoEvaluator
 from hiera_det.hosts.torchvision.launch import images_per_batch
 
-__all__ = ["DetectionData"]
+__all__ = ["DetectionData", "check_classes"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +35,8 @@ class DetectionData(L.LightningDataModule):
         test: dataset files in place of those of ``DATASETS.TEST``.
 
     Datasets are read when they are first asked for. That raises ValueError if ``DATASETS`` names several, or one with
-    another number of categories than the model has, and FileNotFoundError if files are missing.
+    another number of categories than the model has, or a test set that :class:`CocoEvaluator` refuses, and
+    FileNotFoundError if files are missing.
     """
 
     def __init__(self, cfg: CfgNode, train: DatasetFiles | None = None, test: DatasetFiles | None = None) -> None:
@@ -59,6 +63,8 @@ class DetectionData(L.LightningDataModule):
         """The test set, read when it is first needed; None if ``DATASETS.TEST`` is empty."""
         if self._test is None and (files := self._files["TEST"] or _only_dataset(self.cfg, "TEST")):
             self._test = self._read(files, build_test_transform(self.cfg), None, filter_empty=False)
+            # What the evaluator would refuse after training, it refuses now.
+            CocoEvaluator(files, self._test.category_ids, ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",))
         return self._test
 
     def train_dataloader(self) -> DataLoader:
@@ -106,6 +112,27 @@ class DetectionData(L.LightningDataModule):
             )
         logger.info("dataset %s: %d images, %d categories", files.name, len(dataset), expected)
         return dataset
+
+
+def check_classes(holder: str, class_names: Sequence[str] | None, dataset: CocoDataset) -> None:
+    """Compare class names, in the order of their labels, with a dataset's.
+
+    Args:
+        holder: whose names they are, for the message.
+        class_names: None where they are not known: then there is nothing to compare.
+        dataset: whose names are expected.
+
+    Raises:
+        ValueError: names differ or are in another order; the message lists the first of them.
+    """
+    pairs = enumerate(zip_longest(class_names or dataset.class_names, dataset.class_names), start=1)
+    differences = [f"label {label}: {theirs!r} and {ours!r}" for label, (theirs, ours) in pairs if theirs != ours]
+    if differences:
+        raise ValueError(
+            f"{holder} and {dataset.files.json_file} have different classes, by ascending category id:"
+            f" {'; '.join(differences[:5])}{'; ...' if len(differences) > 5 else ''}. Name the dataset that belongs to"
+            " it, or give the categories of the JSON the same ids and names"
+        )
 
 
 def _only_dataset(cfg: CfgNode, split: str) -> DatasetFiles | None:

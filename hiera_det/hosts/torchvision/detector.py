@@ -78,10 +78,18 @@ def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:
     Args:
         cfg: see hiera_det/config.py.
         backbone: maps (B, 3, H, W) to a dict of maps, with their ``channels`` and ``strides``; None: the
-            Hiera of ``MODEL.HIERA``.
+            Hiera of ``MODEL.HIERA``, with the maps of ``MODEL.FPN.IN_FEATURES``.
 
     Raises:
         ValueError: the config asks for something that this host does not do; the message names the key.
     """
     check_supported(cfg)
-    return Detector(cfg, HieraBackbone.from_config(cfg) if backbone is None else backbone)
+    return Detector(cfg, _build_hiera(cfg) if backbone is None else backbone)
+
+
+def _build_hiera(cfg: CfgNode) -> HieraBackbone:
+    """With the maps that the pyramid takes and no more: parameters without gradients would stop DDP."""
+    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
+    if not taken or not set(taken) <= set(given):
+        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
+    return HieraBackbone.from_config(cfg, taken)

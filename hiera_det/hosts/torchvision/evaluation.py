@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import logging
 from collections import Counter
@@ -105,12 +103,10 @@ class Evaluation(L.Callback):
         folder = self.folder / "pictures"
         folder.mkdir(exist_ok=True)
         names = self._dataset.class_names
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco = COCO(str(self._dataset.files.json_file))
         for target, detections, resized in self._pictures:
             picture = cv2.resize(resized, (int(target["width"]), int(target["height"])), interpolation=cv2.INTER_AREA)
             image_id = int(target["image_id"])
-            truth = _ground_truth(coco, image_id, self._dataset.category_ids)
+            truth = _ground_truth(self._evaluator.truth, image_id, self._dataset.category_ids)
             confident = {name: value[detections["scores"] >= 0.5] for name, value in detections.items()}
             panels = [draw_instances(picture, it, names, min_side=384) for it in (truth, confident)]
             titles = ("ground truth", "detections with score >= 0.5")

@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.hosts.torchvision.checkpoint import pack_model, unpack_model
+from hiera_det.hosts.torchvision.datamodule import check_classes
 from hiera_det.optim import build_lr_scheduler, build_optimizer, clip_gradients
 
 __all__ = ["DetectionModule", "seed_step"]
@@ -34,7 +35,7 @@ class DetectionModule(L.LightningModule):
 
     Attributes:
         losses: of the last optimizer step, total first: means over its micro-batches and the ranks.
-        learning_rate: that the last optimizer step took.
+        learning_rate: that the last optimizer step took; of several, the highest (the base rate under layer decay).
         interrupted: a SIGTERM came to this process.
         interrupted_anywhere: a SIGTERM came to some rank before the last optimizer step.
     """
@@ -56,10 +57,19 @@ class DetectionModule(L.LightningModule):
         self.seed = self.trainer.strategy.broadcast(self.seed)
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule of the config."""
+        """Optimizer and schedule of the config, which a loaded state does not change."""
         optimizer = build_optimizer(self.cfg, self.model)
+        optimizer.register_load_state_dict_pre_hook(_keep_options)
         scheduler = build_lr_scheduler(self.cfg, optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Take up the config's learning rate at the iteration to come: an earlier run's may have been another."""
+        scheduler: Any = self.lr_schedulers()
+        for group, base_lr, factor in zip(
+            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
+        ):
+            group["lr"] = base_lr * factor(scheduler.last_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed torch for this micro-batch."""
@@ -80,7 +90,7 @@ class DetectionModule(L.LightningModule):
         return total
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Bring the step's losses to the host, in the one transfer of the step, and stop if they are not finite.
+        """Bring the step's losses to the host together, and stop if they are not finite.
 
         Raises:
             FloatingPointError: with the iteration, the losses and the images.
@@ -94,8 +104,7 @@ class DetectionModule(L.LightningModule):
             self._raise_not_finite()
         self._micro_losses.clear()
         self._image_ids.clear()
-        group = optimizer.param_groups[0]
-        self.learning_rate = self.cfg.SOLVER.BASE_LR * group["lr"] / group["initial_lr"]
+        self.learning_rate = max(group["lr"] for group in optimizer.param_groups)
 
     def _raise_not_finite(self) -> None:
         if self.trainer.world_size > 1:  # the losses are reduced: all ranks are here
@@ -119,12 +128,13 @@ class DetectionModule(L.LightningModule):
         clip_gradients(self.cfg, (p for group in optimizer.param_groups for p in group["params"]))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Tensor]]:  # type: ignore[override]
-        """Detections in pixels of the original images; none any more once a SIGTERM has come."""
+        """Detections in pixels of the original images, in fp32; none any more once a SIGTERM has come."""
         if self.interrupted:
             return []
         images, targets = batch
         sizes = [(int(target["height"]), int(target["width"])) for target in targets]
-        return self.model(images, output_sizes=sizes)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.model(images, output_sizes=sizes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Weights under detectron2's names, and what else this project keeps."""
@@ -136,13 +146,16 @@ class DetectionModule(L.LightningModule):
         checkpoint["category_ids"] = list(dataset.category_ids)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The reverse; batches are recounted, since ``accumulate_grad_batches`` may differ from the earlier run's.
+        """The reverse; learning rates stay the config's, and batches are recounted for ``accumulate_grad_batches``.
 
         Raises:
-            ValueError: the checkpoint is of another model or another optimizer.
+            ValueError: the checkpoint is of another model, another optimizer or other classes.
         """
+        names = checkpoint.get("class_names")
+        check_classes("the checkpoint", names, self.trainer.datamodule.train_dataset)  # type: ignore[attr-defined]
         unpack_model(checkpoint, self.model.state_dict())
         _check_optimizer(self.cfg, checkpoint["optimizer_states"][0]["param_groups"])
+        checkpoint["lr_schedulers"][0].pop("base_lrs")
         self.seed = checkpoint["seed"]
         batches = (checkpoint["iteration"] + 1) * self.trainer.accumulate_grad_batches
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
@@ -162,3 +175,17 @@ def _check_optimizer(cfg: CfgNode, saved_groups: Iterable[dict[str, Any]]) -> No
             f"the checkpoint was written with SOLVER.OPTIMIZER {saved}, but the config says {cfg.SOLVER.OPTIMIZER};"
             " resume with the former, or start anew from its weights with MODEL.WEIGHTS and without --resume"
         )
+
+
+def _keep_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """What is loaded into an optimizer: the saved moments with the optimizer's own rates, decays and other options."""
+    saved, groups = state["param_groups"], optimizer.param_groups
+    sizes = [[len(group["params"]) for group in it] for it in (saved, groups)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"the checkpoint's optimizer has groups of {sizes[0]} parameters, the config's has {sizes[1]}: parameters"
+            " with the same learning rate and weight decay are a group. Resume with the former MODEL.HIERA.LAYER_DECAY,"
+            " MODEL.BACKBONE.FREEZE_AT and SOLVER.WEIGHT_DECAY*, or start anew from the weights with MODEL.WEIGHTS"
+        )
+    kept = [group | {"params": its["params"]} for group, its in zip(groups, saved, strict=True)]
+    return state | {"param_groups": kept}

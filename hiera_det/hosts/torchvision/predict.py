@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from hiera_det.data.images import UnreadableImageError, read_image
 from hiera_det.evaluation.coco import to_coco_results
-from hiera_det.files import written_aside
+from hiera_det.files import make_folder, written_aside
 from hiera_det.hosts.torchvision.predictor import Predictor
 from hiera_det.visualize import draw_instances, write_image
 
@@ -45,6 +45,7 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
 
     Raises:
         FileNotFoundError: there is no such file, or no image in the folder.
+        OSError: the output folder cannot be written to.
         ValueError: the file is of no known kind, cannot be read, or the output would overwrite the input. An image of
             a folder that cannot be read is skipped, with a warning in the log.
     """
@@ -53,7 +54,7 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
         raise FileNotFoundError(f"no image, folder or video at {source}")
     if output.resolve() == (source if source.is_dir() else source.parent).resolve():
         raise ValueError(f"output folder {output} is where the input lies: the pictures would overwrite it")
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output, "output folder")
     if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
         results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
     else:

@@ -12,9 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.transforms import build_test_transform
-from hiera_det.hiera.checkpoints import local_file, read_checkpoint
 from hiera_det.hosts.torchvision.detector import build_model
-from hiera_det.hosts.torchvision.weights import load_detector
+from hiera_det.hosts.torchvision.weights import load_trained
 
 __all__ = ["Predictor"]
 
@@ -38,20 +37,14 @@ class Predictor:
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        if not cfg.MODEL.WEIGHTS:
-            raise ValueError("MODEL.WEIGHTS is empty; name a trained checkpoint, such as output/model_final.pth")
-        path = local_file(cfg.MODEL.WEIGHTS)
-        checkpoint = read_checkpoint(path)
-        if "model" not in checkpoint:
-            raise ValueError(f"{path} holds no trained detector (keys {sorted(checkpoint)[:8]}); expected 'model'")
         model = build_model(cfg)
-        load_detector(model, checkpoint["model"], str(path))
+        checkpoint = load_trained(model, cfg.MODEL.WEIGHTS)
         self.class_names: list[str] = checkpoint.get("class_names", [])
         self.category_ids: list[int] = checkpoint.get(
             "category_ids", list(range(1, cfg.MODEL.ROI_HEADS.NUM_CLASSES + 1))
         )
         if not self.class_names:
-            logger.info("%s does not name its classes: numbers stand for them", path)
+            logger.info("%s does not name its classes: numbers stand for them", cfg.MODEL.WEIGHTS)
         device = cfg.MODEL.DEVICE
         if device.startswith("cuda") and not torch.cuda.is_available():
             logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", device)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hiera_det.config import CfgNode
 
-# Key: the values that it may have.
+# Key: the values that it may have. (hiera_det.data checks those of INPUT that concern training images alone.)
 SUPPORTED: dict[str, tuple[Any, ...]] = {
     "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
     "MODEL.BACKBONE.NAME": ("build_hiera_fpn_backbone",),
@@ -26,9 +26,6 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2",),
     "MODEL.ROI_MASK_HEAD.NORM": ("", "LN"),
     "INPUT.FORMAT": ("RGB", "BGR"),
-    "INPUT.MASK_FORMAT": ("polygon", "bitmask"),
-    "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
-    "INPUT.RANDOM_FLIP": ("horizontal", "none"),
     "DATALOADER.ASPECT_RATIO_GROUPING": (False,),
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.OPTIMIZER": ("SGD", "ADAMW"),
@@ -63,8 +60,6 @@ def check_supported(cfg: CfgNode) -> None:
     dims = cfg.MODEL.RPN.CONV_DIMS
     if not dims or any(dim not in (-1, channels) for dim in dims):
         raise _unsupported(cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})")
-    if cfg.INPUT.CROP.ENABLED and cfg.INPUT.CROP.TYPE != "large_scale_jitter":
-        raise _unsupported(cfg, "INPUT.CROP.TYPE", "'large_scale_jitter'")
 
 
 def _get(cfg: CfgNode, key: str) -> Any:

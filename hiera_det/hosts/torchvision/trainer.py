@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import lightning as L
@@ -16,7 +16,9 @@ from fvcore.common.config import CfgNode
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from hiera_det.config import save_config
+from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles
+from hiera_det.files import make_folder
 from hiera_det.hosts.torchvision.callbacks import Pictures, ProgressBar, Recorder
 from hiera_det.hosts.torchvision.checkpoint import (
     AtomicCheckpointIO,
@@ -24,13 +26,13 @@ from hiera_det.hosts.torchvision.checkpoint import (
     forget_last_checkpoint,
     last_checkpoint,
 )
-from hiera_det.hosts.torchvision.datamodule import DetectionData
+from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.evaluation import Evaluation
 from hiera_det.hosts.torchvision.launch import Launch, images_per_batch, placement, precision
 from hiera_det.hosts.torchvision.module import DetectionModule, seed_step
 from hiera_det.hosts.torchvision.records import Records
-from hiera_det.hosts.torchvision.weights import load_weights
+from hiera_det.hosts.torchvision.weights import load_trained, load_weights
 
 __all__ = ["Metrics", "evaluate", "train"]
 
@@ -39,6 +41,17 @@ logger = logging.getLogger(__name__)
 Metrics = dict[str, dict[str, float]]  # "bbox" and "segm" to name and percent
 
 
+@contextmanager
+def _errors_in_log() -> Iterator[None]:
+    """The traceback of an error goes to log.txt; on stderr the caller says what it will."""
+    try:
+        yield
+    except Exception:
+        logger.debug("stopped by an error", exc_info=True)
+        raise
+
+
+@_errors_in_log()
 def train(
     cfg: CfgNode,
     launch: Launch,
@@ -64,11 +77,15 @@ def train(
         FloatingPointError: the loss is not finite.
         SystemExit: a SIGTERM came; a checkpoint is written.
     """
-    output_dir = _prepare_output(cfg, launch)
+    output_dir, first = _prepare_output(cfg, launch)
+    if first:
+        save_config(cfg, output_dir / "config.yaml")
     checkpoint = last_checkpoint(output_dir) if resume else None
     seed = _draw_seed(cfg, checkpoint)
     data = DetectionData(cfg, train_files, test_files)
     names = data.train_dataset.class_names
+    if data.test_dataset is not None:
+        check_classes("the training set", names, data.test_dataset)
 
     seed_step(seed)
     model = build_model(cfg)
@@ -86,6 +103,7 @@ def train(
         callbacks.insert(1, Pictures(records, cfg.VIS_PERIOD, cfg.INPUT.FORMAT, names))
     trainer = _build_trainer(cfg, launch, callbacks, with_test=data.test_dataset is not None)
     images_per_batch(cfg, trainer.world_size, launch.accumulate)
+    _check_shares(data.test_dataset, trainer.world_size)
     if checkpoint is None and trainer.is_global_zero:
         forget_last_checkpoint(output_dir)
 
@@ -99,8 +117,9 @@ def train(
     return _finished(evaluation)
 
 
+@_errors_in_log()
 def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = None) -> Metrics:
-    """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; writes to ``OUTPUT_DIR/inference``.
+    """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; writes to ``OUTPUT_DIR/inference``, the config included.
 
     Args:
         cfg: the config.
@@ -111,23 +130,37 @@ def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = 
         ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
         SystemExit: a SIGTERM came.
     """
-    output_dir = _prepare_output(cfg, launch)
+    output_dir, first = _prepare_output(cfg, launch)
     data = DetectionData(cfg, None, test_files)
     if data.test_dataset is None:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     model = build_model(cfg)
-    load_weights(model, cfg.MODEL.WEIGHTS)
+    checkpoint = load_trained(model, cfg.MODEL.WEIGHTS)
+    check_classes(cfg.MODEL.WEIGHTS, checkpoint.get("class_names"), data.test_dataset)
     evaluation = Evaluation(cfg, Records(output_dir))
     callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
     trainer = _build_trainer(cfg, launch, callbacks, with_test=True)
+    _check_shares(data.test_dataset, trainer.world_size)
     trainer.validate(DetectionModule(model, cfg, seed=0), datamodule=data, verbose=False)
-    return _finished(evaluation)
+    metrics = _finished(evaluation)
+    if first:
+        save_config(cfg, evaluation.folder / "config.yaml")  # beside what it gave; the run's own stays
+    return metrics
 
 
 def _finished(evaluation: Evaluation) -> Metrics:
     if evaluation.metrics is None:  # the one reason that leaves none
         raise SystemExit(143)
     return evaluation.metrics
+
+
+def _check_shares(test_dataset: CocoDataset | None, processes: int) -> None:
+    if test_dataset is not None and len(test_dataset) < processes:
+        raise ValueError(
+            f"the test set {test_dataset.files.name} has {len(test_dataset)} images for {processes} processes, but each"
+            " process evaluates one at least: start fewer (--num-gpus, --num-machines, torchrun) or name a larger test"
+            ' set; DATASETS.TEST "()" trains without one, to evaluate afterwards with --eval-only'
+        )
 
 
 def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback], *, with_test: bool) -> L.Trainer:
@@ -164,29 +197,23 @@ def _draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
     return seed
 
 
-def _prepare_output(cfg: CfgNode, launch: Launch) -> Path:
-    """The output folder, with a log and the config in it.
+def _prepare_output(cfg: CfgNode, launch: Launch) -> tuple[Path, bool]:
+    """The output folder, with a log in it, and whether this process is the one that writes there.
 
     Raises:
         OSError: it cannot be written to.
     """
-    folder = Path(cfg.OUTPUT_DIR)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"OUTPUT_DIR {folder} cannot be written to ({error.strerror}); choose another folder") from error
+    folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
     first = launch.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
     _log_to(folder / "log.txt" if first else None)
-    if first:
-        save_config(cfg, folder / "config.yaml")
     logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
-    return folder
+    return folder, first
 
 
 def _log_to(path: Path | None) -> None:
-    """Rank 0 logs to a file and to stderr; the other ranks, with no path, show warnings alone."""
+    """Rank 0 logs to stderr, and to a file with tracebacks; the other ranks, with no path, show warnings alone."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.INFO)
     if path is not None:
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
     package = logging.getLogger("hiera_det")
@@ -196,7 +223,7 @@ def _log_to(path: Path | None) -> None:
     for handler in handlers:
         handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
         package.addHandler(handler)
-    package.setLevel(logging.WARNING if path is None else logging.INFO)
+    package.setLevel(logging.WARNING if path is None else logging.DEBUG)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

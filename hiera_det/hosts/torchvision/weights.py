@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
+from hiera_det.backbone import HieraBackbone
 from hiera_det.hiera.checkpoints import local_file, original_encoder, read_checkpoint
 from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
 
-__all__ = ["convert_detector", "load_detector", "load_weights"]
+__all__ = ["convert_detector", "load_detector", "load_trained", "load_weights"]
 
 logger = logging.getLogger(__name__)
 
 BOTTOM_UP = "backbone.bottom_up."  # the backbone's prefix in detectron2's names
+CLASS_LAYERS = tuple(  # detectron2's names of what has one output for each class
+    f"roi_heads.{layer}.{part}"
+    for layer in ("box_predictor.cls_score", "box_predictor.bbox_pred", "mask_head.predictor")
+    for part in ("weight", "bias")
+)
 
 
 def load_weights(model: nn.Module, source: str) -> None:
@@ -23,7 +30,8 @@ def load_weights(model: nn.Module, source: str) -> None:
     Args:
         model: from `build_model`.
         source: a local file or URL: `{"model_state": …}` as the original publishes (backbone), or `{"model": …}` with
-            detectron2's names (whole detector); "" leaves the model as initialised.
+            detectron2's names (whole detector; layers with an output for each class stay as initialised where the
+            model has another number of classes, and that is logged); "" leaves the model as initialised.
 
     Raises:
         FileNotFoundError: the file cannot be had.
@@ -35,8 +43,9 @@ def load_weights(model: nn.Module, source: str) -> None:
     path = local_file(source)
     checkpoint = read_checkpoint(path)
     if "model" in checkpoint:
-        load_detector(model, checkpoint["model"], str(path))
-        logger.info("%s: loaded all %d tensors of the detector", path, len(checkpoint["model"]))
+        state = _keep_other_classes(model, checkpoint["model"], str(path))
+        load_detector(model, state, str(path))
+        logger.info("%s: loaded all %d tensors of the detector", path, len(state))
     elif "model_state" in checkpoint:
         _load_backbone(model, checkpoint["model_state"], str(path))
     else:
@@ -44,6 +53,43 @@ def load_weights(model: nn.Module, source: str) -> None:
             f"{path} has the keys {sorted(map(str, checkpoint))[:8]}; expected 'model_state' (the original Hiera's "
             f"format) or 'model' (a detector with detectron2's names)"
         )
+
+
+def _keep_other_classes(model: nn.Module, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Fine-tuning to other classes: in place of the file's class layers of another shape, the model's own."""
+    own = to_detectron2(model.state_dict())
+    other = [k for k in CLASS_LAYERS if k in own and k in state and own[k].shape != state[k].shape]
+    if other:
+        logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))
+    return {**state, **{key: own[key] for key in other}}
+
+
+def load_trained(model: nn.Module, source: str) -> dict[str, Any]:
+    """Load a trained detector, heads included: what evaluation and prediction need.
+
+    Args:
+        model: from `build_model`.
+        source: a local file or URL: `{"model": ...}` with detectron2's names.
+
+    Returns:
+        The checkpoint, for what else it tells: this project's hold `class_names` and `category_ids`.
+
+    Raises:
+        FileNotFoundError: the file cannot be had.
+        ValueError: no file is named, it holds no whole detector, or the detector is another one.
+    """
+    if source == "":
+        raise ValueError("MODEL.WEIGHTS is empty; name a trained checkpoint, such as output/model_final.pth")
+    path = local_file(source)
+    checkpoint = read_checkpoint(path)
+    if "model" not in checkpoint:
+        raise ValueError(
+            f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
+            f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
+        )
+    load_detector(model, checkpoint["model"], str(path))
+    logger.info("%s: loaded all %d tensors of the detector", path, len(checkpoint["model"]))
+    return checkpoint
 
 
 def load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -85,6 +131,9 @@ def convert_detector(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 
 def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     encoder, dropped = original_encoder(state)
+    later = _blocks_after_the_last_map(model)
+    dropped = [*dropped, *(key for key in encoder if key.startswith(later))]
+    encoder = {key: value for key, value in encoder.items() if not key.startswith(later)}
     converted = from_detectron2({BOTTOM_UP + key: value for key, value in encoder.items()})
     try:
         result = model.load_state_dict(converted, strict=False)
@@ -101,6 +150,14 @@ def _load_backbone(model: nn.Module, state: dict[str, Tensor], source: str) -> N
     if dropped:
         logger.info("not used, no part of a backbone: %s", ", ".join(dropped))
     logger.info("initialised anew: the %d tensors of pyramid and heads", len(anew))
+
+
+def _blocks_after_the_last_map(model: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the blocks of the variant that the backbone does without, as `MODEL.FPN.IN_FEATURES` ends earlier."""
+    bottom_up = model.get_submodule(BOTTOM_UP.removesuffix("."))
+    if not isinstance(bottom_up, HieraBackbone):
+        return ()
+    return tuple(f"blocks.{i}." for i in range(len(bottom_up.blocks), sum(bottom_up.stages)))
 
 
 def _is_backbone(key: str) -> bool:

@@ -5,6 +5,8 @@
 writes recorded/*.npz and recorded/names.json beside this file. It was run with detectron2 0.6 at commit
 02b5c4e295e990042a714712c21dc79b731e8833, torch 2.15.0 and torchvision 0.29.2 on a CPU. The inputs are those of
 tiny.py. Where detectron2 is installed, test_live_detectron2.py builds its models by this file's functions as well.
+
+Of detectron2's data pipeline, tests/data/recorded has the values and the script.
 """
 
 from __future__ import annotations

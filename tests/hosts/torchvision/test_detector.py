@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.names import to_detectron2
 
 MODELS = ["vitdet_mask_bitmask", "vitdet_faster", "plain_mask_polygon", "plain_faster", "other_values"]
@@ -53,6 +54,40 @@ def test_losses_and_gradients(build, tiny, recorded, recorded_names, name):
     gradients = to_detectron2({key: parameter.grad for key, parameter in model.named_parameters()})
     norms = torch.stack([gradients[key].norm() for key in recorded_names[name]])
     torch.testing.assert_close(norms, recorded[f"{name}/gradients"], rtol=1e-3, atol=1e-7)
+
+
+HIERA = {
+    "MODEL.HIERA.NAME": "hiera_tiny_224",
+    "MODEL.HIERA.EMBED_DIM": 8,
+    "MODEL.HIERA.STAGES": [1, 1, 1, 1],
+    "MODEL.HIERA.GLOBAL_BLOCKS": [],
+    "MODEL.HIERA.NORM": "LN",
+}
+
+
+@pytest.mark.parametrize("first", [2, 3])
+def test_every_parameter_gets_a_gradient_where_the_pyramid_leaves_maps_out(tiny, first):
+    """DDP stops on one that gets none."""
+    taken = [f"res{first + i}" for i in range(3)]
+    levels = [f"p{first + i}" for i in range(4)]
+    overrides = {"MODEL.FPN.IN_FEATURES": taken, "MODEL.RPN.IN_FEATURES": levels}
+    overrides |= {"MODEL.ROI_HEADS.IN_FEATURES": levels[:3], "MODEL.ANCHOR_GENERATOR.SIZES": [[16], [32], [64], [128]]}
+    torch.manual_seed(0)
+    model = build_model(tiny.config({**HIERA, **overrides})).train()
+    assert model.backbone.bottom_up.out_features == tuple(taken)
+    targets = tiny.targets([(96, 128)], 1)
+    del targets[0]["polygons"]
+    sum(model(tiny.images([(96, 128)], 1), targets).values()).backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("taken", [["res2", "res3", "res4"], []])
+def test_maps_that_the_backbone_does_not_give(tiny, taken):
+    cfg = tiny.config({**HIERA, "MODEL.HIERA.OUT_FEATURES": ["res3", "res4"], "MODEL.FPN.IN_FEATURES": taken})
+    with pytest.raises(
+        ValueError, match=r"MODEL\.FPN\.IN_FEATURES is .*MODEL\.HIERA\.OUT_FEATURES, \['res3', 'res4'\]"
+    ):
+        build_model(cfg)
 
 
 def test_result_refers_to_the_given_image_by_default(build, tiny):

@@ -32,8 +32,6 @@ from hiera_det.hosts.torchvision.support import check_supported
         ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlign"),
         ("MODEL.ROI_MASK_HEAD.NORM", "BN"),
         ("INPUT.FORMAT", "YUV-BT.601"),
-        ("INPUT.MASK_FORMAT", "rle"),
-        ("INPUT.RANDOM_FLIP", "vertical"),
         ("DATALOADER.ASPECT_RATIO_GROUPING", "True"),
         ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
         ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"),
@@ -43,13 +41,6 @@ def test_refused_with_key_and_value(tiny, key, value):
     cfg = load_config(tiny.CONFIG, [key, value])
     with pytest.raises(ValueError, match=rf"{key} is .*{value[1:-1]}.*; the torchvision host supports"):
         build_model(cfg)
-
-
-def test_crop_type_counts_only_when_cropping(tiny):
-    relative = ["INPUT.CROP.TYPE", "relative_range"]
-    with pytest.raises(ValueError, match=r"INPUT\.CROP\.TYPE is 'relative_range'"):
-        check_supported(load_config(tiny.CONFIG, relative))
-    check_supported(load_config(tiny.CONFIG, [*relative, "INPUT.CROP.ENABLED", "False"]))
 
 
 def test_detectron2s_defaults_are_another_model():

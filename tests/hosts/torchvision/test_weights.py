@@ -15,7 +15,7 @@ from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.names import to_detectron2
-from hiera_det.hosts.torchvision.weights import load_weights
+from hiera_det.hosts.torchvision.weights import CLASS_LAYERS, load_trained, load_weights
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
 OVERRIDES = """MODEL.HIERA.EMBED_DIM 16 MODEL.HIERA.NUM_HEADS 1 MODEL.HIERA.STAGES [1,1,2,1]
@@ -71,6 +71,19 @@ def test_the_originals_file_fills_the_backbone(original, caplog):
     assert f"initialised anew: the {len(heads)} tensors" in caplog.text
 
 
+def test_blocks_after_the_last_map_are_not_loaded(original, caplog):
+    path, state = original
+    levels = ["MODEL.RPN.IN_FEATURES", "['p2','p3']", "MODEL.ROI_HEADS.IN_FEATURES", "['p2','p3']"]
+    anchors = ["MODEL.ANCHOR_GENERATOR.SIZES", "[[16]]"]
+    model = detector("MODEL.FPN.IN_FEATURES", "['res2','res3','res4']", *levels, *anchors)
+    with caplog.at_level(logging.INFO):
+        load_weights(model, str(path))
+    bottom_up = model.backbone.bottom_up.state_dict()
+    assert torch.equal(bottom_up["blocks.3.norm1.weight"], state["blocks.3.norm1.weight"])
+    assert "blocks.4.norm1.weight" not in bottom_up
+    assert "blocks.4.norm1.weight" in caplog.text
+
+
 def test_a_detectors_file_round_trips(tmp_path):
     torch.manual_seed(1)
     source, target = detector(), detector()
@@ -82,10 +95,25 @@ def test_a_detectors_file_round_trips(tmp_path):
 def test_mismatched_shapes_are_all_named(tmp_path):
     torch.save({"model": to_detectron2(detector().state_dict())}, tmp_path / "model.pth")
     with pytest.raises(ValueError, match=r"model\.pth is of another model") as error:
-        load_weights(detector("MODEL.ROI_HEADS.NUM_CLASSES", "5"), str(tmp_path / "model.pth"))
+        load_weights(detector("MODEL.ROI_BOX_HEAD.FC_DIM", "9"), str(tmp_path / "model.pth"))
     text = str(error.value)
-    assert "roi_heads.box_predictor.cls_score.weight: (4, 8) in the checkpoint, (6, 8) in the model" in text
-    assert "roi_heads.box_predictor.bbox_pred.bias: (12,) in the checkpoint, (20,) in the model" in text
+    assert "roi_heads.box_predictor.cls_score.weight: (4, 8) in the checkpoint, (4, 9) in the model" in text
+    assert "roi_heads.box_head.fc1.bias: (8,) in the checkpoint, (9,) in the model" in text
+    with pytest.raises(ValueError, match=r"bbox_pred\.bias: \(12,\) in the checkpoint, \(20,\) in the model"):
+        load_trained(detector("MODEL.ROI_HEADS.NUM_CLASSES", "5"), str(tmp_path / "model.pth"))
+
+
+def test_fine_tuning_to_other_classes_keeps_the_rest(tmp_path, caplog):
+    source, target = detector(), detector("MODEL.ROI_HEADS.NUM_CLASSES", "5")
+    torch.save({"model": to_detectron2(source.state_dict())}, tmp_path / "model.pth")
+    before = to_detectron2({key: value.clone() for key, value in target.state_dict().items()})
+    load_weights(target, str(tmp_path / "model.pth"))
+    expected = to_detectron2(source.state_dict())
+    anew = [k for k, v in to_detectron2(target.state_dict()).items() if v.shape != expected[k].shape]
+    assert sorted(anew) == sorted(CLASS_LAYERS)
+    for key, value in to_detectron2(target.state_dict()).items():
+        assert torch.equal(value, before[key] if key in anew else expected[key]), key
+    assert "another number of classes; initialised anew: roi_heads.box_predictor.cls_score.weight" in caplog.text
 
 
 def test_another_variants_backbone_is_refused(original):
@@ -114,6 +142,9 @@ def test_files_that_are_no_checkpoints(tmp_path, original):
     torch.save({"weights": {}}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"keys \['weights'\]; expected 'model_state'"):
         load_weights(detector(), str(tmp_path / "other.pth"))
+    torch.save({"model": torch.zeros(2)}, tmp_path / "tensor.pth")
+    with pytest.raises(ValueError, match="'model' is a Tensor, expected a dict of tensors"):
+        load_weights(detector(), str(tmp_path / "tensor.pth"))
     torch.save([1], tmp_path / "list.pth")
     with pytest.raises(ValueError, match="holds a list"):
         load_weights(detector(), str(tmp_path / "list.pth"))

@@ -108,6 +108,19 @@ def test_another_optimizer(run, halfway):
         resume_from(run, halfway, optimizer_states=[{**halfway["optimizer_states"][0], "param_groups": groups}])
 
 
+def test_other_classes(run, halfway):
+    with pytest.raises(ValueError, match=r"the checkpoint and .*different classes.* label 3: 'star' and 'triangle'"):
+        resume_from(run, halfway, class_names=["circle", "square", "star", "triangle"])
+
+
+def test_other_groups_of_parameters(run, halfway):
+    run.folder.mkdir(parents=True)
+    torch.save(halfway, run.folder / "model_0000002.pth")
+    (run.folder / "last_checkpoint").write_text("model_0000002.pth")
+    with pytest.raises(ValueError, match=r"optimizer has groups of \[.*LAYER_DECAY"):
+        run("--resume", "MODEL.HIERA.LAYER_DECAY", "0.5")
+
+
 def test_checkpoint_as_weights_of_a_new_run(run, trained):
     run("MODEL.WEIGHTS", str(trained.folder / "model_final.pth"), "SOLVER.MAX_ITER", "1", "DATASETS.TEST", "()")
     assert run.checkpoint()["iteration"] == 0

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import runpy
+import sys
 
 import cv2
 import numpy as np
@@ -182,6 +185,33 @@ def test_empty_folder(predict, tmp_path):
     (tmp_path / "in").mkdir()
     with pytest.raises(FileNotFoundError, match="no image in"):
         predict(tmp_path / "in")
+
+
+def test_unwritable_output(predict, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    (tmp_path / "output").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match=r"output folder .* cannot be written to \(File exists\)"):
+        predict(tmp_path / "a.png")
+
+
+def test_read_only_output(predict, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    (tmp_path / "output").mkdir(mode=0o555)
+    if os.access(tmp_path / "output", os.W_OK):
+        pytest.skip("this user, such as root, writes anywhere")
+    with pytest.raises(OSError, match=r"output folder .* cannot be written to \(Permission denied\)"):
+        predict(tmp_path / "a.png")
+
+
+def test_user_errors_are_one_line(predict_tool, config_file, monkeypatch, capfd):
+    flags = ["--config", str(config_file), "--weights", "missing.pth", "--input", "a.png", "--output", "output"]
+    monkeypatch.setattr(sys, "argv", [predict_tool.__file__, *flags])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(predict_tool.__file__, run_name="__main__")
+    assert stop.value.code == 2
+    captured = capfd.readouterr().err
+    assert captured.splitlines()[-1].startswith("error: no weights file at missing.pth")
+    assert "Traceback" not in captured
 
 
 def test_output_over_the_input(predict, tmp_path):

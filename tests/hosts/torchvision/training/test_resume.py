@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import textwrap
 import time
 
 import pytest
@@ -62,13 +63,108 @@ def test_accumulation_over_a_resume(run, new_run):
 
 
 def test_killed(run, trained, environment):
-    options = ["SOLVER.CHECKPOINT_PERIOD", "2", "SOLVER.MAX_ITER", "6"]
-    # Runs on its own schedule: what the kill hits, be it a step or a checkpoint's writing, is not known.
-    process = subprocess.Popen(run.command(*options), env=environment, stderr=subprocess.PIPE, text=True)
+    """By another process, at whatever moment it then is."""
+    # Times a power of two: the learning rates, functions of iteration / MAX_ITER, are the same to the last bit.
+    many = str(6 * 2**12)
+    command = run.command("SOLVER.CHECKPOINT_PERIOD", "2", "SOLVER.MAX_ITER", many)
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert stop_at(process, run, 3, signal.SIGKILL) == -signal.SIGKILL
-    run("--resume", *options)
+    if len(run.records) >= 6:  # that late it is past what the other run has
+        (run.folder / "last_checkpoint").write_text("model_0000003.pth")
+    run("--resume", "SOLVER.CHECKPOINT_PERIOD", "2")
     assert "resuming from" in run.log
     assert_same(run, trained)
+
+
+# Each redefines a function so that it kills the process, and says which checkpoint there is then.
+MOMENTS = {
+    "the first iteration's end": (
+        None,
+        """
+        from hiera_det.hosts.torchvision.records import Records
+        write = Records.write
+        def killing(self, *args, **kwargs):
+            write(self, *args, **kwargs)
+            kill()
+        Records.write = killing
+        """,
+    ),
+    "the second checkpoint half-written": (
+        "model_0000001.pth",
+        """
+        save = torch.save
+        def killing(checkpoint, file):
+            if checkpoint["iteration"] == 3:
+                file.write(b"PK half")
+                file.flush()
+                kill()
+            save(checkpoint, file)
+        torch.save = killing
+        """,
+    ),
+    "the second checkpoint written, not yet named": (
+        "model_0000001.pth",
+        """
+        replace = pathlib.Path.replace
+        def killing(self, target):
+            if target.name == "last_checkpoint" and self.read_text() == "model_0000003.pth":
+                kill()
+            return replace(self, target)
+        pathlib.Path.replace = killing
+        """,
+    ),
+    "the final evaluation": (
+        "model_final.pth",
+        """
+        from hiera_det.evaluation.coco import CocoEvaluator
+        CocoEvaluator.evaluate = lambda *_: kill()
+        """,
+    ),
+}
+SCRIPT = """
+import os, pathlib, runpy, signal, sys, torch
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+{moment}
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_at(run, trained, environment, moment):
+    left, code = MOMENTS[moment]
+    options = ["SOLVER.CHECKPOINT_PERIOD", "2"]
+    python, *command = run.command(*options)
+    script = SCRIPT.format(moment=textwrap.dedent(code))
+    finished = subprocess.run([python, "-c", script, *command], env=environment, capture_output=True, text=True)
+    assert finished.returncode == -signal.SIGKILL, finished.stderr
+    pointer = run.folder / "last_checkpoint"
+    assert (pointer.read_text() if pointer.exists() else None) == left
+    for checkpoint in run.folder.glob("model_*.pth"):
+        run.checkpoint(checkpoint.name)  # whole
+    run("--resume", *options)
+    assert_same(run, trained)
+    assert not list(run.folder.glob("tmp.*"))
+    assert (run.folder / "inference" / "metrics.json").is_file()
+
+
+def test_changed_rates_take_effect(run, new_run):
+    """A resumed run follows the config, not the checkpoint, in all that the optimizer is built with."""
+    options = ["DATASETS.TEST", "()", "SOLVER.CHECKPOINT_PERIOD", "2", "SOLVER.MAX_ITER", "3"]
+    changed = [*options, "SOLVER.BASE_LR", "0.02", "SOLVER.WEIGHT_DECAY", "0.3", "MODEL.HIERA.LAYER_DECAY", "0.25"]
+    options += ["SOLVER.BASE_LR", "0.01", "SOLVER.WEIGHT_DECAY", "0.1", "MODEL.HIERA.LAYER_DECAY", "0.5"]
+    straight = new_run()
+    straight(*changed)
+    run(*options)
+    (run.folder / "last_checkpoint").write_text("model_0000001.pth")
+    run("--resume", *changed)
+    assert [record["lr"] for record in run.records[:2]] == pytest.approx([0.00001, 0.005005])
+    assert run.records[2]["lr"] == straight.records[2]["lr"] == pytest.approx(0.02)
+    ours, theirs = (it.checkpoint() for it in (run, straight))
+    assert ours["lr_schedulers"] == theirs["lr_schedulers"]
+    groups = [checkpoint["optimizer_states"][0]["param_groups"] for checkpoint in (ours, theirs)]
+    assert groups[0] == groups[1]
 
 
 def test_terminated(run, environment):
