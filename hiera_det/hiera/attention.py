@@ -92,13 +92,13 @@ class Block(nn.Module):
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
         graph = torch.is_grad_enabled() or torch.compiler.is_compiling()
         small = x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE
-        if graph or self.training or small or not x.is_cpu or not windows.is_run:
+        run = windows.run
+        if graph or self.training or small or not x.is_cpu or run is None:
             return self._forward(x, order, windows, q_windows)
         # Windows that are runs know nothing of one another, and a CPU is faster on pieces that fit its cache.
-        batch, tokens = x.shape[0], windows.tokens
-        pieces = x.unflatten(1, (-1, tokens)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // tokens))
+        pieces = x.unflatten(1, (-1, run)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // run))
         out = torch.cat([self._forward(piece, order, windows, q_windows) for piece in pieces])
-        return out.view(batch, -1, out.shape[-1])
+        return out.view(x.shape[0], -1, out.shape[-1])
 
     def _forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         normed = self.norm1(x)

@@ -217,8 +217,10 @@ class HieraEncoder(nn.Module):
                 if mask is not None:
                     maps[stage] = after.reroll_units(x)
                 else:
-                    cut = [slice(-(-n // s)) for n, s in zip(size, self.stage_strides[stage], strict=True)]
-                    maps[stage] = after.reroll(x)[(slice(None), *cut)]
+                    cut = [slice(None)] + [
+                        slice(-(-n // s)) for n, s in zip(size, self.stage_strides[stage], strict=True)
+                    ]
+                    maps[stage] = after.reroll(x)[tuple(cut)]
         return x, maps
 
     def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[TokenOrder, Tensor]:

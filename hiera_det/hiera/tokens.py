@@ -110,9 +110,9 @@ class Windows:
     padded: bool = False
 
     @property
-    def is_run(self) -> bool:
-        """Each window is a run of the sequence, and not all of it."""
-        return self.tokens is not None and self.gather is None
+    def run(self) -> int | None:
+        """Tokens of each window, where a window is a run of the sequence and not all of it; otherwise None."""
+        return self.tokens if self.gather is None else None
 
     @classmethod
     def gathered(cls, order: TokenOrder, size: Size, device: torch.device) -> Windows:
@@ -124,7 +124,8 @@ class Windows:
         fpad = [p for pad in reversed(padding) for p in (0, pad)]
         tokens = F.pad(tokens, fpad, value=order.num_tokens)
         places = padded_order.reroll(torch.arange(padded_order.num_tokens, device=device).view(1, -1, 1))[..., 0]
-        places = places[(slice(None), *(slice(n) for n in order.grid))]  # (1, *grid)
+        unpadded = (slice(None), *(slice(n) for n in order.grid))
+        places = places[unpadded]  # (1, *grid)
         return cls(
             tokens=math.prod(size),
             gather=padded_order.unroll(tokens[:, None]).flatten(),
