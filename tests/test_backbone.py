@@ -104,7 +104,7 @@ def test_compiles_without_graph_breaks(overrides):
     model = small(**overrides).eval()
     x = torch.randn(1, 3, 70, 100)
     with torch.no_grad():
-        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(x)
+        compiled = torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager")(x)
         for name, m in model(x).items():
             torch.testing.assert_close(compiled[name], m)
 
@@ -112,7 +112,7 @@ def test_compiles_without_graph_breaks(overrides):
 def test_compiles_without_graph_breaks_in_training():
     plain, model = (small(window_sizes=(8, 4, 6, 3), activation_checkpointing=True).train() for _ in range(2))
     x = torch.randn(2, 3, 64, 64)
-    for run in plain, torch.compile(model, fullgraph=True, backend="aot_eager"):
+    for run in plain, torch.compile(model, fullgraph=True, dynamic=False, backend="aot_eager"):
         sum(m.square().mean() for m in run(x).values()).backward()
     for a, b in zip(plain.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad)

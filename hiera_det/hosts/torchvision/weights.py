@@ -58,7 +58,8 @@ def load_weights(model: nn.Module, source: str) -> None:
 def _keep_other_classes(model: nn.Module, state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """Fine-tuning to other classes: in place of the file's class layers of another shape, the model's own."""
     own = to_detectron2(model.state_dict())
-    other = [k for k in CLASS_LAYERS if k in own and k in state and own[k].shape != state[k].shape]
+    there = [k for k in CLASS_LAYERS if k in own and k in state]
+    other = [k for k in there if len(own[k]) != len(state[k]) and own[k].shape[1:] == state[k].shape[1:]]
     if other:
         logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))
     return {**state, **{key: own[key] for key in other}}
