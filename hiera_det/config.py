@@ -221,7 +221,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     cfg = get_cfg()
     try:
         cfg.merge_from_file(str(path))
-    except (KeyError, ValueError, TypeError, AssertionError, yaml.YAMLError) as error:
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{path} holds no mapping of keys to values; the shipped files in configs/ show one") from error
+    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from error
     if len(overrides) % 2:
         raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")

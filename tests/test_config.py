@@ -85,8 +85,8 @@ def test_bases_and_overrides(tmp_path):
         ("MODEL: {}\n", ["SOLVER.MAX_ITER", "many"], r"command line: .*int.*str.*SOLVER\.MAX_ITER"),
         ("MODEL: {}\n", ["SOLVER.MAX_ITER"], "KEY VALUE pairs, but there are 1 words"),
         ("MODEL:\n  - [\n", [], r"bad\.yaml: "),
-        ("", [], r"bad\.yaml: "),
-        ("- MODEL\n", [], r"bad\.yaml: "),
+        ("", [], r"bad\.yaml holds no mapping"),
+        ("- MODEL\n", [], r"bad\.yaml holds no mapping"),
     ],
 )
 def test_errors_name_the_key(tmp_path, content, overrides, message):
