@@ -222,7 +222,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     try:
         cfg.merge_from_file(str(path))
     except (TypeError, AttributeError) as error:
-        raise ValueError(f"{path} holds no mapping of keys to values; the shipped files in configs/ show one") from error
+        raise ValueError(
+            f"{path} holds no mapping of keys to values; the shipped files in configs/ show one"
+        ) from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from error
     if len(overrides) % 2:
