@@ -198,30 +198,28 @@ class HieraEncoder(nn.Module):
         Raises:
             ValueError: the input's shape or the mask does not fit the model.
         """
+        self._check_input(x)
+        order, tokens = self._embed(x, mask)
+        maps: dict[int, Tensor] = {}
+        for i, (block, windows) in enumerate(zip(self.blocks, self._plan(order, x.device), strict=True)):
+            if self.activation_checkpointing and self.training:
+                tokens = checkpoint(block, tokens, order, *windows, use_reentrant=False)
+            else:
+                tokens = block(tokens, order, *windows)
+            if self.block_pools[i]:
+                order = order.pooled()
+            if i in self.stage_ends and (stage := self.stage_ends.index(i)) in out_stages:
+                strides = self.stage_strides[stage]
+                size = tuple(-(-n // s) for n, s in zip(x.shape[2:], strides, strict=True))
+                maps[stage] = order.reroll(tokens, size) if mask is None else order.reroll_units(tokens)
+        return tokens, maps
+
+    def _check_input(self, x: Tensor) -> None:
         dims = len(self.patch_stride)
         if x.ndim != dims + 2:
             raise ValueError(f"expected {'(B, C, H, W)' if dims == 2 else '(B, C, T, H, W)'}, got {tuple(x.shape)}")
         if dims == 3 and x.shape[2] % self.patch_stride[0]:
             raise ValueError(f"{x.shape[2]} frames: their number must be a multiple of {self.patch_stride[0]}")
-        size = tuple(x.shape[2:])
-        order, x = self._embed(x, mask)
-        plan = self._plan(order, x.device)
-        maps: dict[int, Tensor] = {}
-        for i, (block, block_plan) in enumerate(zip(self.blocks, plan, strict=True)):
-            if self.activation_checkpointing and self.training:
-                x = checkpoint(block, x, *block_plan[:3], use_reentrant=False)
-            else:
-                x = block(x, *block_plan[:3])
-            if i in self.stage_ends and (stage := self.stage_ends.index(i)) in out_stages:
-                after = block_plan[3]
-                if mask is not None:
-                    maps[stage] = after.reroll_units(x)
-                else:
-                    cut = [slice(None)] + [
-                        slice(-(-n // s)) for n, s in zip(size, self.stage_strides[stage], strict=True)
-                    ]
-                    maps[stage] = after.reroll(x)[tuple(cut)]
-        return x, maps
 
     def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[TokenOrder, Tensor]:
         """Pad, embed patches and positions, unroll, and drop the mask units that are not kept."""
@@ -259,8 +257,8 @@ class HieraEncoder(nn.Module):
                 f"mask must be bool, {(batch, math.prod(units))} (B, #mask units), got {mask.dtype} {tuple(mask.shape)}"
             )
 
-    def _plan(self, order: TokenOrder, device: torch.device) -> list[tuple[TokenOrder, Windows, Windows, TokenOrder]]:
-        """For each block: the order of its input, windows of keys and of queries, and the order of its output."""
+    def _plan(self, order: TokenOrder, device: torch.device) -> list[tuple[Windows, Windows]]:
+        """The windows of keys and of queries for each block, from the order of the first one's tokens."""
         seen: dict[tuple[Size, Size | None], Windows] = {}
 
         def windows(of: TokenOrder, size: Size | None) -> Windows:
@@ -270,13 +268,11 @@ class HieraEncoder(nn.Module):
 
         plan = []
         for pool, size in zip(self.block_pools, self.block_windows, strict=True):
+            keys = windows(order, size)
             if pool:
-                after = order.pooled()
-                q_size = None if size is None else tuple(n // s for n, s in zip(size, self.q_stride, strict=True))
-            else:
-                after, q_size = order, size
-            plan.append((order, windows(order, size), windows(after, q_size), after))
-            order = after
+                order = order.pooled()
+                size = None if size is None else tuple(n // s for n, s in zip(size, self.q_stride, strict=True))
+            plan.append((keys, windows(order, size)))
         return plan
 
 

@@ -64,12 +64,13 @@ class TokenOrder:
         x = x.reshape(*x.shape[:2], *shape).permute(0, *(2 + a for a in axes), 1)
         return x.reshape(x.shape[0], self.num_tokens, x.shape[-1])  # (B, N, C)
 
-    def reroll(self, x: Tensor) -> Tensor:
-        """Put tokens (B, N, C) back in space, channels last (B, *grid, C): one permutation."""
+    def reroll(self, x: Tensor, size: Size | None = None) -> Tensor:
+        """Put tokens (B, N, C) back in space, channels last (B, *grid, C): one permutation; then cut to `size`."""
         shape, axes = self._split
         back = sorted(range(len(axes)), key=axes.__getitem__)
         x = x.reshape(x.shape[0], *(shape[a] for a in axes), x.shape[-1]).permute(0, *(1 + a for a in back), -1)
-        return x.reshape(x.shape[0], *self.grid, x.shape[-1])  # (B, *grid, C)
+        x = x.reshape(x.shape[0], *self.grid, x.shape[-1])  # (B, *grid, C)
+        return x if size is None else x[(slice(None), *(slice(n) for n in size))]
 
     def reroll_units(self, x: Tensor) -> Tensor:
         """Put the tokens of each mask unit in space: (B, N, C) to (B, #units, *unit, C), for some or all units."""

@@ -34,6 +34,9 @@ class DetectionData(L.LightningDataModule):
         train: dataset files in place of those of ``DATASETS.TRAIN``.
         test: dataset files in place of those of ``DATASETS.TEST``.
 
+    Attributes:
+        test_evaluator: of the test set; there once :attr:`test_dataset` has been read.
+
     Datasets are read when they are first asked for. That raises ValueError if ``DATASETS`` names several, or one with
     another number of categories than the model has, or a test set that :class:`CocoEvaluator` refuses, and
     FileNotFoundError if files are missing.
@@ -63,8 +66,9 @@ class DetectionData(L.LightningDataModule):
         """The test set, read when it is first needed; None if ``DATASETS.TEST`` is empty."""
         if self._test is None and (files := self._files["TEST"] or _only_dataset(self.cfg, "TEST")):
             self._test = self._read(files, build_test_transform(self.cfg), None, filter_empty=False)
-            # What the evaluator would refuse after training, it refuses now.
-            CocoEvaluator(files, self._test.category_ids, ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",))
+            iou_types = ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",)
+            # Made here, so that what it refuses is refused before training.
+            self.test_evaluator = CocoEvaluator(files, self._test.category_ids, iou_types)
         return self._test
 
     def train_dataloader(self) -> DataLoader:

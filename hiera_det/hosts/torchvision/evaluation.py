@@ -39,7 +39,6 @@ class Evaluation(L.Callback):
     def __init__(self, cfg: CfgNode, records: Records) -> None:
         self.folder = Path(cfg.OUTPUT_DIR) / "inference"
         self.image_format = cfg.INPUT.FORMAT
-        self.iou_types = ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",)
         self.records = records
         self.metrics: dict[str, dict[str, float]] | None = None
         self.iteration = -1
@@ -48,7 +47,8 @@ class Evaluation(L.Callback):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """An empty evaluator on each rank."""
         self._dataset: CocoDataset = trainer.datamodule.test_dataset  # type: ignore[attr-defined]
-        self._evaluator = CocoEvaluator(self._dataset.files, self._dataset.category_ids, self.iou_types)
+        self._evaluator: CocoEvaluator = trainer.datamodule.test_evaluator  # type: ignore[attr-defined]
+        self._evaluator.results.clear()
         self._seen: list[int] = []
         self._pictures = []
         logger.info("evaluating on %s: %d images", self._dataset.files.name, len(self._dataset))
