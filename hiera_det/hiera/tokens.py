@@ -70,7 +70,8 @@ class TokenOrder:
         back = sorted(range(len(axes)), key=axes.__getitem__)
         x = x.reshape(x.shape[0], *(shape[a] for a in axes), x.shape[-1]).permute(0, *(1 + a for a in back), -1)
         x = x.reshape(x.shape[0], *self.grid, x.shape[-1])  # (B, *grid, C)
-        return x if size is None else x[(slice(None), *(slice(n) for n in size))]
+        cut = (slice(None), *(slice(n) for n in size or self.grid))
+        return x[cut]
 
     def reroll_units(self, x: Tensor) -> Tensor:
         """Put the tokens of each mask unit in space: (B, N, C) to (B, #units, *unit, C), for some or all units."""
