@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from hiera_det.hiera.encoder import HieraEncoder
 from hiera_det.hiera.variants import variant_arguments
 
-__all__ = ["HieraBackbone"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["HieraBackbone", "pyramid_maps"]
 
 _OUT_NORMS = {"": False, "LN": True}
 
@@ -69,12 +72,13 @@ class HieraBackbone(HieraEncoder):
         self._freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, out_features: Sequence[str] | None = None) -> HieraBackbone:
+    def from_config(cls, cfg: CfgNode, out_features: Sequence[str] | None = None, **arguments: Any) -> Self:
         """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`; images come normalised, with 3 channels.
 
         Args:
             cfg: the config.
             out_features: the maps to return; None: `MODEL.HIERA.OUT_FEATURES`.
+            arguments: further ones of the class.
         """
         node = cfg.MODEL.HIERA
         if node.NORM not in _OUT_NORMS:
@@ -96,6 +100,7 @@ class HieraBackbone(HieraEncoder):
             drop_path_rate=node.DROP_PATH_RATE,
             activation_checkpointing=node.ACTIVATION_CHECKPOINTING,
             **{key: value for key, value in changes.items() if value is not None},
+            **arguments,
         )
 
     def _freeze(self, freeze_at: int) -> None:
@@ -134,3 +139,15 @@ class HieraBackbone(HieraEncoder):
                 feature = self.get_submodule(f"norm_{name}")(feature)
             features[name] = feature.movedim(-1, 1)  # (B, C, (T,) H, W)
         return features
+
+
+def pyramid_maps(cfg: CfgNode) -> list[str]:
+    """The maps that a pyramid takes, of `MODEL.FPN.IN_FEATURES`: no more, as others' parameters would get no gradient.
+
+    Raises:
+        ValueError: there are none, or not all of them are in `MODEL.HIERA.OUT_FEATURES`.
+    """
+    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
+    if not taken or not set(taken) <= set(given):
+        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
+    return list(taken)

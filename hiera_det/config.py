@@ -20,7 +20,7 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys, ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``, to a config with detectron2's, in place."""
-    hiera = cfg.MODEL.HIERA = CfgNode()
+    hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
     # Changes to the variant, None: the variant's own.
     hiera.EMBED_DIM = None
@@ -202,12 +202,13 @@ def _solver_defaults() -> CfgNode:
     return node
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
+def load_config(path: str | Path, overrides: Sequence[str] = (), defaults: CfgNode | None = None) -> CfgNode:
     """Read a YAML file (with ``_BASE_``) over the defaults, then ``KEY VALUE`` overrides.
 
     Args:
         path: the YAML file.
         overrides: alternating keys and values, as on a command line: ``["SOLVER.MAX_ITER", "10"]``.
+        defaults: all keys that there may be, with their values; None: :func:`get_cfg`'s.
 
     Returns:
         The config, frozen.
@@ -218,9 +219,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> CfgNode:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no config file at {path}; the shipped ones are in configs/")
-    cfg = get_cfg()
+    cfg = get_cfg() if defaults is None else defaults.clone()
     try:
-        cfg.merge_from_file(str(path))
+        cfg.merge_from_file(str(path), allow_unsafe=False)
     except (TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} holds no mapping of keys to values; the shipped files in configs/ show one"
@@ -241,8 +242,8 @@ def _reason(error: Exception) -> str:
     text = str(error.args[0] if error.args else error)
     if "Non-existent" in text:
         text += (
-            " (neither a key of this project nor one of detectron2's that the torchvision host supports;"
-            " hiera_det/config.py has them all)"
+            " (neither a key of this project nor one of detectron2's that this host supports; those of the torchvision"
+            " host stand in hiera_det/config.py, the detectron2 host (--host detectron2) takes all of detectron2's)"
         )
     return text
 

@@ -40,7 +40,15 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         ValueError: the name is another one, or nothing in the model requires gradients.
     """
     solver = cfg.SOLVER
-    groups = param_groups(cfg, model)
+    groups = param_groups(
+        model,
+        base_lr=solver.BASE_LR,
+        weight_decay=solver.WEIGHT_DECAY,
+        weight_decay_norm=solver.WEIGHT_DECAY_NORM,
+        weight_decay_bias=solver.WEIGHT_DECAY_BIAS,
+        bias_lr_factor=solver.BIAS_LR_FACTOR,
+        layer_decay=cfg.MODEL.HIERA.LAYER_DECAY,
+    )
     if not groups:
         raise ValueError(
             "no parameter of the model requires gradients: is everything frozen (MODEL.BACKBONE.FREEZE_AT)?"
@@ -59,24 +67,39 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     raise ValueError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; expected "SGD" or "ADAMW"')
 
 
-def param_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
+def param_groups(
+    model: nn.Module,
+    *,
+    base_lr: float,
+    weight_decay: float,
+    weight_decay_norm: float = 0.0,
+    weight_decay_bias: float | None = None,
+    bias_lr_factor: float = 1.0,
+    layer_decay: float = 1.0,
+) -> list[dict[str, Any]]:
     """Parameters that require gradients, in as few groups as there are pairs of learning rate and weight decay.
 
-    ``WEIGHT_DECAY_NORM`` holds for all norm layers, detectron2's own LayerNorm included, which detectron2's list
-    misses. Position embeddings (``pos_embed*``) get no weight decay. ``WEIGHT_DECAY_BIAS`` and ``BIAS_LR_FACTOR``
-    hold for every parameter named ``bias``, those of norm layers included. ``MODEL.HIERA.LAYER_DECAY`` multiplies the
-    learning rate of block ``i`` of ``n`` by ``decay ** (n - i)``, that of the patch and position embeddings by
-    ``decay ** (n + 1)``; with ``BIAS_LR_FACTOR`` both factors hold, where detectron2 would drop the decay.
+    What detectron2's ``get_default_optimizer_params`` does, with these differences: detectron2's own LayerNorm counts
+    as a norm layer, which its list misses; position embeddings (``pos_embed*``) get no weight decay; the factors of
+    biases and layers are multiplied, where detectron2 would drop the latter.
 
     Args:
-        cfg: the config.
         model: a detector whose backbone is the attribute ``backbone``.
+        base_lr: the learning rate.
+        weight_decay: of weights.
+        weight_decay_norm: of all norm layers.
+        weight_decay_bias: of every parameter named ``bias``, those of norm layers included; None: as for the others.
+        bias_lr_factor: of the learning rate of every parameter named ``bias``.
+        layer_decay: multiplies the learning rate of block ``i`` of ``n`` by ``layer_decay ** (n - i)``, that of the
+            patch and position embeddings by ``layer_decay ** (n + 1)``.
 
     Returns:
         Groups for a torch optimizer: ``{"params": [...], "lr": float, "weight_decay": float}``.
+
+    Raises:
+        ValueError: there is a layer decay, but there are no blocks.
     """
-    solver = cfg.SOLVER
-    lr_factor = _layer_decay(model, cfg.MODEL.HIERA.LAYER_DECAY)
+    lr_factor = _layer_decay(model, layer_decay)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     seen: set[nn.Parameter] = set()
     for module_name, module in model.named_modules():
@@ -85,14 +108,14 @@ def param_groups(cfg: CfgNode, model: nn.Module) -> list[dict[str, Any]]:
             if not parameter.requires_grad or parameter in seen:
                 continue
             seen.add(parameter)
-            lr = solver.BASE_LR * lr_factor(f"{module_name}.{name}")
-            weight_decay = solver.WEIGHT_DECAY_NORM if is_norm else solver.WEIGHT_DECAY
+            lr = base_lr * lr_factor(f"{module_name}.{name}")
+            decay = weight_decay_norm if is_norm else weight_decay
             if name == "bias":
-                lr *= solver.BIAS_LR_FACTOR
-                weight_decay = weight_decay if solver.WEIGHT_DECAY_BIAS is None else solver.WEIGHT_DECAY_BIAS
+                lr *= bias_lr_factor
+                decay = decay if weight_decay_bias is None else weight_decay_bias
             elif name.startswith("pos_embed"):
-                weight_decay = 0.0
-            groups.setdefault((lr, weight_decay), []).append(parameter)
+                decay = 0.0
+            groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hiera_det.config import get_cfg
-from hiera_det.optim import build_lr_scheduler, build_optimizer, clip_gradients, param_groups
+from hiera_det.optim import build_lr_scheduler, build_optimizer, clip_gradients
 
 
 class LayerNorm(nn.Module):
@@ -56,7 +56,7 @@ def cfg():
 def options(cfg, model) -> dict[str, tuple[float, float]]:
     """Learning rate and weight decay by parameter name."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = param_groups(cfg, model)
+    groups = build_optimizer(cfg, model).param_groups
     assert sum(len(group["params"]) for group in groups) == len(names)  # each parameter once
     return {names[id(p)]: (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
 
@@ -67,7 +67,7 @@ def test_weight_decay(cfg):
     assert found["backbone.bottom_up.blocks.1.norm.weight"] == (0.1, 0.01)
     assert found["backbone.norm.weight"] == found["backbone.norm.bias"] == (0.1, 0.01)
     assert found["backbone.bottom_up.pos_embed"] == found["backbone.bottom_up.pos_embed_window"] == (0.1, 0.0)
-    assert len(param_groups(cfg, Model())) == 3
+    assert len(build_optimizer(cfg, Model()).param_groups) == 3
 
 
 def test_biases(cfg):
@@ -91,13 +91,13 @@ def test_layer_decay(cfg):
 def test_layer_decay_needs_blocks(cfg):
     cfg.MODEL.HIERA.LAYER_DECAY = 0.5
     with pytest.raises(ValueError, match=r"LAYER_DECAY is 0\.5"):
-        param_groups(cfg, nn.Linear(2, 2))
+        build_optimizer(cfg, nn.Linear(2, 2))
 
 
 def test_frozen_parameters_are_left_out(cfg):
     model = Model()
     model.backbone.requires_grad_(False)
-    assert {p for group in param_groups(cfg, model) for p in group["params"]} == {
+    assert {p for group in build_optimizer(cfg, model).param_groups for p in group["params"]} == {
         *model.head.parameters(),
         *model.blocks.parameters(),
     }

@@ -12,14 +12,15 @@ Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --config ...
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hiera_det.cli import user_errors
-from hiera_det.config import CfgNode, get_cfg, load_config
+from hiera_det.config import CfgNode, load_config
 from hiera_det.data.datasets import DatasetFiles, custom_dataset
-from hiera_det.hosts.torchvision.launch import Launch
-from hiera_det.hosts.torchvision.trainer import evaluate, train
+from hiera_det.hosts import HOSTS, choose_host, load_host
+from hiera_det.hosts.launch import Launch
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -27,6 +28,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--config", "--config-file", metavar="FILE", required=True, help="a YAML file such as those in configs/")
+    add(
+        "--host",
+        choices=["auto", *HOSTS],
+        default="auto",
+        help="whose heads, data and training; auto: detectron2 where it is installed, else torchvision",
+    )
     add("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
     add("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST")
     add(
@@ -39,13 +46,27 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--num-machines", type=int, default=1, metavar="N")
     add("--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0")
     add("--dist-url", default="auto", metavar="URL", help="tcp://host:port of machine 0, for several machines")
-    add("--precision", choices=["32", "bf16", "fp16"], help="default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32")
-    add("--accumulate", type=int, default=1, metavar="N", help="split SOLVER.IMS_PER_BATCH into N micro-batches")
+    add(
+        "--precision",
+        choices=["32", "bf16", "fp16"],
+        help="torchvision host; default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32",
+    )
+    add(
+        "--accumulate",
+        type=int,
+        default=1,
+        metavar="N",
+        help="torchvision host: split SOLVER.IMS_PER_BATCH into N micro-batches",
+    )
     add("--dataset-json", nargs="+", metavar="JSON", help="TRAIN [TEST]; with --eval-only TEST alone will do")
     add("--image-root", nargs="+", metavar="DIR", help="image folders of --dataset-json, one or one for each")
     add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     args = parser.parse_intermixed_args(arguments)
-    jsons, roots = (_take_overrides(paths or [], args.overrides) for paths in (args.dataset_json, args.image_root))
+    args.host = choose_host(args.host)
+    known = load_host(args.host).get_cfg()
+    jsons, roots = (
+        _take_overrides(paths or [], args.overrides, known) for paths in (args.dataset_json, args.image_root)
+    )
     if len(jsons) > 2 or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
         parser.error("--dataset-json takes one or two files, --image-root one folder or one for each of them")
     args.dataset_json, args.image_root = jsons, roots
@@ -54,15 +75,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def _take_overrides(paths: list[str], overrides: list[str]) -> list[Path]:
+def _take_overrides(paths: list[str], overrides: list[str], known: CfgNode) -> list[Path]:
     """Paths up to the first config key; argparse gives the key and what follows to the flag that stands before."""
-    end = next((i for i, word in enumerate(paths) if _is_key(word)), len(paths))
+    end = next((i for i, word in enumerate(paths) if _is_key(word, known)), len(paths))
     overrides += paths[end:]
     return [Path(path) for path in paths[:end]]
 
 
-def _is_key(word: str) -> bool:
-    node = get_cfg()
+def _is_key(word: str, known: CfgNode) -> bool:
+    node = known
     for name in word.split("."):
         if not isinstance(node, CfgNode) or name not in node:
             return False
@@ -84,13 +105,15 @@ def datasets(args: argparse.Namespace) -> tuple[DatasetFiles | None, DatasetFile
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    cfg = load_config(args.config, args.overrides)
+    host = load_host(args.host)
+    print(f"host: {args.host}", file=sys.stderr)
+    cfg = load_config(args.config, args.overrides, host.get_cfg())
     train_files, test_files = datasets(args)
     launch = Launch(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate)
     if args.eval_only:
-        evaluate(cfg, launch, test_files=test_files)
+        host.evaluate(cfg, launch, test_files=test_files)
     else:
-        train(cfg, launch, resume=args.resume, train_files=train_files, test_files=test_files)
+        host.train(cfg, launch, resume=args.resume, train_files=train_files, test_files=test_files)
 
 
 if __name__ == "__main__":

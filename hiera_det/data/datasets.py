@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DatasetFiles", "custom_dataset", "resolve_dataset"]
+__all__ = ["LAYOUT", "DatasetFiles", "custom_dataset", "resolve_dataset"]
 
 # Name: (annotations, images), relative to $DETECTRON2_DATASETS.
-_LAYOUT = {
+LAYOUT = {
     "coco_2017_train": ("coco/annotations/instances_train2017.json", "coco/train2017"),
     "coco_2017_val": ("coco/annotations/instances_val2017.json", "coco/val2017"),
     "shapes_train": ("shapes/annotations/instances_train.json", "shapes/train"),
@@ -39,13 +39,13 @@ def resolve_dataset(name: str) -> DatasetFiles:
         ValueError: the name is unknown.
         FileNotFoundError: a file is missing; the message says where it was looked for and what to do.
     """
-    if name not in _LAYOUT:
+    if name not in LAYOUT:
         raise ValueError(
-            f"unknown dataset {name!r}; known: {', '.join(_LAYOUT)}. "
+            f"unknown dataset {name!r}; known: {', '.join(LAYOUT)}. "
             "For a dataset of your own give --dataset-json and --image-root"
         )
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
-    json_file, image_root = (root / part for part in _LAYOUT[name])
+    json_file, image_root = (root / part for part in LAYOUT[name])
     variable = os.environ.get("DETECTRON2_DATASETS")
     hint = f"DETECTRON2_DATASETS is {'not set (default: datasets)' if variable is None else variable}"
     if name.startswith("shapes"):

@@ -20,7 +20,7 @@ from hiera_det.data.datasets import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
 from hiera_det.files import written_aside
 
-__all__ = ["CocoEvaluator", "format_table"]
+__all__ = ["CocoEvaluator", "format_table", "write_metrics"]
 
 logger = logging.getLogger(__name__)
 
@@ -222,3 +222,11 @@ def format_table(metrics: Metrics) -> str:
         label = name.removeprefix("AP-")
         lines.append("".join([f"{label:{width}}", *(f"{values[name]:8.2f}" for values in metrics.values())]))
     return "\n".join(lines)
+
+
+def write_metrics(path: str | Path, dataset: str, metrics: Metrics) -> None:
+    """Write ``{"dataset": name, "bbox": {"AP": percent, ...}, ...}`` as JSON, which knows no NaN: null."""
+    table = {kind: {name: None if v != v else v for name, v in values.items()} for kind, values in metrics.items()}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps({"dataset": dataset, **table}, indent=1), encoding="utf-8")

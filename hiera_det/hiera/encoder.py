@@ -155,15 +155,8 @@ class HieraEncoder(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Split a plain position embedding that arrives at an "absolute_win" model."""
-        key = prefix + self.spatial_name
-        plain = state_dict.get(key)
-        if self.pos_embed_kind == "absolute_win" and plain is not None and plain.ndim == 3:
-            side = math.isqrt(plain.shape[1])
-            if side * side == plain.shape[1]:
-                grid = plain.transpose(1, 2).unflatten(2, (side, side))  # (1, C, H, W)
-                unit = (self.mask_unit_size[-2], self.mask_unit_size[-1])
-                state_dict[key], window = pe.split_absolute_win(grid, unit)
-                state_dict.setdefault(prefix + "pos_embed_window", window)
+        if self.pos_embed_kind == "absolute_win":
+            pe.split_plain(state_dict, (self.mask_unit_size[-2], self.mask_unit_size[-1]), prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     # --- forward

@@ -6,11 +6,13 @@ stretches that pattern over mask units that stay 8 x 8; "absolute win" tiles it 
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win"]
+__all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win", "split_plain"]
 
 
 def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
@@ -48,6 +50,24 @@ def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Ten
     tiles = plain.unflatten(3, (-1, ww)).unflatten(2, (-1, wh))  # (1, C, H / wh, wh, W / ww, ww)
     window = tiles.mean(dim=(2, 4))  # (1, C, wh, ww)
     return plain - window.tile(1, 1, height // wh, width // ww), window
+
+
+def split_plain(state: dict[str, Tensor], unit: tuple[int, int], prefix: str = "") -> None:
+    """Split a plain embedding in a state dict, in place; one that is split already, or is not square, stays.
+
+    Args:
+        state: ``pos_embed`` or, for video, ``pos_embed_spatial`` (1, H * W, C) becomes (1, C, H, W), and
+            ``pos_embed_window`` (1, C, *unit) is added.
+        unit: tokens along each side of a mask unit.
+        prefix: of the names.
+    """
+    for key in (prefix + "pos_embed", prefix + "pos_embed_spatial"):
+        plain = state.get(key)
+        if plain is not None and plain.ndim == 3 and math.isqrt(plain.shape[1]) ** 2 == plain.shape[1]:
+            side = math.isqrt(plain.shape[1])
+            grid = plain.transpose(1, 2).unflatten(2, (side, side))  # (1, C, H, W)
+            state[key], window = split_absolute_win(grid, unit)
+            state.setdefault(prefix + "pos_embed_window", window)
 
 
 def resize_temporal(embed: Tensor, frames: int) -> Tensor:

@@ -8,8 +8,6 @@ from torchvision.models.detection.image_list import ImageList
 
 from hiera_det.config import CfgNode
 
-DIVISOR = 32  # of the batch's height and width, in pixels: the largest stride of the backbone
-
 
 class Batching(nn.Module):
     """Normalise images and pad them to a batch with zeros, to the right and below.
@@ -20,18 +18,19 @@ class Batching(nn.Module):
     Args:
         mean: by channel, 0-255, in the images' channel order.
         std: by channel.
-        square: side in pixels of the batch, whatever the images' sizes; 0: the largest height and width, made
-            divisible by 32.
+        square: side in pixels of the batch, whatever the images' sizes; 0: the largest height and width.
+        divisor: of the batch's height and width, in pixels.
     """
 
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, mean: list[float], std: list[float], square: int) -> None:
+    def __init__(self, mean: list[float], std: list[float], square: int, divisor: int) -> None:
         super().__init__()
         self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.square = square
+        self.divisor = divisor
 
     def forward(self, images: list[Tensor]) -> ImageList:
         """Batch images.
@@ -67,9 +66,9 @@ class Batching(nn.Module):
                     "; lower INPUT.MAX_SIZE_TRAIN or INPUT.MAX_SIZE_TEST, or raise SQUARE_PAD (0: no square)"
                 )
             height = width = self.square
-        return -(-height // DIVISOR) * DIVISOR, -(-width // DIVISOR) * DIVISOR
+        return -(-height // self.divisor) * self.divisor, -(-width // self.divisor) * self.divisor
 
 
-def build_batching(cfg: CfgNode) -> Batching:
+def build_batching(cfg: CfgNode, divisor: int) -> Batching:
     """The batching of ``MODEL.PIXEL_MEAN``, ``MODEL.PIXEL_STD`` and ``MODEL.HIERA.SQUARE_PAD``."""
-    return Batching(list(cfg.MODEL.PIXEL_MEAN), list(cfg.MODEL.PIXEL_STD), cfg.MODEL.HIERA.SQUARE_PAD)
+    return Batching(list(cfg.MODEL.PIXEL_MEAN), list(cfg.MODEL.PIXEL_STD), cfg.MODEL.HIERA.SQUARE_PAD, divisor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from hiera_det.backbone import HieraBackbone
+from hiera_det.backbone import HieraBackbone, pyramid_maps
 from hiera_det.config import CfgNode
 from hiera_det.hosts.torchvision.batching import build_batching
 from hiera_det.hosts.torchvision.pasting import to_output_size
@@ -23,8 +23,8 @@ class Detector(nn.Module):
 
     def __init__(self, cfg: CfgNode, bottom_up: nn.Module) -> None:
         super().__init__()
-        self.batching = build_batching(cfg)
         self.backbone = build_pyramid(cfg, bottom_up)
+        self.batching = build_batching(cfg, self.backbone.size_divisibility)
         strides, channels = self.backbone.strides, self.backbone.out_channels
         self.rpn = RegionProposals(cfg, strides, channels)
         self.roi_heads = BoxAndMaskHeads(cfg, strides, channels)
@@ -84,12 +84,4 @@ def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:
         ValueError: the config asks for something that this host does not do; the message names the key.
     """
     check_supported(cfg)
-    return Detector(cfg, _build_hiera(cfg) if backbone is None else backbone)
-
-
-def _build_hiera(cfg: CfgNode) -> HieraBackbone:
-    """With the maps that the pyramid takes and no more: parameters without gradients would stop DDP."""
-    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
-    if not taken or not set(taken) <= set(given):
-        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
-    return HieraBackbone.from_config(cfg, taken)
+    return Detector(cfg, HieraBackbone.from_config(cfg, pyramid_maps(cfg)) if backbone is None else backbone)

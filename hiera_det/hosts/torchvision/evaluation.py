@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -16,8 +15,7 @@ from fvcore.common.config import CfgNode
 from pycocotools.coco import COCO
 
 from hiera_det.data.coco import CocoDataset
-from hiera_det.evaluation.coco import CocoEvaluator, format_table
-from hiera_det.files import written_aside
+from hiera_det.evaluation.coco import CocoEvaluator, format_table, write_metrics
 from hiera_det.hosts.torchvision.records import Records
 from hiera_det.visualize import draw_instances, side_by_side, write_image
 
@@ -86,12 +84,9 @@ class Evaluation(L.Callback):
         after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
         logger.info("%s%s:\n%s", self._dataset.files.name, after, format_table(metrics))
         self._evaluator.write(self.folder / "coco_instances_results.json")
-        # JSON knows no NaN, which stands where there is no ground truth: null.
-        table = {kind: {name: v if v == v else None for name, v in values.items()} for kind, values in metrics.items()}
-        with written_aside(self.folder / "metrics.json") as aside:
-            aside.write_text(json.dumps({"dataset": self._dataset.files.name, **table}, indent=1), encoding="utf-8")
-        flat = {f"{kind}/{name}": v for kind, values in table.items() for name, v in values.items()}
-        self.records.amend({name: v for name, v in flat.items() if v is not None})
+        write_metrics(self.folder / "metrics.json", self._dataset.files.name, metrics)
+        flat = {f"{kind}/{name}": v for kind, values in metrics.items() for name, v in values.items()}
+        self.records.amend({name: v for name, v in flat.items() if v == v})  # NaN: there is no ground truth
         self._write_pictures()
 
     def _keep_picture(self, image: torch.Tensor, target: dict, detections: dict) -> None:

@@ -61,6 +61,7 @@ class BackboneWithPyramid(nn.Module):
 
     Attributes:
         strides: pixels per cell of each level, ``{"p2": 4, ..., "p6": 64}``.
+        size_divisibility: of the images' height and width: the stride of the last map.
 
     Raises:
         ValueError: the backbone has no such map, or the strides do not double.
@@ -81,6 +82,7 @@ class BackboneWithPyramid(nn.Module):
         self.in_features = list(in_features)
         self.out_channels = out_channels
         self.strides = {f"p{level}": 2**level for level in [*levels, levels[-1] + 1]}
+        self.size_divisibility = strides[-1]
         self.bottom_up = bottom_up
         channels = {level: all_channels[name] for level, name in zip(levels, in_features, strict=True)}
         self.fpn = LevelPyramid(channels, out_channels, norm_layer(norm))

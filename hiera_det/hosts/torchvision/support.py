@@ -74,4 +74,7 @@ def _either(values: Iterable[Any]) -> str:
 
 
 def _unsupported(cfg: CfgNode, key: str, supported: str) -> ValueError:
-    return ValueError(f"{key} is {_get(cfg, key)!r}; the torchvision host supports {supported}")
+    return ValueError(
+        f"{key} is {_get(cfg, key)!r}; the torchvision host supports {supported}."
+        " What detectron2 can do besides, --host detectron2 does where detectron2 is installed"
+    )

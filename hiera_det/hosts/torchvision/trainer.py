@@ -15,10 +15,11 @@ import torch
 from fvcore.common.config import CfgNode
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from hiera_det.config import save_config
+from hiera_det.config import get_cfg, save_config
 from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles
 from hiera_det.files import make_folder
+from hiera_det.hosts.launch import Launch
 from hiera_det.hosts.torchvision.callbacks import Pictures, ProgressBar, Recorder
 from hiera_det.hosts.torchvision.checkpoint import (
     AtomicCheckpointIO,
@@ -29,12 +30,12 @@ from hiera_det.hosts.torchvision.checkpoint import (
 from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.evaluation import Evaluation
-from hiera_det.hosts.torchvision.launch import Launch, images_per_batch, placement, precision
 from hiera_det.hosts.torchvision.module import DetectionModule, seed_step
+from hiera_det.hosts.torchvision.placement import images_per_batch, placement, precision
 from hiera_det.hosts.torchvision.records import Records
 from hiera_det.hosts.torchvision.weights import load_trained, load_weights
 
-__all__ = ["Metrics", "evaluate", "train"]
+__all__ = ["Metrics", "evaluate", "get_cfg", "train"]
 
 logger = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ class Detectron2TinyBackbone(tiny.TinyBackbone, Backbone):
 
 
 @BACKBONE_REGISTRY.register()
-def build_hiera_fpn_backbone(cfg: CfgNode, _: ShapeSpec) -> FPN:
+def build_tiny_fpn_backbone(cfg: CfgNode, _: ShapeSpec) -> FPN:
     node = cfg.MODEL.FPN
     square = cfg.MODEL.HIERA.SQUARE_PAD
     bottom_up = Detectron2TinyBackbone()
@@ -58,6 +58,7 @@ def config(overrides: dict) -> CfgNode:
     ours = tiny.config(overrides)
     for name in ("MODEL", "INPUT", "TEST"):
         _merge(cfg[name], ours[name])
+    cfg.MODEL.BACKBONE.NAME = "build_tiny_fpn_backbone"
     cfg.MODEL.DEVICE = "cpu"
     return cfg
 

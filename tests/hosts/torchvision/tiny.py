@@ -104,7 +104,7 @@ def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
             flat -= flat.mean(1, keepdims=True)  # much of what comes in is positive: no output is to win on that
             values *= gain / np.sqrt(flat.shape[1])
         else:
-            values = 0.1 * values + (1 if "norm.weight" in name else 0)
+            values = 0.1 * values + (1 if "norm" in name and name.endswith("weight") else 0)
         drawn[name] = torch.tensor(values, dtype=torch.float32)
     return drawn
 

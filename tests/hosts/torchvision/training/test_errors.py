@@ -125,7 +125,8 @@ def test_user_errors_are_one_line(as_a_script, run, capfd):
 
 def test_unknown_key_is_one_line(as_a_script, capfd):
     assert as_a_script("SOLVER.MAX_ITERS", "3") == 2
-    (line,) = capfd.readouterr().err.splitlines()
+    host, line = capfd.readouterr().err.splitlines()
+    assert host == "host: torchvision"
     assert line.startswith("error: override on the command line: Non-existent")
 
 

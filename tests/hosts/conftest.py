@@ -17,7 +17,7 @@ import yaml
 
 from hiera_det.data.shapes import write_shapes
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[2]
 TINY: dict[str, Any] = {
     "_BASE_": str(ROOT / "configs" / "quickstart.yaml"),
     "SEED": 7,
@@ -85,11 +85,11 @@ def train_tool() -> ModuleType:
 class Run:
     """One output folder and the runs into it."""
 
-    def __init__(self, tool: ModuleType, config: Path, folder: Path) -> None:
-        self.tool, self.config, self.folder = tool, config, folder
+    def __init__(self, tool: ModuleType, config: Path, folder: Path, host: str) -> None:
+        self.tool, self.config, self.folder, self.host = tool, config, folder, host
 
     def arguments(self, *arguments: str) -> list[str]:
-        return ["--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
+        return ["--host", self.host, "--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
 
     def __call__(self, *arguments: str) -> None:
         """Run tools/train_net.py in this process."""
@@ -135,7 +135,8 @@ def environment(_datasets: None) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def new_run(train_tool: ModuleType, config_file: Path, tmp_path_factory: pytest.TempPathFactory):
-    return lambda: Run(train_tool, config_file, tmp_path_factory.mktemp("run") / "output")
+    """``new_run(host)``: an output folder of its own."""
+    return lambda host="torchvision": Run(train_tool, config_file, tmp_path_factory.mktemp("run") / "output", host)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlparse
 
@@ -14,33 +13,14 @@ from fvcore.common.config import CfgNode
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-__all__ = ["Launch", "images_per_batch", "placement", "precision"]
+from hiera_det.hosts.launch import Launch
+
+__all__ = ["images_per_batch", "placement", "precision"]
 
 logger = logging.getLogger(__name__)
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 PRECISIONS: dict[str, Precision] = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-
-@dataclass(frozen=True)
-class Launch:
-    """How to run, apart from the config: the launch flags of ``tools/train_net.py``.
-
-    Attributes:
-        num_gpus: GPUs of each machine; 0: the one that MODEL.DEVICE names, or the CPU.
-        num_machines: machines.
-        machine_rank: number of this machine, from 0.
-        dist_url: ``tcp://host:port`` of machine 0, or "auto" where there is one machine.
-        precision: "32", "bf16" or "fp16"; None: what SOLVER.AMP.ENABLED says.
-        accumulate: micro-batches that an iteration's images are split into, on each device.
-    """
-
-    num_gpus: int = 0
-    num_machines: int = 1
-    machine_rank: int = 0
-    dist_url: str = "auto"
-    precision: str | None = None
-    accumulate: int = 1
 
 
 def placement(cfg: CfgNode, launch: Launch) -> dict[str, Any]:

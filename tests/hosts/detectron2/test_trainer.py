@@ -1,0 +1,229 @@
+"""Runs on detectron2, through tools/train_net.py and with detectron2's own trainer; checkpoints go both ways."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("detectron2", reason="needs detectron2 (hiera_det/hosts/detectron2/requirement.py says whence)")
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from detectron2.engine import DefaultTrainer
+from detectron2.modeling import build_model
+
+import hiera_det.hosts.detectron2 as hiera
+from hiera_det.config import load_config
+from hiera_det.hosts.detectron2 import trainer as host
+from hiera_det.optim import build_optimizer
+
+NO_TEST = ["DATASETS.TEST", "()"]
+
+
+@pytest.fixture(scope="module")
+def trained2(new_run, datasets_root):
+    """Six iterations on detectron2, evaluated; nobody writes to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+        straight = new_run("detectron2")
+        straight("VIS_PERIOD", "0")
+    return straight
+
+
+def test_detectron2s_own_trainer_unchanged(configs, datasets_root, tmp_path):
+    """What a user's own train_net.py does: the import, and a line for the keys."""
+    shapes = datasets_root / "shapes"
+    register_coco_instances("users", {}, str(shapes / "annotations" / "instances_train.json"), str(shapes / "train"))
+    cfg = get_cfg()
+    hiera.add_hiera_config(cfg)
+    cfg.merge_from_file(str(configs / "quickstart.yaml"))
+    cfg.merge_from_list(["MODEL.HIERA.EMBED_DIM", 8, "MODEL.HIERA.NUM_HEADS", 1, "MODEL.FPN.OUT_CHANNELS", 8])
+    cfg.merge_from_list(["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(tmp_path), "DATALOADER.NUM_WORKERS", 0])
+    cfg.merge_from_list(["DATASETS.TRAIN", ("users",), "DATASETS.TEST", (), "SOLVER.MAX_ITER", 2, "SOLVER.STEPS", ()])
+    cfg.merge_from_list(["SOLVER.IMS_PER_BATCH", 2, "SOLVER.WARMUP_ITERS", 0])
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=False)
+    before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+    trainer.train()
+    after = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
+    assert all(not torch.equal(after[key], before[key]) for key in before if "bottom_up.blocks" in key)
+    DatasetCatalog.remove("users")
+    MetadataCatalog.remove("users")
+
+
+def test_a_run_leaves_what_detectron2s_do(trained2):
+    left = {path.name for path in trained2.folder.iterdir()}
+    assert {"model_0000002.pth", "model_final.pth", "last_checkpoint", "config.yaml", "metrics.json", "log.txt"} <= left
+    assert "SOLVER.AMP.ENABLED" not in trained2.log  # the quick start has none
+    metrics = json.loads((trained2.folder / "inference" / "metrics.json").read_text())
+    assert metrics["dataset"] == "shapes_val" and set(metrics) == {"dataset", "bbox", "segm"}
+
+
+def test_resume_goes_on(trained2, new_run):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "3", *NO_TEST)
+    run("--resume", *NO_TEST)
+    log = run.log
+    assert "Starting training from iteration 3" in log
+    checkpoint = run.checkpoint()
+    assert checkpoint["iteration"] == 5
+    steps = {int(state["step"]) for state in checkpoint["trainer"]["_trainer"]["optimizer"]["state"].values()}
+    assert steps == {6}
+
+
+def test_without_resume_training_starts_anew(trained2, new_run):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    assert "MODEL.WEIGHTS is empty: training from scratch" in run.log
+    assert run.checkpoint()["iteration"] == 1
+
+
+def results(run):
+    metrics = json.loads((run.folder / "inference" / "metrics.json").read_text())
+    detections = json.loads((run.folder / "inference" / "coco_instances_results.json").read_text())
+    return metrics, detections
+
+
+@pytest.mark.parametrize("writer", ["torchvision", "detectron2"])
+def test_either_hosts_checkpoint_gives_the_same_figures_in_both(writer, trained, trained2, new_run):
+    weights = {"torchvision": trained, "detectron2": trained2}[writer].folder / "model_final.pth"
+    found = []
+    for reader in ("torchvision", "detectron2"):
+        run = new_run(reader)
+        run("--eval-only", "MODEL.WEIGHTS", str(weights), "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0")
+        found.append(results(run))
+    (ours, our_detections), (theirs, their_detections) = found
+    for kind in ("bbox", "segm"):
+        assert ours[kind].keys() == theirs[kind].keys()
+        assert ours[kind] == {k: v if v is None else pytest.approx(v, abs=1e-4) for k, v in theirs[kind].items()}
+    assert len(our_detections) == len(their_detections) > 50
+    for one, other in zip(our_detections, their_detections, strict=True):
+        assert one["category_id"] == other["category_id"] and one["image_id"] == other["image_id"]
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-3)
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("writer", "reader"), [("torchvision", "detectron2"), ("detectron2", "torchvision")])
+def test_the_other_hosts_run_is_not_resumed(writer, reader, trained, trained2, new_run):
+    run = new_run(reader)
+    run.folder.mkdir(parents=True)
+    source = {"torchvision": trained, "detectron2": trained2}[writer].folder
+    for name in ("model_final.pth", "last_checkpoint"):
+        (run.folder / name).write_bytes((source / name).read_bytes())
+    with pytest.raises(ValueError, match=r"model_final\.pth cannot be resumed from.*MODEL\.WEIGHTS .*without --resume"):
+        run("--resume", *NO_TEST)
+    run("SOLVER.MAX_ITER", "1", "MODEL.WEIGHTS", str(source / "model_final.pth"), *NO_TEST)  # but it is a start
+
+
+def test_the_originals_file_and_the_report(new_run, tmp_path):
+    from hiera_det import build_hiera
+
+    small = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
+    state = build_hiera("hiera_tiny_224", **small).state_dict()
+    torch.save({"model_state": state}, tmp_path / "hiera_tiny_224.pth")
+    run = new_run("detectron2")
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "hiera_tiny_224.pth")]
+    run(*weights, "SOLVER.MAX_ITER", "1", "SOLVER.BASE_LR", "0.0", *NO_TEST)
+    saved = run.checkpoint()["model"]
+    for key in (key for key in state if key.startswith("blocks")):
+        assert torch.equal(saved[f"backbone.bottom_up.{key}"], state[key]), key
+    assert "backbone tensors, in the original Hiera's format" in run.log
+    with pytest.raises(ValueError, match="another variant"):
+        run(*weights, "MODEL.HIERA.EMBED_DIM", "16", *NO_TEST)
+
+
+def test_datasets_of_ones_own(new_run, datasets_root):
+    shapes = datasets_root / "shapes"
+    run = new_run("detectron2")
+    flags = ["--dataset-json", str(shapes / "annotations" / "instances_val.json"), "--image-root", str(shapes / "val")]
+    run(*flags, "SOLVER.MAX_ITER", "1")
+    assert "instances_val" in run.log
+    assert not (run.folder / "inference").exists()
+
+
+@pytest.mark.parametrize("name", ["cascade_mask_rcnn_hiera_b", "retinanet_hiera_b"])
+def test_models_that_are_detectron2s_alone(name, configs, new_run, config_file, tmp_path):
+    """The shipped file's own keys, over the small model of the other tests."""
+    shipped = yaml.safe_load((configs / f"{name}.yaml").read_text())
+    run = new_run("detectron2")
+    run.config = tmp_path / "small.yaml"
+    run.config.write_text(yaml.safe_dump({**shipped, "_BASE_": str(config_file)}))
+    run("SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", "MODEL.RETINANET.NUM_CLASSES", "4")
+    metrics = json.loads((run.folder / "inference" / "metrics.json").read_text())
+    assert ("segm" in metrics) == name.startswith("cascade")
+    losses = {key for record in run.records for key in record if "loss" in key}
+    assert ("loss_cls_stage2" if name.startswith("cascade") else "loss_cls") in losses
+
+
+def test_optimizer_is_the_other_hosts(config, configs, small):
+    """The same groups; LayerNorms of detectron2's, which its own builder does not know, get the norms' weight decay."""
+    from hiera_det.hosts.torchvision.detector import build_model as build_ours
+    from hiera_det.hosts.torchvision.names import to_detectron2
+
+    decays = ["MODEL.HIERA.LAYER_DECAY", "0.5", "SOLVER.WEIGHT_DECAY_NORM", "0.01"]
+    cfg = config("base_rcnn_fpn", *decays)
+    theirs = build_model(cfg)
+    words = [word for pair in small.items() for word in pair]
+    ours = build_ours(load_config(configs / "base_rcnn_fpn.yaml", [*words, *decays]))
+    options = []
+    for model, rename in ((theirs, dict), (ours, to_detectron2)):
+        parameters = dict(model.named_parameters())
+        names = {id(parameter): name for name, parameter in zip(rename(parameters), parameters.values(), strict=True)}
+        groups = build_optimizer(cfg, model).param_groups
+        options.append({names[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]})
+    found, expected = options
+    assert found == expected
+    assert found["backbone.fpn_lateral2.norm.weight"][1] == 0.01
+    assert found["backbone.bottom_up.blocks.0.attn.qkv.weight"] == (cfg.SOLVER.BASE_LR * 0.5**4, 0.1)
+
+
+@pytest.mark.parametrize("kind", ["value", "norm", "full_model"])
+def test_gradients_are_clipped(config, kind):
+    clip = ["SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", kind]
+    cfg = config("quickstart", *clip, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "0.01")
+    model = build_model(cfg)
+    optimizer = host.Trainer.build_optimizer(cfg, model)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    gradients = [parameter.grad for parameter in model.parameters()]
+    norms = torch.stack([gradient.norm() for gradient in gradients])
+    largest = {"value": max(g.max() for g in gradients), "norm": norms.max(), "full_model": norms.norm()}
+    assert float(largest[kind]) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_what_this_host_refuses(new_run, monkeypatch, datasets_root, tmp_path):
+    run = new_run("detectron2")
+    with pytest.raises(ValueError, match="--precision and --accumulate are the torchvision host's"):
+        run("--accumulate", "2")
+    with pytest.raises(ValueError, match="--num-gpus 99, but there are"):
+        run("--num-gpus", "99")
+    with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NAMES"):
+        run("MODEL.HIERA.NAMES", "x")
+    with pytest.raises(ValueError, match=r"DATASETS\.TEST is empty"):
+        run("--eval-only", *NO_TEST)
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty; name a trained checkpoint"):
+        run("--eval-only")
+    with pytest.raises(ValueError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES is 7; set it to 4"):
+        run("MODEL.ROI_HEADS.NUM_CLASSES", "7")
+    with pytest.raises(FileNotFoundError, match=r"dataset coco_2017_train: no annotation file"):
+        run("DATASETS.TRAIN", "('coco_2017_train',)", *NO_TEST)
+
+
+def test_not_finite_loss(new_run):
+    run = new_run("detectron2")
+    with pytest.raises(FloatingPointError, match="diverged"):
+        run("MODEL.PIXEL_STD", "[0.0, 0.0, 0.0]", *NO_TEST)
+    assert not list(run.folder.glob("*.pth"))
+
+
+def test_mixed_precision_is_for_gpus(new_run, caplog):
+    run = new_run("detectron2")
+    with caplog.at_level("INFO", logger="hiera_det"):
+        run("SOLVER.AMP.ENABLED", "True", "SOLVER.MAX_ITER", "1", *NO_TEST)
+    assert re.search("computing in fp32 on the CPU", caplog.text) or "fp32" in run.log

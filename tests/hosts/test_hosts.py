@@ -1,0 +1,54 @@
+"""The choice of a host, and what is said where detectron2 is absent or too old."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from hiera_det.hosts import choose_host, load_host
+
+PAGE = "https://detectron2.readthedocs.io/en/latest/tutorials/install.html"
+
+
+@pytest.fixture
+def forgotten(monkeypatch):
+    """The plugin as if it had never been imported."""
+    for name in [name for name in sys.modules if name.startswith("hiera_det.hosts.detectron2")]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_auto_takes_detectron2_where_it_is_installed(monkeypatch):
+    assert choose_host("torchvision") == "torchvision"
+    assert choose_host("auto") == ("torchvision" if find_spec("detectron2") is None else "detectron2")
+    monkeypatch.setattr("hiera_det.hosts.find_spec", lambda name: None)
+    assert choose_host("auto") == "torchvision"
+
+
+def test_the_choice_is_said(run, capsys):
+    with pytest.raises(FileNotFoundError):
+        run.tool.main(["--host", "torchvision", "--config", "nowhere.yaml"])
+    assert "host: torchvision" in capsys.readouterr().err
+
+
+def test_without_detectron2(monkeypatch, forgotten):
+    monkeypatch.setitem(sys.modules, "detectron2", None)
+    with pytest.raises(ImportError, match=f"needs detectron2 .*{PAGE}"):
+        import hiera_det.hosts.detectron2  # noqa: F401
+    with pytest.raises(ValueError, match=f"needs detectron2 .*{PAGE}.*--host torchvision"):
+        load_host("detectron2")
+
+
+def test_an_old_detectron2(monkeypatch, forgotten):
+    modeling = pytest.importorskip("detectron2.modeling", reason="needs detectron2, to stand for an older one")
+    monkeypatch.setattr(modeling, "Backbone", object)
+    with pytest.raises(ImportError, match=r"detectron2 \(0\.6\) is too old.*0\.6 from the main branch"):
+        import hiera_det.hosts.detectron2  # noqa: F401
+
+
+@pytest.mark.parametrize("name", ["retinanet_hiera_b", "cascade_mask_rcnn_hiera_b"])
+def test_models_that_need_detectron2(run, request, name):
+    run.config = request.config.rootpath / "configs" / f"{name}.yaml"
+    with pytest.raises(ValueError, match="--host detectron2"):
+        run("DATASETS.TRAIN", "('shapes_train',)", "DATASETS.TEST", "()", "MODEL.ROI_HEADS.NUM_CLASSES", "4")
