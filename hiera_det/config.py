@@ -143,6 +143,10 @@ def _model_defaults() -> CfgNode:
     box.NORM = ""
     box.CLS_AGNOSTIC_BBOX_REG = False
 
+    cascade = model.ROI_BOX_CASCADE_HEAD = CfgNode()  # of ROI_HEADS.NAME "CascadeROIHeads"
+    cascade.BBOX_REG_WEIGHTS = tuple((10.0 * k, 10.0 * k, 5.0 * k, 5.0 * k) for k in (1, 2, 3))
+    cascade.IOUS = (0.5, 0.6, 0.7)
+
     mask = model.ROI_MASK_HEAD = CfgNode()
     mask.NAME = "MaskRCNNConvUpsampleHead"
     mask.POOLER_RESOLUTION = 14

@@ -54,7 +54,7 @@ def analyze(cfg: CfgNode, size: int) -> list[Part]:
         _part(
             f"box head, {len(proposals)} proposals",
             [roi.box_head, roi.box_predictor],
-            lambda: roi.box_predictor(roi.box_head(proposals)),
+            lambda: [predict(head(proposals)) for head, predict in zip(roi.box_head, roi.box_predictor, strict=True)],
         ),
     ]
     if cfg.MODEL.MASK_ON:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from fvcore.nn import smooth_l1_loss
 from fvcore.nn.weight_init import c2_xavier_fill
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor
-from torchvision.ops import batched_nms, clip_boxes_to_image
+from torchvision.ops import batched_nms, box_iou, clip_boxes_to_image
 
 from hiera_det.config import CfgNode
 from hiera_det.hosts.torchvision.pyramid import norm_layer
@@ -87,6 +89,34 @@ def box_losses(
         deltas[foreground, column], regression_targets[foreground], beta=smooth_l1_beta, reduction="sum"
     )
     return F.cross_entropy(logits, labels), loss_box_reg / len(labels)
+
+
+def match_boxes(
+    boxes: Sequence[Tensor], targets: Sequence[dict], iou_thresh: float
+) -> tuple[list[Tensor], list[Tensor]]:
+    """What each box of each image should become; nothing is sampled.
+
+    Behaviour matched: ``CascadeROIHeads._match_and_label_boxes`` in detectron2/modeling/roi_heads/cascade_rcnn.py.
+
+    Args:
+        boxes: (R, 4) xyxy pixels of each image.
+        targets: of each image ``boxes`` (N, 4) and ``labels`` (N,) 1..K.
+        iou_thresh: below it a box is background.
+
+    Returns:
+        Of each image ``labels`` (R,), 0 background, and the matched boxes (R, 4).
+    """
+    labels, matched = [], []
+    for found, target in zip(boxes, targets, strict=True):
+        gt_boxes, gt_labels = target["boxes"].to(found.dtype), target["labels"]
+        if len(gt_boxes) == 0:
+            labels.append(gt_labels.new_zeros(len(found)))
+            matched.append(torch.zeros_like(found))
+            continue
+        overlap, index = box_iou(gt_boxes, found).max(dim=0)
+        labels.append(torch.where(overlap >= iou_thresh, gt_labels[index], 0))
+        matched.append(gt_boxes[index])
+    return labels, matched
 
 
 def select_detections(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-_CLASS_SCORES = ("roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor.cls_score.bias")
+_CLASS_SCORES = re.compile(r"roi_heads\.box_predictor\.(\d+\.)?cls_score\.(weight|bias)")
 
 
 def to_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -18,21 +18,23 @@ def to_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Names that neither has stay as they are. The tensors are shared, except the class scores, whose rows move.
     """
-    convs = _count(state_dict, r"roi_heads\.box_head\.\d+\.0\.weight")
+    convs = _count(state_dict, r"roi_heads\.box_head\.0\.\d+\.0\.weight")
     rpn_convs = _count(state_dict, r"rpn\.head\.conv\.\d+\.0\.weight")
-    return _rename(state_dict, dict(_modules(_numbers(state_dict), convs, rpn_convs)), background_first=False)
+    cascade = _count(state_dict, r"roi_heads\.box_predictor\.\d+\.cls_score\.weight") > 1
+    return _rename(state_dict, dict(_modules(_numbers(state_dict), convs, rpn_convs, cascade)), background_first=False)
 
 
 def from_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename detectron2's state dict to this host's names: the inverse of :func:`to_detectron2`."""
-    convs = _count(state_dict, r"roi_heads\.box_head\.conv\d+\.weight")
+    convs = _count(state_dict, r"roi_heads\.box_head\.(0\.)?conv\d+\.weight")
     rpn_convs = _count(state_dict, r"proposal_generator\.rpn_head\.conv(\.conv\d+)?\.weight")
-    modules = {theirs: ours for ours, theirs in _modules(_numbers(state_dict), convs, rpn_convs)}
+    cascade = _count(state_dict, r"roi_heads\.box_predictor\.\d+\.cls_score\.weight") > 0
+    modules = {theirs: ours for ours, theirs in _modules(_numbers(state_dict), convs, rpn_convs, cascade)}
     return _rename(state_dict, modules, background_first=True)
 
 
-def _modules(numbers: range, convs: int, rpn_convs: int) -> Iterator[tuple[str, str]]:
-    """Pairs of our module and detectron2's; ``numbers``: all that names count with; ``convs``: in the box head."""
+def _modules(numbers: range, convs: int, rpn_convs: int, cascade: bool) -> Iterator[tuple[str, str]]:
+    """Pairs of our module and detectron2's; ``numbers``: all that names count with; ``convs``: in a box head."""
     yield "rpn.head.cls_logits", "proposal_generator.rpn_head.objectness_logits"
     yield "rpn.head.bbox_pred", "proposal_generator.rpn_head.anchor_deltas"
     yield "roi_heads.mask_predictor.conv5_mask", "roi_heads.mask_head.deconv"
@@ -41,12 +43,20 @@ def _modules(numbers: range, convs: int, rpn_convs: int) -> Iterator[tuple[str, 
         one_of_several = f".conv{i}" if rpn_convs > 1 else ""
         yield f"rpn.head.conv.{i}.0", f"proposal_generator.rpn_head.conv{one_of_several}"
     for i in numbers:
-        yield f"roi_heads.box_head.{convs + 1 + 2 * i}", f"roi_heads.box_head.fc{i + 1}"  # convs, flatten, fc, ReLU, fc
         for member, norm in (("0", ""), ("1", ".norm")):  # of a block: convolution, norm
             yield f"backbone.fpn.inner_blocks.{i}.{member}", f"backbone.fpn_lateral{i}{norm}"
             yield f"backbone.fpn.layer_blocks.{i}.{member}", f"backbone.fpn_output{i}{norm}"
-            yield f"roi_heads.box_head.{i}.{member}", f"roi_heads.box_head.conv{i + 1}{norm}"
             yield f"roi_heads.mask_head.{i}.{member}", f"roi_heads.mask_head.mask_fcn{i + 1}{norm}"
+    for stage in numbers if cascade else [0]:
+        of_stage = f".{stage}" if cascade else ""
+        for layer in ("cls_score", "bbox_pred"):
+            yield f"roi_heads.box_predictor.{stage}.{layer}", f"roi_heads.box_predictor{of_stage}.{layer}"
+        for i in range(convs):
+            for member, norm in (("0", ""), ("1", ".norm")):
+                theirs = f"roi_heads.box_head{of_stage}.conv{i + 1}{norm}"
+                yield f"roi_heads.box_head.{stage}.{i}.{member}", theirs
+        for i in numbers:  # convolutions, flatten, linear, ReLU, linear
+            yield f"roi_heads.box_head.{stage}.{convs + 1 + 2 * i}", f"roi_heads.box_head{of_stage}.fc{i + 1}"
 
 
 def _rename(
@@ -56,7 +66,7 @@ def _rename(
     for name, tensor in state_dict.items():
         module, _, parameter = name.rpartition(".")
         new_name = f"{modules[module]}.{parameter}" if module in modules else name
-        renamed[new_name] = tensor.roll(1 if background_first else -1, 0) if name in _CLASS_SCORES else tensor
+        renamed[new_name] = tensor.roll(1 if background_first else -1, 0) if _CLASS_SCORES.fullmatch(name) else tensor
     return renamed
 
 

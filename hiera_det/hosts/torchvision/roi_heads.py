@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.ops import clip_boxes_to_image
 
 from hiera_det.config import CfgNode
-from hiera_det.hosts.torchvision.box_head import box_losses, build_box_head, select_detections
+from hiera_det.hosts.torchvision.box_head import box_losses, build_box_head, match_boxes, select_detections
 from hiera_det.hosts.torchvision.mask_head import build_mask_head, mask_loss, mask_probabilities
 from hiera_det.hosts.torchvision.mask_targets import mask_targets
 from hiera_det.hosts.torchvision.pooling import build_pooling
 
 
 class BoxAndMaskHeads(RoIHeads):
-    """torchvision's RoI heads with detectron2's losses, detections and masks.
+    """torchvision's RoI heads with detectron2's losses, detections and masks, the box head in one or more stages.
 
+    Each stage of a cascade takes the boxes of the one before it; the standard heads are a cascade of one stage.
     Matching and sampling are torchvision's, which draw random numbers in detectron2's order.
-    Behaviour matched: ``StandardROIHeads`` in detectron2/modeling/roi_heads/roi_heads.py.
+    Behaviour matched: ``StandardROIHeads`` and ``CascadeROIHeads`` in detectron2/modeling/roi_heads/.
 
     Args:
         cfg: the config.
@@ -27,18 +32,26 @@ class BoxAndMaskHeads(RoIHeads):
 
     def __init__(self, cfg: CfgNode, strides: dict[str, int], channels: int) -> None:
         node, box = cfg.MODEL.ROI_HEADS, cfg.MODEL.ROI_BOX_HEAD
+        cascade = cfg.MODEL.ROI_BOX_CASCADE_HEAD if node.NAME == "CascadeROIHeads" else None
+        ious = cascade.IOUS if cascade else node.IOU_THRESHOLDS
+        weights = cascade.BBOX_REG_WEIGHTS if cascade else [box.BBOX_REG_WEIGHTS]
+        stages = [build_box_head(cfg, channels) for _ in ious]
         super().__init__(
             build_pooling(cfg, "ROI_BOX_HEAD", strides),
-            *build_box_head(cfg, channels),
-            fg_iou_thresh=node.IOU_THRESHOLDS[0],
-            bg_iou_thresh=node.IOU_THRESHOLDS[0],
+            nn.ModuleList(head for head, _ in stages),
+            nn.ModuleList(predictor for _, predictor in stages),
+            fg_iou_thresh=ious[0],
+            bg_iou_thresh=ious[0],
             batch_size_per_image=node.BATCH_SIZE_PER_IMAGE,
             positive_fraction=node.POSITIVE_FRACTION,
-            bbox_reg_weights=tuple(box.BBOX_REG_WEIGHTS),
+            bbox_reg_weights=tuple(weights[0]),
             score_thresh=node.SCORE_THRESH_TEST,
             nms_thresh=node.NMS_THRESH_TEST,
             detections_per_img=cfg.TEST.DETECTIONS_PER_IMAGE,
         )
+        self.ious = list(ious)
+        self.box_coders = [BoxCoder(tuple(w)) for w in weights]
+        self.loss_endings = [f"_stage{stage}" for stage in range(len(ious))] if cascade else [""]
         if cfg.MODEL.MASK_ON:
             self.mask_roi_pool = build_pooling(cfg, "ROI_MASK_HEAD", strides)
             self.mask_head, self.mask_predictor = build_mask_head(cfg, channels)
@@ -67,9 +80,8 @@ class BoxAndMaskHeads(RoIHeads):
             the box's frame, ``masks`` (D, M, M); and the losses (none in evaluation).
         """
         if self.training:
-            return [], self._losses(features, proposals, targets)
-        logits, deltas = self._boxes(features, proposals)
-        detections = self._detections(logits, deltas, proposals, image_shapes)
+            return [], self._losses(features, proposals, image_shapes, targets or [])
+        detections = self._detections(features, proposals, image_shapes)
         if self.has_mask():
             mask_logits = self._masks(features, [found["boxes"] for found in detections])
             masks = mask_probabilities(mask_logits, torch.cat([found["labels"] for found in detections]))
@@ -78,14 +90,14 @@ class BoxAndMaskHeads(RoIHeads):
         return detections, {}
 
     def _losses(
-        self, features: dict[str, Tensor], proposals: list[Tensor], targets: list[dict] | None
+        self,
+        features: dict[str, Tensor],
+        proposals: list[Tensor],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict],
     ) -> dict[str, Tensor]:
         rois, matched, labels, regression_targets = self.select_training_samples(proposals, targets)
-        logits, deltas = self._boxes(features, rois)
-        loss_cls, loss_box_reg = box_losses(
-            logits, deltas, torch.cat(labels), torch.cat(tuple(regression_targets)), self.smooth_l1_beta
-        )
-        losses = {"loss_cls": loss_cls, "loss_box_reg": loss_box_reg * self.box_weight}
+        losses = self._box_losses(features, (rois, labels, regression_targets), image_shapes, targets)
         if self.has_mask():
             foreground = [label > 0 for label in labels]
             rois, matched, labels = (
@@ -95,22 +107,46 @@ class BoxAndMaskHeads(RoIHeads):
             mask_logits = self._masks(features, rois)
             expected = [
                 mask_targets(target, boxes, index, mask_logits.shape[-1])
-                for target, boxes, index in zip(targets or [], rois, matched, strict=True)
+                for target, boxes, index in zip(targets, rois, matched, strict=True)
             ]
             losses["loss_mask"] = mask_loss(mask_logits, torch.cat(labels), torch.cat(expected))
         return losses
 
-    def _boxes(self, features: dict[str, Tensor], rois: list[Tensor]) -> tuple[Tensor, Tensor]:
-        return self.box_predictor(self.box_head(self.box_roi_pool(features, rois)))
-
-    def _masks(self, features: dict[str, Tensor], rois: list[Tensor]) -> Tensor:
-        return self.mask_predictor(self.mask_head(self.mask_roi_pool(features, rois)))
+    def _box_losses(
+        self,
+        features: dict[str, Tensor],
+        samples: tuple[list[Tensor], list[Tensor], Sequence[Tensor]],
+        image_shapes: list[tuple[int, int]],
+        targets: list[dict],
+    ) -> dict[str, Tensor]:
+        """Losses of every stage: the first has the sampled RoIs, the others what became of them."""
+        losses: dict[str, Tensor] = {}
+        rois, labels, regression_targets = samples
+        for stage, ending in enumerate(self.loss_endings):
+            logits, deltas = self._stage(features, rois, stage)
+            loss_cls, loss_box_reg = box_losses(
+                logits, deltas, torch.cat(labels), torch.cat(tuple(regression_targets)), self.smooth_l1_beta
+            )
+            losses |= {f"loss_cls{ending}": loss_cls, f"loss_box_reg{ending}": loss_box_reg * self.box_weight}
+            if ending != self.loss_endings[-1]:
+                boxes = _next_rois(self._decode(deltas.detach(), rois, stage), rois, image_shapes)
+                rois = [found[(found[:, 2:] > found[:, :2]).all(dim=1)] for found in boxes]
+                labels, gt_boxes = match_boxes(rois, targets, self.ious[stage + 1])
+                regression_targets = self.box_coders[stage + 1].encode(gt_boxes, rois)
+        return losses
 
     def _detections(
-        self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], image_shapes: list[tuple[int, int]]
+        self, features: dict[str, Tensor], rois: list[Tensor], image_shapes: list[tuple[int, int]]
     ) -> list[dict[str, Tensor]]:
-        counts = [len(boxes) for boxes in proposals]
-        boxes = self.box_coder.decode_single(deltas.flatten(1), torch.cat(proposals)).view_as(deltas)
+        """The last stage's boxes with the mean of all stages' probabilities."""
+        counts = [len(boxes) for boxes in rois]
+        boxes, probabilities = torch.cat(rois)[:, None], []  # (R, 1, 4)
+        for stage in range(len(self.ious)):
+            rois = _next_rois(boxes, rois, image_shapes) if stage else rois
+            logits, deltas = self._stage(features, rois, stage)
+            probabilities.append(logits.softmax(dim=1))
+            boxes = self._decode(deltas, rois, stage)  # (R, K or 1, 4)
+        mean = torch.stack(probabilities).sum(dim=0) * (1.0 / len(probabilities))
         return [
             select_detections(
                 *found,
@@ -118,8 +154,22 @@ class BoxAndMaskHeads(RoIHeads):
                 nms_thresh=self.nms_thresh,
                 limit=self.detections_per_img,
             )
-            for found in zip(boxes.split(counts), logits.softmax(dim=1).split(counts), image_shapes, strict=True)
+            for found in zip(boxes.split(counts), mean.split(counts), image_shapes, strict=True)
         ]
+
+    def _stage(self, features: dict[str, Tensor], rois: list[Tensor], stage: int) -> tuple[Tensor, Tensor]:
+        """Class logits (R, 1 + K) and deltas (R, K or 1, 4)."""
+        pooled = self.box_roi_pool(features, rois)
+        if pooled.requires_grad and len(self.ious) > 1:  # the losses add up, but the pyramid learns from their mean
+            pooled.register_hook(lambda gradient: gradient * (1.0 / len(self.ious)))
+        return self.box_predictor[stage](self.box_head[stage](pooled))
+
+    def _decode(self, deltas: Tensor, rois: list[Tensor], stage: int) -> Tensor:
+        """Boxes (R, K or 1, 4) xyxy."""
+        return self.box_coders[stage].decode_single(deltas.flatten(1), torch.cat(rois)).view_as(deltas)
+
+    def _masks(self, features: dict[str, Tensor], rois: list[Tensor]) -> Tensor:
+        return self.mask_predictor(self.mask_head(self.mask_roi_pool(features, rois)))
 
     def add_gt_proposals(self, proposals: list[Tensor], gt_boxes: list[Tensor]) -> list[Tensor]:  # noqa: D102
         return super().add_gt_proposals(proposals, gt_boxes) if self.append_gt else list(proposals)
@@ -137,3 +187,9 @@ class BoxAndMaskHeads(RoIHeads):
                 raise ValueError(f"a target has {sorted(target)}; {sorted(missing)} missing")
             if self.has_mask() and not {"masks", "polygons"} & set(target):
                 raise ValueError(f"a target has {sorted(target)}; MODEL.MASK_ON needs `masks` or `polygons` as well")
+
+
+def _next_rois(boxes: Tensor, rois: list[Tensor], image_shapes: list[tuple[int, int]]) -> list[Tensor]:
+    """RoIs of a cascade's next stage: the boxes (R, 1, 4) that the RoIs have become, cut to the images."""
+    found = boxes[:, 0].split([len(of_image) for of_image in rois])
+    return [clip_boxes_to_image(of_image, shape) for of_image, shape in zip(found, image_shapes, strict=True)]

@@ -17,7 +17,7 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
     "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
     "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
     "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
-    "MODEL.ROI_HEADS.NAME": ("StandardROIHeads",),
+    "MODEL.ROI_HEADS.NAME": ("StandardROIHeads", "CascadeROIHeads"),
     "MODEL.ROI_BOX_HEAD.NAME": ("FastRCNNConvFCHead",),
     "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
     "MODEL.ROI_BOX_HEAD.POOLER_TYPE": ("ROIAlignV2",),
@@ -56,10 +56,23 @@ def check_supported(cfg: CfgNode) -> None:
     for key, length in LENGTHS.items():
         if len(_get(cfg, key)) != length:
             raise _unsupported(cfg, key, f"{length} of them")
+    if cfg.MODEL.ROI_HEADS.NAME == "CascadeROIHeads":
+        _check_cascade(cfg)
     channels = cfg.MODEL.FPN.OUT_CHANNELS
     dims = cfg.MODEL.RPN.CONV_DIMS
     if not dims or any(dim not in (-1, channels) for dim in dims):
         raise _unsupported(cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})")
+
+
+def _check_cascade(cfg: CfgNode) -> None:
+    """What detectron2's cascade takes for granted."""
+    ious = cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
+    if len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS) != len(ious):
+        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", f"as many as IOUS ({len(ious)})")
+    if ious[0] != cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS[0]:
+        raise _unsupported(cfg, "MODEL.ROI_HEADS.IOU_THRESHOLDS", f"ROI_BOX_CASCADE_HEAD.IOUS' first, {ious[0]}")
+    if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
+        raise _unsupported(cfg, "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True with CascadeROIHeads")
 
 
 def _get(cfg: CfgNode, key: str) -> Any:

@@ -19,7 +19,15 @@ pytest.importorskip(
     reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
 )
 BATCHES = [[(200, 264)], [(160, 192), (64, 64), (200, 130)]]
-HEADS = ["vitdet_mask_bitmask", "vitdet_faster", "plain_mask_polygon", "plain_faster", "other_values"]
+HEADS = [
+    "vitdet_mask_bitmask",
+    "vitdet_faster",
+    "plain_mask_polygon",
+    "plain_faster",
+    "other_values",
+    "vitdet_cascade",
+    "plain_cascade",
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,15 @@ import torch
 
 from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
 
-MODELS = ["vitdet_mask_bitmask", "vitdet_faster", "plain_mask_polygon", "plain_faster", "other_values"]
+MODELS = [
+    "vitdet_mask_bitmask",
+    "vitdet_faster",
+    "plain_mask_polygon",
+    "plain_faster",
+    "other_values",
+    "vitdet_cascade",
+    "plain_cascade",
+]
 
 
 @pytest.mark.parametrize("name", MODELS)

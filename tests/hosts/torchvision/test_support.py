@@ -22,7 +22,7 @@ from hiera_det.hosts.torchvision.support import check_supported
         ("MODEL.RPN.BBOX_REG_LOSS_TYPE", "giou"),
         ("MODEL.RPN.CONV_DIMS", "[64, -1]"),
         ("MODEL.RPN.IOU_THRESHOLDS", "[0.5]"),
-        ("MODEL.ROI_HEADS.NAME", "CascadeROIHeads"),
+        ("MODEL.ROI_HEADS.NAME", "Res5ROIHeads"),
         ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.4, 0.5]"),
         ("MODEL.ROI_BOX_HEAD.NAME", "Other"),
         ("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "giou"),
@@ -41,6 +41,20 @@ def test_refused_with_key_and_value(tiny, key, value):
     cfg = load_config(tiny.CONFIG, [key, value])
     with pytest.raises(ValueError, match=rf"{key} is .*{value[1:-1]}.*; the torchvision host supports"):
         build_model(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", "((10.0, 10.0, 5.0, 5.0),)"),
+        ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.6]"),
+        ("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False"),
+    ],
+)
+def test_cascades_that_detectron2_refuses_too(tiny, key, value):
+    words = [str(word) for pair in tiny.CASCADE.items() for word in pair]
+    with pytest.raises(ValueError, match=f"{key} is "):
+        build_model(load_config(tiny.CONFIG, [*words, key, value]))
 
 
 def test_detectron2s_defaults_are_another_model():

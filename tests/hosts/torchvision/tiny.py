@@ -56,6 +56,7 @@ OTHER_VALUES = {
     "MODEL.ROI_MASK_HEAD.CLS_AGNOSTIC_MASK": True,
     "MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO": 2,
 }
+CASCADE = {"MODEL.ROI_HEADS.NAME": "CascadeROIHeads", "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True}
 # Name: overrides, image sizes (height, width), seed of the images. An image of size FLAT has no annotation.
 MODELS = {
     "vitdet_mask_bitmask": ({}, [(96, 128), (80, 101)], 1),
@@ -63,6 +64,8 @@ MODELS = {
     "plain_mask_polygon": ({**PLAIN, "INPUT.MASK_FORMAT": "polygon"}, [(96, 96), (64, 64), (70, 126)], 3),
     "plain_faster": ({**PLAIN, "MODEL.MASK_ON": False}, [(128, 90), (90, 128)], 4),
     "other_values": ({**PLAIN, **OTHER_VALUES}, [(120, 150), (64, 64)], 5),
+    "vitdet_cascade": (CASCADE, [(96, 120), (64, 64)], 6),
+    "plain_cascade": ({**PLAIN, **CASCADE, "MODEL.MASK_ON": False}, [(90, 128)], 7),
 }
 FLAT = (64, 64)
 GAINS = {"cls_score": 1.2, "bbox_pred": 0.6, "anchor_deltas": 0.3, "objectness": 3.0, "mask_head.predictor": 3.0}
