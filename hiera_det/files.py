@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     A process that is killed meanwhile leaves the file aside, and `path` as it was.
     """
     target = Path(path)
-    aside = target.with_name(ASIDE + target.name)
+    aside = target.with_name(f"{ASIDE}{os.getpid()}.{target.name}")  # ranks may write the same file
     try:
         yield aside
     except BaseException:

@@ -20,16 +20,24 @@ __all__ = ["local_file", "original_encoder", "read_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
+PUBLISHED = "https://dl.fbaipublicfiles.com/hiera/"
 MAE_PARTS = ("decoder_", "mask_token", "multi_scale_fusion_heads.")
 CLASSIFIER_PARTS = ("norm.", "encoder_norm.", "head.")
 
 
 def local_file(source: str) -> Path:
-    """The local file of a path or an http(s) URL; a URL is downloaded once, to iopath's cache.
+    """The local file of a path or a URL; what has to be downloaded is so once, to iopath's cache.
+
+    Args:
+        source: a path, an http(s) URL, or as detectron2's checkpointer takes it, ``hiera://NAME`` (a file that the
+            original published) and ``hiera:///path``.
 
     Raises:
         FileNotFoundError: there is no such file, or the URL cannot be had; the message says what to do.
     """
+    if source.startswith("hiera:"):  # urllib makes "hiera:/path" of "hiera:///path"
+        name = source.removeprefix("hiera:").removeprefix("//")
+        source = name if "/" in name else PUBLISHED + name
     if urlparse(source).scheme in ("http", "https"):
         paths = PathManager()
         paths.register_handler(HTTPURLHandler())

@@ -20,16 +20,14 @@ from hiera_det.hiera.pos_embed import split_plain
 
 __all__ = ["register_weights"]
 
-SCHEME = "hiera:"
 UNIT = (8, 8)  # tokens of a mask unit, in every published model
-PUBLISHED = "https://dl.fbaipublicfiles.com/hiera/"
 
 
 class HieraWeights(PathHandler):
     """Turns a file of the original's into one for detectron2, with the embedding split for ``absolute_win``."""
 
     def _get_supported_prefixes(self) -> list[str]:
-        return [SCHEME]  # detectron2 takes "hiera:///x" through urllib, which gives "hiera:/x"
+        return ["hiera:"]
 
     def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         """The converted file, in iopath's cache.
@@ -38,8 +36,7 @@ class HieraWeights(PathHandler):
             FileNotFoundError: the original's file cannot be had.
             ValueError: it is no file of the original's.
         """
-        source = path.removeprefix(SCHEME).removeprefix("//")
-        original = local_file(source if "/" in source else PUBLISHED + source)
+        original = local_file(path)
         checkpoint = read_checkpoint(original)
         if "model_state" not in checkpoint:
             raise ValueError(
@@ -53,9 +50,6 @@ class HieraWeights(PathHandler):
         with written_aside(converted) as aside:
             torch.save({"model": state, "matching_heuristics": True}, aside)
         return str(converted)
-
-    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> Any:
-        return PathManager.open(self._get_local_path(path), mode, buffering, **kwargs)
 
 
 def register_weights() -> None:

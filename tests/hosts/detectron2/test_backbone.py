@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-pytest.importorskip("detectron2", reason="needs detectron2 (hiera_det/hosts/detectron2/requirement.py says whence)")
+pytest.importorskip(
+    "detectron2",
+    reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+)
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec

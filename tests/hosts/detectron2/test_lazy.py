@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-pytest.importorskip("detectron2", reason="needs detectron2 (hiera_det/hosts/detectron2/requirement.py says whence)")
+pytest.importorskip(
+    "detectron2",
+    reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+)
 from detectron2.config import LazyConfig, instantiate
 from detectron2.data.datasets import register_coco_instances
 from detectron2.engine import SimpleTrainer

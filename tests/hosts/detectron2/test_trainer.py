@@ -9,7 +9,10 @@ import pytest
 import torch
 import yaml
 
-pytest.importorskip("detectron2", reason="needs detectron2 (hiera_det/hosts/detectron2/requirement.py says whence)")
+pytest.importorskip(
+    "detectron2",
+    reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+)
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances

@@ -7,7 +7,10 @@ import logging
 import pytest
 import torch
 
-pytest.importorskip("detectron2", reason="needs detectron2 (hiera_det/hosts/detectron2/requirement.py says whence)")
+pytest.importorskip(
+    "detectron2",
+    reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+)
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 

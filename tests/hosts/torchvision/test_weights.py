@@ -54,12 +54,13 @@ def test_empty_means_from_scratch_and_is_said(caplog):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_the_originals_file_fills_the_backbone(original, caplog):
+@pytest.mark.parametrize("scheme", ["", "hiera://"])
+def test_the_originals_file_fills_the_backbone(original, caplog, scheme):
     path, state = original
     model = detector()
     heads = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("backbone.bottom_up.")}
     with caplog.at_level(logging.INFO):
-        load_weights(model, str(path))
+        load_weights(model, f"{scheme}{path}")
     bottom_up = model.backbone.bottom_up.state_dict()
     for key, value in state.items():
         if key.startswith(("blocks.", "patch_embed.")):
@@ -171,6 +172,9 @@ def test_missing_file_and_unreachable_url(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"curl -LO http://127\.0\.0\.1:9/x\.pth") as error:
         load_weights(detector(), "http://127.0.0.1:9/x.pth")
     assert "train from scratch" in str(error.value)
+    monkeypatch.setattr("hiera_det.hiera.checkpoints.PUBLISHED", "http://127.0.0.1:9/")
+    with pytest.raises(FileNotFoundError, match=r"curl -LO http://127\.0\.0\.1:9/mae_hiera_base_224\.pth"):
+        load_weights(detector(), "hiera://mae_hiera_base_224.pth")
 
 
 def test_a_url_is_downloaded_once(original, tmp_path, monkeypatch):
