@@ -14,11 +14,11 @@ VERSION = next(
 EXTRAS = {
     # Beside detectron2 itself, which is on no package index: with it, detectron2 cuts polygons.
     "detectron2": ["shapely>=2"],
-    "ava": ["av>=12", "pandas>=2"],
+    "ava": ["av>=12", "pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
     "features": ["av>=12", "pyarrow>=15", "safetensors>=0.4"],
     "test": ["pytest>=8", "shapely>=2", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
 }
-EXTRAS["dev"] = [*EXTRAS["test"], "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
+EXTRAS["dev"] = [*EXTRAS["test"], *EXTRAS["ava"], "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
 
 setup(
     name="hiera_det",

@@ -19,8 +19,8 @@ from pathlib import Path
 from hiera_det.cli import user_errors
 from hiera_det.config import CfgNode, load_config
 from hiera_det.data.datasets import DatasetFiles, custom_dataset
+from hiera_det.engine.launch import Launch
 from hiera_det.hosts import HOSTS, choose_host, load_host
-from hiera_det.hosts.launch import Launch
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

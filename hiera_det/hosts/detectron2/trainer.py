@@ -18,11 +18,11 @@ from detectron2.utils.logger import setup_logger
 
 from hiera_det import config
 from hiera_det.data.datasets import DatasetFiles
+from hiera_det.engine.launch import Launch
 from hiera_det.evaluation.coco import write_metrics
 from hiera_det.files import make_folder
 from hiera_det.hiera.checkpoints import read_checkpoint
 from hiera_det.hosts.detectron2.data import build_mapper, check_classes, register_dataset, register_named
-from hiera_det.hosts.launch import Launch
 from hiera_det.optim import build_optimizer, clip_gradients
 from hiera_det.weights import read_trained, read_weights
 

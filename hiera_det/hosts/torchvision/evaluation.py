@@ -15,8 +15,8 @@ from fvcore.common.config import CfgNode
 from pycocotools.coco import COCO
 
 from hiera_det.data.coco import CocoDataset
+from hiera_det.engine.records import Records
 from hiera_det.evaluation.coco import CocoEvaluator, format_table, write_metrics
-from hiera_det.hosts.torchvision.records import Records
 from hiera_det.visualize import draw_instances, side_by_side, write_image
 
 __all__ = ["Evaluation"]

@@ -1,131 +1,35 @@
-"""The detector as a LightningModule: losses, optimizer, exact reproducibility, what a checkpoint keeps."""
+"""The detector as a LightningModule."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
-import lightning as L
-import numpy as np
 import torch
-from fvcore.common.config import CfgNode
-from torch import Tensor, nn
+from torch import Tensor
 
-from hiera_det.hosts.torchvision.checkpoint import pack_model, unpack_model
+from hiera_det.engine.module import TrainingModule
 from hiera_det.hosts.torchvision.datamodule import check_classes
-from hiera_det.optim import build_lr_scheduler, build_optimizer, clip_gradients
+from hiera_det.hosts.torchvision.names import to_detectron2
+from hiera_det.hosts.torchvision.weights import convert_detector
 
-__all__ = ["DetectionModule", "seed_step"]
+__all__ = ["DetectionModule"]
 
 Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images (3, H, W), targets
 
 
-class DetectionModule(L.LightningModule):
-    """A detector in training.
+class DetectionModule(TrainingModule):
+    """A detector in training, as :func:`~hiera_det.hosts.torchvision.detector.build_model` makes it.
 
-    The random numbers of a training step depend on (seed, iteration, micro-batch, rank) alone, so that a resumed run
-    repeats an uninterrupted one.
-
-    Args:
-        model: takes ``(images, targets)`` in training and gives losses; ``(images, None, output_sizes)`` otherwise
-            and gives detections.
-        cfg: the config.
-        seed: of the run; a resumed run takes over the checkpoint's.
-
-    Attributes:
-        losses: of the last optimizer step, total first: means over its micro-batches and the ranks.
-        learning_rate: that the last optimizer step took; of several, the highest (the base rate under layer decay).
-        interrupted: a SIGTERM came to this process.
-        interrupted_anywhere: a SIGTERM came to some rank before the last optimizer step.
+    Checkpoints have detectron2's names, and ``class_names`` and ``category_ids`` of the training set.
     """
 
-    def __init__(self, model: nn.Module, cfg: CfgNode, seed: int) -> None:
-        super().__init__()
-        self.model = model
-        self.cfg = cfg
-        self.seed = seed
-        self.losses: dict[str, float] = {}
-        self.learning_rate = 0.0
-        self.interrupted = False
-        self.interrupted_anywhere = False
-        self._micro_losses: list[Tensor] = []
-        self._image_ids: list[int] = []
+    def compute_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The detector's losses."""
+        return self.model(*batch)
 
-    def setup(self, stage: str) -> None:
-        """Every rank takes rank 0's seed: the stream of training images must be one."""
-        self.seed = self.trainer.strategy.broadcast(self.seed)
-
-    def configure_optimizers(self) -> Any:
-        """Optimizer and schedule of the config, which a loaded state does not change."""
-        optimizer = build_optimizer(self.cfg, self.model)
-        optimizer.register_load_state_dict_pre_hook(_keep_options)
-        scheduler = build_lr_scheduler(self.cfg, optimizer)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_train_start(self) -> None:
-        """Take up the config's learning rate at the iteration to come: an earlier run's may have been another."""
-        scheduler: Any = self.lr_schedulers()
-        for group, base_lr, factor in zip(
-            scheduler.optimizer.param_groups, scheduler.base_lrs, scheduler.lr_lambdas, strict=True
-        ):
-            group["lr"] = base_lr * factor(scheduler.last_epoch)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed torch for this micro-batch."""
-        micro_batch = batch_idx % self.trainer.accumulate_grad_batches
-        seed_step(self.seed, self.trainer.global_step, micro_batch, self.trainer.global_rank)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Forward pass; the sum of the losses."""
-        images, targets = batch
-        self._image_ids += [int(target["image_id"]) for target in targets]
-        try:
-            losses = self.model(images, targets)
-        except FloatingPointError as error:
-            raise FloatingPointError(f"{error}; {self._where()}") from error
-        total: Tensor = sum(losses.values())
-        self.losses = dict.fromkeys(["total_loss", *losses], math.nan)  # names; the values follow once per step
-        self._micro_losses.append(torch.stack([total, *losses.values()]).detach().float())
-        return total
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Bring the step's losses to the host together, and stop if they are not finite.
-
-        Raises:
-            FloatingPointError: with the iteration, the losses and the images.
-        """
-        means = torch.stack(self._micro_losses).mean(dim=0)
-        flag = torch.full_like(means[:1], float(self.interrupted))
-        values = self.trainer.strategy.reduce(torch.cat([means, flag]), reduce_op="mean").tolist()
-        self.losses = dict(zip(self.losses, values, strict=False))
-        self.interrupted_anywhere = values[-1] > 0
-        if not all(math.isfinite(value) for value in values):
-            self._raise_not_finite()
-        self._micro_losses.clear()
-        self._image_ids.clear()
-        self.learning_rate = max(group["lr"] for group in optimizer.param_groups)
-
-    def _raise_not_finite(self) -> None:
-        if self.trainer.world_size > 1:  # the losses are reduced: all ranks are here
-            shares: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(shares, self._image_ids)
-            self._image_ids = [image_id for share in shares for image_id in share]
-        losses = ", ".join(f"{name} = {value:.4g}" for name, value in self.losses.items())
-        raise FloatingPointError(f"the loss is not finite: {losses}; {self._where()}")
-
-    def _where(self) -> str:
-        return (
-            f"iteration {self.trainer.global_step}, image ids of the batch: {self._image_ids}. Nothing of this"
-            " iteration is saved. Check these images' annotations, lower SOLVER.BASE_LR or enable"
-            " SOLVER.CLIP_GRADIENTS, then continue from the last checkpoint with --resume"
-        )
-
-    def configure_gradient_clipping(
-        self, optimizer: torch.optim.Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
-    ) -> None:
-        """Clip as ``SOLVER.CLIP_GRADIENTS`` says."""
-        clip_gradients(self.cfg, (p for group in optimizer.param_groups for p in group["params"]))
+    def batch_ids(self, batch: Batch) -> list[int]:
+        """Image ids."""
+        return [int(target["image_id"]) for target in batch[1]]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Tensor]]:  # type: ignore[override]
         """Detections in pixels of the original images, in fp32; none any more once a SIGTERM has come."""
@@ -136,56 +40,28 @@ class DetectionModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             return self.model(images, output_sizes=sizes)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Weights under detectron2's names, and what else this project keeps."""
-        pack_model(checkpoint)
-        dataset = self.trainer.datamodule.train_dataset  # type: ignore[attr-defined]
-        checkpoint["iteration"] = self.trainer.global_step - 1
-        checkpoint["seed"] = self.seed
-        checkpoint["class_names"] = list(dataset.class_names)
-        checkpoint["category_ids"] = list(dataset.category_ids)
+    def to_file(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Under detectron2's names."""
+        return to_detectron2(state)
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The reverse; learning rates stay the config's, and batches are recounted for ``accumulate_grad_batches``.
+    def from_file(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Under this host's names.
 
         Raises:
-            ValueError: the checkpoint is of another model, another optimizer or other classes.
+            ValueError: names or shapes differ from the detector's; the message lists them under detectron2's names.
+        """
+        return convert_detector(state, self.model.state_dict(), "the checkpoint")
+
+    def notes(self) -> dict[str, Any]:
+        """The training set's classes."""
+        dataset = self.trainer.datamodule.train_dataset  # type: ignore[attr-defined]
+        return {"class_names": list(dataset.class_names), "category_ids": list(dataset.category_ids)}
+
+    def check_notes(self, checkpoint: dict[str, Any]) -> None:
+        """The checkpoint's classes are the training set's.
+
+        Raises:
+            ValueError: they are not.
         """
         names = checkpoint.get("class_names")
         check_classes("the checkpoint", names, self.trainer.datamodule.train_dataset)  # type: ignore[attr-defined]
-        unpack_model(checkpoint, self.model.state_dict())
-        _check_optimizer(self.cfg, checkpoint["optimizer_states"][0]["param_groups"])
-        checkpoint["lr_schedulers"][0].pop("base_lrs")
-        self.seed = checkpoint["seed"]
-        batches = (checkpoint["iteration"] + 1) * self.trainer.accumulate_grad_batches
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        for count in (progress["total"], progress["current"]):
-            count.update(ready=batches, started=batches, processed=batches, completed=batches - 1)
-
-
-def seed_step(*entropy: int) -> None:
-    """Seed torch, on every device, by a few non-negative integers."""
-    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
-
-
-def _check_optimizer(cfg: CfgNode, saved_groups: Iterable[dict[str, Any]]) -> None:
-    saved = "ADAMW" if all("betas" in group for group in saved_groups) else "SGD"
-    if saved != cfg.SOLVER.OPTIMIZER:
-        raise ValueError(
-            f"the checkpoint was written with SOLVER.OPTIMIZER {saved}, but the config says {cfg.SOLVER.OPTIMIZER};"
-            " resume with the former, or start anew from its weights with MODEL.WEIGHTS and without --resume"
-        )
-
-
-def _keep_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """What is loaded into an optimizer: the saved moments with the optimizer's own rates, decays and other options."""
-    saved, groups = state["param_groups"], optimizer.param_groups
-    sizes = [[len(group["params"]) for group in it] for it in (saved, groups)]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            f"the checkpoint's optimizer has groups of {sizes[0]} parameters, the config's has {sizes[1]}: parameters"
-            " with the same learning rate and weight decay are a group. Resume with the former MODEL.HIERA.LAYER_DECAY,"
-            " MODEL.BACKBONE.FREEZE_AT and SOLVER.WEIGHT_DECAY*, or start anew from the weights with MODEL.WEIGHTS"
-        )
-    kept = [group | {"params": its["params"]} for group, its in zip(groups, saved, strict=True)]
-    return state | {"param_groups": kept}

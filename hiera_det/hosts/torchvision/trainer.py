@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 
-import lightning as L
-import torch
 from fvcore.common.config import CfgNode
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from hiera_det.config import get_cfg, save_config
 from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles
-from hiera_det.files import make_folder
-from hiera_det.hosts.launch import Launch
-from hiera_det.hosts.torchvision.callbacks import Pictures, ProgressBar, Recorder
-from hiera_det.hosts.torchvision.checkpoint import (
-    AtomicCheckpointIO,
-    Checkpointer,
-    forget_last_checkpoint,
-    last_checkpoint,
-)
+from hiera_det.engine.callbacks import Recorder
+from hiera_det.engine.checkpoint import Checkpointer, forget_last_checkpoint, last_checkpoint
+from hiera_det.engine.launch import Launch
+from hiera_det.engine.module import seed_step
+from hiera_det.engine.placement import images_per_batch
+from hiera_det.engine.records import Records
+from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
 from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.evaluation import Evaluation
-from hiera_det.hosts.torchvision.module import DetectionModule, seed_step
-from hiera_det.hosts.torchvision.placement import images_per_batch, placement, precision
-from hiera_det.hosts.torchvision.records import Records
+from hiera_det.hosts.torchvision.module import DetectionModule
+from hiera_det.hosts.torchvision.pictures import Pictures
 from hiera_det.hosts.torchvision.weights import load_trained, load_weights
 
 __all__ = ["Metrics", "evaluate", "get_cfg", "train"]
@@ -42,17 +30,7 @@ logger = logging.getLogger(__name__)
 Metrics = dict[str, dict[str, float]]  # "bbox" and "segm" to name and percent
 
 
-@contextmanager
-def _errors_in_log() -> Iterator[None]:
-    """The traceback of an error goes to log.txt; on stderr the caller says what it will."""
-    try:
-        yield
-    except Exception:
-        logger.debug("stopped by an error", exc_info=True)
-        raise
-
-
-@_errors_in_log()
+@errors_in_log()
 def train(
     cfg: CfgNode,
     launch: Launch,
@@ -78,11 +56,11 @@ def train(
         FloatingPointError: the loss is not finite.
         SystemExit: a SIGTERM came; a checkpoint is written.
     """
-    output_dir, first = _prepare_output(cfg, launch)
+    output_dir, first = prepare_output(cfg, launch)
     if first:
         save_config(cfg, output_dir / "config.yaml")
     checkpoint = last_checkpoint(output_dir) if resume else None
-    seed = _draw_seed(cfg, checkpoint)
+    seed = draw_seed(cfg, checkpoint)
     data = DetectionData(cfg, train_files, test_files)
     names = data.train_dataset.class_names
     if data.test_dataset is not None:
@@ -102,7 +80,7 @@ def train(
     callbacks = [Recorder(records), Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
     if cfg.VIS_PERIOD > 0:
         callbacks.insert(1, Pictures(records, cfg.VIS_PERIOD, cfg.INPUT.FORMAT, names))
-    trainer = _build_trainer(cfg, launch, callbacks, with_test=data.test_dataset is not None)
+    trainer = build_trainer(cfg, launch, callbacks, with_test=data.test_dataset is not None)
     images_per_batch(cfg, trainer.world_size, launch.accumulate)
     _check_shares(data.test_dataset, trainer.world_size)
     if checkpoint is None and trainer.is_global_zero:
@@ -118,7 +96,7 @@ def train(
     return _finished(evaluation)
 
 
-@_errors_in_log()
+@errors_in_log()
 def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = None) -> Metrics:
     """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; writes to ``OUTPUT_DIR/inference``, the config included.
 
@@ -131,7 +109,7 @@ def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = 
         ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
         SystemExit: a SIGTERM came.
     """
-    output_dir, first = _prepare_output(cfg, launch)
+    output_dir, first = prepare_output(cfg, launch)
     data = DetectionData(cfg, None, test_files)
     if data.test_dataset is None:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
@@ -140,7 +118,7 @@ def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = 
     check_classes(cfg.MODEL.WEIGHTS, checkpoint.get("class_names"), data.test_dataset)
     evaluation = Evaluation(cfg, Records(output_dir))
     callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
-    trainer = _build_trainer(cfg, launch, callbacks, with_test=True)
+    trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     _check_shares(data.test_dataset, trainer.world_size)
     trainer.validate(DetectionModule(model, cfg, seed=0), datamodule=data, verbose=False)
     metrics = _finished(evaluation)
@@ -162,70 +140,3 @@ def _check_shares(test_dataset: CocoDataset | None, processes: int) -> None:
             " process evaluates one at least: start fewer (--num-gpus, --num-machines, torchrun) or name a larger test"
             ' set; DATASETS.TEST "()" trains without one, to evaluate afterwards with --eval-only'
         )
-
-
-def _build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback], *, with_test: bool) -> L.Trainer:
-    place = placement(cfg, launch)
-    iterations = cfg.SOLVER.MAX_ITER
-    return L.Trainer(
-        **place,
-        precision=precision(cfg, launch, place["accelerator"]),
-        max_steps=iterations,
-        max_epochs=-1,
-        accumulate_grad_batches=launch.accumulate,
-        # Counted in batches. With no period: past the end.
-        val_check_interval=(cfg.TEST.EVAL_PERIOD or iterations + 1) * launch.accumulate,
-        check_val_every_n_epoch=None,
-        limit_val_batches=None if with_test else 0,
-        num_sanity_val_steps=0,
-        inference_mode=False,  # what a model caches in an evaluation has to serve in training too
-        use_distributed_sampler=False,
-        callbacks=[ProgressBar(), *callbacks],
-        plugins=[AtomicCheckpointIO()],
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        default_root_dir=cfg.OUTPUT_DIR,
-    )
-
-
-def _draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
-    if cfg.SEED >= 0:
-        return cfg.SEED
-    seed = int.from_bytes(os.urandom(4), "little") >> 1
-    if checkpoint is None:
-        logger.info("SEED is %d: drew %d; checkpoints keep it", cfg.SEED, seed)
-    return seed
-
-
-def _prepare_output(cfg: CfgNode, launch: Launch) -> tuple[Path, bool]:
-    """The output folder, with a log in it, and whether this process is the one that writes there.
-
-    Raises:
-        OSError: it cannot be written to.
-    """
-    folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
-    first = launch.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
-    _log_to(folder / "log.txt" if first else None)
-    logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
-    return folder, first
-
-
-def _log_to(path: Path | None) -> None:
-    """Rank 0 logs to stderr, and to a file with tracebacks; the other ranks, with no path, show warnings alone."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setLevel(logging.INFO)
-    if path is not None:
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
-    package = logging.getLogger("hiera_det")
-    for handler in package.handlers[:]:
-        handler.close()
-        package.removeHandler(handler)
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
-        package.addHandler(handler)
-    package.setLevel(logging.WARNING if path is None else logging.DEBUG)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from hiera_det.config import load_config
-from hiera_det.hosts.torchvision.checkpoint import AtomicCheckpointIO, last_checkpoint, pack_model, unpack_model
+from hiera_det.engine.checkpoint import AtomicCheckpointIO, last_checkpoint
 from hiera_det.hosts.torchvision.detector import build_model
+from hiera_det.hosts.torchvision.module import DetectionModule
 
 
 def resume_from(run, checkpoint, **changes) -> None:
@@ -34,13 +35,13 @@ def test_contents(trained, halfway):
 
 def test_round_trip(config_file, trained):
     model = build_model(load_config(config_file))
-    state = {f"model.{name}": value for name, value in model.state_dict().items()}
-    checkpoint = {"state_dict": dict(state)}
-    pack_model(checkpoint)
-    assert checkpoint["model"].keys() == trained.checkpoint()["model"].keys()
-    unpack_model(checkpoint, model.state_dict())
-    assert checkpoint["state_dict"].keys() == state.keys()
-    assert all(torch.equal(checkpoint["state_dict"][name], value) for name, value in state.items())
+    module = DetectionModule(model, load_config(config_file), 0)
+    state = model.state_dict()
+    filed = module.to_file(state)
+    assert filed.keys() == trained.checkpoint()["model"].keys()
+    back = module.from_file(filed)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], value) for name, value in state.items())
 
 
 def test_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -42,9 +42,7 @@ def test_error_in_the_forward_pass_names_the_batch(run, monkeypatch):
         raise FloatingPointError("a predicted proposal is not finite")
 
     monkeypatch.setattr(Detector, "forward", broken)
-    with pytest.raises(
-        FloatingPointError, match=r"proposal is not finite; iteration 0, image ids of the batch: \[\d+, "
-    ):
+    with pytest.raises(FloatingPointError, match=r"proposal is not finite; iteration 0, samples of the batch: \[\d+, "):
         run(*NO_TEST)
 
 

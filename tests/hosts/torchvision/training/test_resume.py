@@ -81,7 +81,7 @@ MOMENTS = {
     "the first iteration's end": (
         None,
         """
-        from hiera_det.hosts.torchvision.records import Records
+        from hiera_det.engine.records import Records
         write = Records.write
         def killing(self, *args, **kwargs):
             write(self, *args, **kwargs)

@@ -1,8 +1,8 @@
 """Training checkpoints: one file that both detectron2 and Lightning understand, never half-written.
 
-A file is ``{"model": state dict under detectron2's names, "iteration": the last finished one, counted from 0, "seed",
-"class_names", "category_ids", ... Lightning's own state}`` and loads with ``weights_only=True``. As in detectron2,
-files are ``model_0000499.pth`` and ``model_final.pth``, and the text file ``last_checkpoint`` names the latest.
+A file is ``{"model": state dict, "iteration": the last finished one, counted from 0, "seed", the subclass's notes of
+engine/module.py, ... Lightning's own state}`` and loads with ``weights_only=True``. As in detectron2, files are
+``model_0000499.pth`` and ``model_final.pth``, and the text file ``last_checkpoint`` names the latest.
 """
 
 from __future__ import annotations
@@ -11,34 +11,22 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from torch import Tensor
 
+from hiera_det.engine.callbacks import StepCallback
 from hiera_det.files import ASIDE, written_aside
 from hiera_det.hiera.checkpoints import read_checkpoint
-from hiera_det.hosts.torchvision.callbacks import StepCallback
-from hiera_det.hosts.torchvision.names import to_detectron2
-from hiera_det.hosts.torchvision.weights import convert_detector
 
-__all__ = [
-    "AtomicCheckpointIO",
-    "Checkpointer",
-    "last_checkpoint",
-    "pack_model",
-    "read_checkpoint",
-    "unpack_model",
-]
+__all__ = ["AtomicCheckpointIO", "Checkpointer", "forget_last_checkpoint", "last_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
 POINTER = "last_checkpoint"
-PREFIX = "model."  # the detector inside the LightningModule
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -98,26 +86,6 @@ def forget_last_checkpoint(output_dir: str | Path) -> None:
         pointer.unlink()
 
 
-def pack_model(checkpoint: dict[str, Any]) -> None:
-    """Replace Lightning's ``state_dict`` by ``model`` under detectron2's names, in place."""
-    state = checkpoint.pop("state_dict")
-    checkpoint["model"] = to_detectron2({key.removeprefix(PREFIX): value for key, value in state.items()})
-
-
-def unpack_model(checkpoint: dict[str, Any], expected: Mapping[str, Tensor]) -> None:
-    """Replace ``model`` by Lightning's ``state_dict``, in place.
-
-    Args:
-        checkpoint: a training checkpoint.
-        expected: the detector's state dict.
-
-    Raises:
-        ValueError: names or shapes differ from the detector's; the message lists all of them under detectron2's names.
-    """
-    state = convert_detector(checkpoint.pop("model"), expected, "the checkpoint")
-    checkpoint["state_dict"] = {PREFIX + key: value for key, value in state.items()}
-
-
 class Checkpointer(StepCallback):
     """Saves every ``period`` iterations, after the last one, and on SIGTERM, after which it ends the process.
 
@@ -134,7 +102,7 @@ class Checkpointer(StepCallback):
         """Listen for SIGTERM; clear away what a killed run left half-written."""
         _listen(pl_module)
         if trainer.is_global_zero:
-            for leftover in self.output_dir.glob(f"{ASIDE}*.pth"):
+            for leftover in self.output_dir.glob(f"{ASIDE}*"):
                 logger.info("removing %s, left half-written by an interrupted run", leftover)
                 leftover.unlink()
 

@@ -13,7 +13,7 @@ from fvcore.common.config import CfgNode
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from hiera_det.hosts.launch import Launch
+from hiera_det.engine.launch import Launch
 
 __all__ = ["images_per_batch", "placement", "precision"]
 

@@ -1,0 +1,1 @@
+"""Training by Lightning, whatever the model: devices, checkpoints, exact resume, records, progress."""
