@@ -1,0 +1,1 @@
+"""AVA action detection on Hiera's video stage features: data, model, training, evaluation."""
