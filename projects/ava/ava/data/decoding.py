@@ -1,0 +1,122 @@
+"""Decoding of the frames of a video that are nearest to given times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+
+__all__ = ["END_SLACK", "read_nearest"]
+
+END_SLACK = 0.5  # seconds by which a clip may miss the end of the video: half of what AVA labels at once
+_BACK_OFF = (0.0, 2.0, 10.0, np.inf)  # seconds to seek further back while a seek lands behind its target
+_TIME_NOISE = 1e-3  # seconds
+
+
+def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
+    """Decode, for each time, the frame nearest to it; of two at the same distance the earlier.
+
+    Times before the first frame give the first, times behind the last frame the last.
+
+    Args:
+        path: the video.
+        keyframe: a time that the video has to show, in seconds from the container's start.
+        wanted: (T,) ascending times, in the same seconds.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB, turned as the file's display matrix says.
+
+    Raises:
+        ValueError: there is no video stream, the keyframe lies behind the end, the video is cut off, timestamps are
+            missing or go backward, or frames differ in size.
+        av.FFmpegError: the file cannot be opened or decoded.
+    """
+    with av.open(str(path)) as container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream):
+            raise ValueError(f"{path} has no video stream")
+        stream.thread_type = "AUTO"
+        begin = (container.start_time or 0) / av.time_base
+        end = _end(container, stream, begin)
+        if end is not None and keyframe > end + END_SLACK:
+            raise ValueError(f"{path} ends at {end:.3f} s, before the keyframe at {keyframe:.3f} s")
+        frames, last = _seek_and_select(path, container, stream, begin, wanted)
+        needed = max(keyframe, wanted[-1] if end is None else min(wanted[-1], end))
+        if last < needed - END_SLACK:
+            raise ValueError(f"{path} is cut off: its frames end at {last:.3f} s, but {needed:.3f} s is wanted")
+        pixels = {id(frame): _pixels(frame) for frame in frames}
+    shapes = sorted({image.shape for image in pixels.values()})
+    if len(shapes) > 1:
+        raise ValueError(f"{path}: frames around {keyframe:.3f} s differ in size: {shapes}")
+    return np.stack([pixels[id(frame)] for frame in frames])  # (T, H, W, 3)
+
+
+def _end(container: InputContainer, stream: av.VideoStream, begin: float) -> float | None:
+    """Where the video ends by its header, in seconds from its beginning; None: the header does not say."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - begin
+    return None if container.duration is None else container.duration / av.time_base
+
+
+def _seek_and_select(
+    path: Path, container: InputContainer, stream: av.VideoStream, begin: float, wanted: np.ndarray
+) -> tuple[list[av.VideoFrame], float]:
+    """The frames, and the time of the last one that was decoded."""
+    for attempt, back in enumerate(_BACK_OFF):
+        target = max(wanted[0] - back, 0.0)
+        if target > 0 or attempt > 0:
+            assert stream.time_base is not None
+            container.seek(int((begin + target) / stream.time_base), stream=stream)
+        frames, first, last = _select(_timed_frames(path, container, stream, begin), wanted)
+        if frames and (target == 0 or first <= wanted[0] + _TIME_NOISE):
+            return frames, last
+        if target == 0:
+            break
+    raise ValueError(f"{path} has a video stream without frames")
+
+
+def _timed_frames(
+    path: Path, container: InputContainer, stream: av.VideoStream, begin: float
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Decode forward: (seconds from the container's start, frame)."""
+    previous = -np.inf
+    for frame in container.decode(stream):
+        if frame.time is None:
+            raise ValueError(f"{path} has frames without timestamps; remux it, for example with ffmpeg to .mp4")
+        time = frame.time - begin
+        if time < previous:
+            raise ValueError(
+                f"timestamps of {path} go backward, from {previous:.3f} s to {time:.3f} s; re-encode it, "
+                "for example with ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4"
+            )
+        yield time, frame
+        previous = time
+
+
+def _select(
+    frames: Iterator[tuple[float, av.VideoFrame]], wanted: np.ndarray
+) -> tuple[list[av.VideoFrame], float, float]:
+    """Nearest frames, and the times of the first and the last frame seen; no frames where none came."""
+    chosen: list[av.VideoFrame] = []
+    held: av.VideoFrame | None = None
+    first, last = np.inf, -np.inf
+    for time, frame in frames:
+        first = min(first, time)
+        while len(chosen) < len(wanted) and wanted[len(chosen)] <= time:
+            goal = wanted[len(chosen)]
+            chosen.append(held if held is not None and goal - last <= time - goal else frame)
+        held, last = frame, time
+        if len(chosen) == len(wanted):
+            break
+    if held is not None:
+        chosen += [held] * (len(wanted) - len(chosen))
+    return chosen, first, last
+
+
+def _pixels(frame: av.VideoFrame) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; the display matrix turns by whole quarters, counted counterclockwise."""
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))

@@ -1,0 +1,75 @@
+"""Clips from the videos themselves, addressed by time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ava.data.clips import clip_offsets
+from ava.data.decoding import END_SLACK, read_nearest
+
+__all__ = ["VIDEO_SUFFIXES", "VideoFiles", "find_videos"]
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
+
+
+def find_videos(folder: str | Path) -> dict[str, Path]:
+    """Videos of a folder by their id, the file's name without its ending.
+
+    Raises:
+        OSError: there is no such folder.
+        ValueError: there is no video in it, or two have the same id.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(Path(folder).iterdir()):
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            if path.stem in found:
+                raise ValueError(f"{found[path.stem]} and {path.name} are both video {path.stem!r}; keep one of them")
+            found[path.stem] = path
+    if not found:
+        raise ValueError(f"no videos in {folder}; their names end in {', '.join(VIDEO_SUFFIXES)}")
+    return found
+
+
+class VideoFiles:
+    """Video files that FFmpeg reads, of any frame rate: each moment is shown by the frame nearest in time.
+
+    Times count from the container's start, as ffmpeg's command line counts them.
+
+    Args:
+        files: paths by video id; for a folder: :func:`find_videos`.
+        first_second: the second, as annotations count, that the files begin with: 0 for AVA's films, 900 for films
+            that were cut to AVA's seconds 900-1801 and begin at 0.
+    """
+
+    def __init__(self, files: Mapping[str, str | Path], *, first_second: float = 0.0) -> None:
+        self.files = {video: Path(path) for video, path in files.items()}
+        self.first_second = first_second
+
+    @property
+    def videos(self) -> Collection[str]:
+        """Ids of the videos."""
+        return self.files.keys()
+
+    def read(self, video: str, second: float, num_frames: int, rate: int) -> np.ndarray:
+        """A clip, as :meth:`ava.data.clips.ClipSource.read` says.
+
+        Raises:
+            ValueError: the video is unknown, has no video stream, cannot be decoded, is cut off, does not show that
+                second, or its timestamps are missing or go backward.
+            OSError: the file cannot be read.
+        """
+        if video not in self.files:
+            raise ValueError(f"video {video!r} is not among the {len(self.files)} video files")
+        path = self.files[video]
+        keyframe = second - self.first_second
+        if keyframe < -END_SLACK:
+            raise ValueError(f"second {second:g} lies before second {self.first_second:g}, with which {path} begins")
+        try:
+            return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))
+        except av.FFmpegError as error:
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(f"video {path} cannot be decoded around {keyframe:.3f} s: {error.strerror}") from error
