@@ -131,7 +131,10 @@ def _read_backbone(
     state: dict[str, Tensor], model: nn.Module, own: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:
     """The original's tensors, named as the model's."""
-    prefix, backbone = next((f"{name}.", m) for name, m in model.named_modules() if isinstance(m, HieraBackbone))
+    found_in = [(f"{name}.", m) for name, m in model.named_modules() if isinstance(m, HieraBackbone)]
+    if not found_in:
+        raise ValueError(f"{source} is for a Hiera, but the model has none: see MODEL.BACKBONE.NAME")
+    prefix, backbone = found_in[0]
     encoder, dropped = original_encoder(state)
     later = tuple(f"blocks.{i}." for i in range(len(backbone.blocks), sum(backbone.stages)))  # after the last map
     dropped += [key for key in encoder if key.startswith(later)]

@@ -6,7 +6,7 @@
     python tools/train_net.py --config configs/mask_rcnn_hiera_t.yaml --dataset-json train.json val.json \
         --image-root images/train images/val MODEL.ROI_HEADS.NUM_CLASSES 3
 
-Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --config ...
+Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --host torchvision --config ...
 """
 
 from __future__ import annotations

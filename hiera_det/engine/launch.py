@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import ParseResult, urlparse
 
-__all__ = ["Launch"]
+from fvcore.common.config import CfgNode
+
+__all__ = ["Launch", "check_rendezvous", "images_per_batch"]
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,35 @@ class Launch:
     dist_url: str = "auto"
     precision: str | None = None
     accumulate: int = 1
+
+
+def check_rendezvous(launch: Launch) -> ParseResult:
+    """The address at which several machines meet.
+
+    Raises:
+        ValueError: there is none, or this machine's number is out of range.
+    """
+    url = urlparse(launch.dist_url)
+    if url.scheme != "tcp" or not url.hostname or not url.port:
+        raise ValueError(
+            f"--num-machines {launch.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
+            f" machines; got {launch.dist_url!r}"
+        )
+    if not 0 <= launch.machine_rank < launch.num_machines:
+        raise ValueError(f"--machine-rank {launch.machine_rank}: expected 0 to {launch.num_machines - 1}")
+    return url
+
+
+def images_per_batch(cfg: CfgNode, world_size: int, accumulate: int) -> int:
+    """Images of one micro-batch on one device, so that an iteration takes ``SOLVER.IMS_PER_BATCH`` in all.
+
+    Raises:
+        ValueError: it cannot be split evenly.
+    """
+    images, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
+    if accumulate < 1 or images < 1 or images % parts:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {images}: it cannot be split into equal parts over {world_size} devices x"
+            f" --accumulate {accumulate}"
+        )
+    return images // parts

@@ -6,16 +6,15 @@ import logging
 import os
 import re
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 import torch
 from fvcore.common.config import CfgNode
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from hiera_det.engine.launch import Launch
+from hiera_det.engine.launch import Launch, check_rendezvous
 
-__all__ = ["images_per_batch", "placement", "precision"]
+__all__ = ["placement", "precision"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,15 +58,12 @@ def placement(cfg: CfgNode, launch: Launch) -> dict[str, Any]:
 
 
 def _set_rendezvous(launch: Launch) -> None:
-    url = urlparse(launch.dist_url)
-    if url.scheme != "tcp" or not url.hostname or not url.port:
-        raise ValueError(
-            f"--num-machines {launch.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
-            f" machines; got {launch.dist_url!r}"
-        )
-    if not 0 <= launch.machine_rank < launch.num_machines:
-        raise ValueError(f"--machine-rank {launch.machine_rank}: expected 0 to {launch.num_machines - 1}")
-    os.environ |= {"MASTER_ADDR": url.hostname, "MASTER_PORT": str(url.port), "NODE_RANK": str(launch.machine_rank)}
+    url = check_rendezvous(launch)
+    os.environ |= {
+        "MASTER_ADDR": str(url.hostname),
+        "MASTER_PORT": str(url.port),
+        "NODE_RANK": str(launch.machine_rank),
+    }
 
 
 def precision(cfg: CfgNode, launch: Launch, accelerator: str) -> Precision:
@@ -88,18 +84,3 @@ def precision(cfg: CfgNode, launch: Launch, accelerator: str) -> Precision:
     if name == "fp16" and accelerator == "cpu":
         raise ValueError("--precision fp16 needs a GPU; on a CPU use 32 or bf16")
     return PRECISIONS[name]
-
-
-def images_per_batch(cfg: CfgNode, world_size: int, accumulate: int) -> int:
-    """Images of one micro-batch on one device, so that an iteration takes ``SOLVER.IMS_PER_BATCH`` in all.
-
-    Raises:
-        ValueError: it cannot be split evenly.
-    """
-    images, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
-    if accumulate < 1 or images < 1 or images % parts:
-        raise ValueError(
-            f"SOLVER.IMS_PER_BATCH is {images}: it cannot be split into equal parts over {world_size} devices x"
-            f" --accumulate {accumulate}"
-        )
-    return images // parts

@@ -59,8 +59,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU, without executing anything in it (`weights_only=True`).
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file is truncated, is no checkpoint, or holds more than tensors and plain values.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:

@@ -6,9 +6,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ["HOSTS", "choose_host", "load_host"]
+__all__ = ["HOSTS", "HostUnavailable", "choose_host", "load_host"]
 
 HOSTS = ("torchvision", "detectron2")
+
+
+class HostUnavailable(ImportError):
+    """A host's framework is not installed, or too old."""
 
 
 def choose_host(name: str) -> str:
@@ -26,5 +30,5 @@ def load_host(name: str) -> ModuleType:
     """
     try:
         return import_module(f"hiera_det.hosts.{name}.trainer")
-    except ImportError as error:
+    except HostUnavailable as error:
         raise ValueError(str(error)) from error

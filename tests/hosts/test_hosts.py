@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 import pytest
 
@@ -21,9 +20,9 @@ def forgotten(monkeypatch):
 
 def test_auto_takes_detectron2_where_it_is_installed(monkeypatch):
     assert choose_host("torchvision") == "torchvision"
-    assert choose_host("auto") == ("torchvision" if find_spec("detectron2") is None else "detectron2")
-    monkeypatch.setattr("hiera_det.hosts.find_spec", lambda name: None)
-    assert choose_host("auto") == "torchvision"
+    for found, host in ((None, "torchvision"), ("a spec", "detectron2")):
+        monkeypatch.setattr("hiera_det.hosts.find_spec", lambda name, found=found: found)
+        assert choose_host("auto") == host
 
 
 def test_the_choice_is_said(run, capsys):
@@ -45,6 +44,14 @@ def test_an_old_detectron2(monkeypatch, forgotten):
     monkeypatch.setattr(modeling, "Backbone", object)
     with pytest.raises(ImportError, match=r"detectron2 \(0\.6\) is too old.*0\.6 from the main branch"):
         import hiera_det.hosts.detectron2  # noqa: F401
+    with pytest.raises(ValueError, match=r"is too old.*--host torchvision"):
+        load_host("detectron2")
+
+
+def test_an_error_of_ours_is_not_taken_for_that(monkeypatch, forgotten):
+    monkeypatch.setitem(sys.modules, "hiera_det.hosts.torchvision.trainer", None)
+    with pytest.raises(ModuleNotFoundError):
+        load_host("torchvision")
 
 
 def test_a_model_that_needs_detectron2(run, request):

@@ -12,8 +12,8 @@ check_detectron2()
 from hiera_det.config import add_hiera_config  # noqa: E402
 from hiera_det.hosts.detectron2.backbone import Detectron2Hiera, build_pyramid  # noqa: E402
 from hiera_det.hosts.detectron2.data import build_mapper  # noqa: E402
+from hiera_det.hosts.detectron2.default_trainer import Trainer  # noqa: E402
 from hiera_det.hosts.detectron2.pretrained import register_weights  # noqa: E402
-from hiera_det.hosts.detectron2.trainer import Trainer  # noqa: E402
 
 __all__ = ["Detectron2Hiera", "Trainer", "add_hiera_config", "build_mapper", "build_pyramid"]
 

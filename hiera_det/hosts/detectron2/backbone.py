@@ -40,7 +40,12 @@ class Detectron2Hiera(HieraBackbone, Backbone):
 
 
 def build_pyramid(
-    bottom_up: Backbone, in_features: Sequence[str], out_channels: int = 256, norm: str = "", square_pad: int = 0
+    bottom_up: Backbone,
+    in_features: Sequence[str],
+    out_channels: int = 256,
+    norm: str = "",
+    fuse_type: str = "sum",
+    square_pad: int = 0,
 ) -> FPN:
     """detectron2's FPN, with one more level that halves the last one, whichever that is.
 
@@ -51,6 +56,7 @@ def build_pyramid(
         in_features: its maps, high to low resolution; strides double.
         out_channels: of each level.
         norm: "" or one of detectron2's, "LN" for example.
+        fuse_type: "sum" or "avg".
         square_pad: images are padded to a square of this side in pixels; 0: to a multiple of the last stride.
 
     Returns:
@@ -58,7 +64,7 @@ def build_pyramid(
     """
     top_block = LastLevelMaxPool()
     top_block.in_feature = f"p{int(math.log2(bottom_up.output_shape()[in_features[-1]].stride))}"
-    return FPN(bottom_up, list(in_features), out_channels, norm, top_block, square_pad=square_pad)
+    return FPN(bottom_up, list(in_features), out_channels, norm, top_block, fuse_type, square_pad)
 
 
 @BACKBONE_REGISTRY.register()
@@ -81,10 +87,9 @@ def build_hiera_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """
     _check(cfg, input_shape)
     node, maps = cfg.MODEL.FPN, pyramid_maps(cfg)
-    if node.FUSE_TYPE != "sum":
-        raise ValueError(f"MODEL.FPN.FUSE_TYPE is {node.FUSE_TYPE!r}; expected 'sum'")
     bottom_up = Detectron2Hiera.from_config(cfg, maps)
-    return build_pyramid(bottom_up, maps, node.OUT_CHANNELS, node.NORM, cfg.MODEL.HIERA.SQUARE_PAD)
+    square = cfg.MODEL.HIERA.SQUARE_PAD
+    return build_pyramid(bottom_up, maps, node.OUT_CHANNELS, node.NORM, node.FUSE_TYPE, square)
 
 
 @BACKBONE_REGISTRY.register()
@@ -99,7 +104,7 @@ def build_retinanet_hiera_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> 
     bottom_up = Detectron2Hiera.from_config(cfg, maps)
     top_block = LastLevelP6P7(bottom_up.channels[maps[-1]], node.OUT_CHANNELS, in_feature=maps[-1])
     square = cfg.MODEL.HIERA.SQUARE_PAD
-    return FPN(bottom_up, maps, node.OUT_CHANNELS, node.NORM, top_block, node.FUSE_TYPE, square_pad=square)
+    return FPN(bottom_up, maps, node.OUT_CHANNELS, node.NORM, top_block, node.FUSE_TYPE, square)
 
 
 def _check(cfg: CfgNode, input_shape: ShapeSpec) -> None:
@@ -110,8 +115,9 @@ def _check(cfg: CfgNode, input_shape: ShapeSpec) -> None:
     if input_shape.channels != 3:
         raise ValueError(f"MODEL.PIXEL_MEAN has {input_shape.channels} values; Hiera takes images of 3 channels")
     square, largest = cfg.MODEL.HIERA.SQUARE_PAD, max(cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TEST)
-    if 0 < square < largest:
+    if square and (square < largest or cfg.INPUT.MIN_SIZE_TEST == 0):
         raise ValueError(
-            f"MODEL.HIERA.SQUARE_PAD is {square}, less than the larger of INPUT.MAX_SIZE_TRAIN and INPUT.MAX_SIZE_TEST"
-            f" ({largest}): detectron2 would cut images off; raise it, or 0 for no square"
+            f"MODEL.HIERA.SQUARE_PAD is {square}, INPUT.MAX_SIZE_TRAIN and MAX_SIZE_TEST go up to {largest}, and"
+            f" INPUT.MIN_SIZE_TEST is {cfg.INPUT.MIN_SIZE_TEST} (0: images as they are): detectron2 would cut larger"
+            " images off. Raise SQUARE_PAD, or 0 for no square"
         )

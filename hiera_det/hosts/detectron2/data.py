@@ -34,9 +34,15 @@ def register_named(names: Iterable[str]) -> None:
     """Register what of this project's datasets is named and detectron2 does not have: "shapes_train", "shapes_val".
 
     Raises:
+        ValueError: the name is unknown.
         FileNotFoundError: a file of this project's or COCO's is missing; the message says where it was looked for.
     """
     for name in names:
+        if name not in LAYOUT and name not in DatasetCatalog:
+            raise ValueError(
+                f"unknown dataset {name!r}: neither registered with detectron2 nor one of {', '.join(LAYOUT)}. For a"
+                " dataset of your own give --dataset-json and --image-root"
+            )
         if name in LAYOUT:
             files = resolve_dataset(name)
             if name not in DatasetCatalog:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hiera_det.hosts import HostUnavailable
+
 __all__ = ["INSTALL_PAGE", "check_detectron2"]
 
 INSTALL_PAGE = "https://detectron2.readthedocs.io/en/latest/tutorials/install.html"
@@ -13,18 +15,19 @@ def check_detectron2() -> None:
     Its version has been 0.6 since 2021. What is needed came later: ``Backbone.padding_constraints`` (2022).
 
     Raises:
-        ImportError: it is not; the message says how to get it.
+        HostUnavailable: it is not; the message says how to get it.
     """
     try:
         import detectron2
         from detectron2.modeling import Backbone
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise HostUnavailable(
             f"the detectron2 host needs detectron2 ({error}), which is on no package index; its installation page is "
             f"{INSTALL_PAGE}. Without it: --host torchvision"
         ) from error
     if not hasattr(Backbone, "padding_constraints"):
-        raise ImportError(
+        raise HostUnavailable(
             f"this detectron2 ({detectron2.__version__}) is too old: its Backbone has no padding_constraints. Needed "
-            f"is 0.6 from the main branch, of 2022 or later, not the wheels of the 0.6 release: {INSTALL_PAGE}"
+            f"is 0.6 from the main branch, of 2022 or later, not the wheels of the 0.6 release: {INSTALL_PAGE}."
+            " Without it: --host torchvision"
         )

@@ -18,7 +18,7 @@ from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles, resolve_dataset
 from hiera_det.data.loader import build_test_loader, build_train_loader
 from hiera_det.data.transforms import build_test_transform, build_train_transform
-from hiera_det.engine.placement import images_per_batch
+from hiera_det.engine.launch import images_per_batch
 from hiera_det.evaluation.coco import CocoEvaluator
 
 __all__ = ["DetectionData", "check_classes"]

@@ -67,6 +67,8 @@ def check_supported(cfg: CfgNode) -> None:
 def _check_cascade(cfg: CfgNode) -> None:
     """What detectron2's cascade takes for granted."""
     ious = cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
+    if len(ious) < 2:
+        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "two or more; for one take StandardROIHeads")
     if len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS) != len(ious):
         raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", f"as many as IOUS ({len(ious)})")
     if ious[0] != cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS[0]:

@@ -11,9 +11,8 @@ from hiera_det.data.coco import CocoDataset
 from hiera_det.data.datasets import DatasetFiles
 from hiera_det.engine.callbacks import Recorder
 from hiera_det.engine.checkpoint import Checkpointer, forget_last_checkpoint, last_checkpoint
-from hiera_det.engine.launch import Launch
+from hiera_det.engine.launch import Launch, images_per_batch
 from hiera_det.engine.module import seed_step
-from hiera_det.engine.placement import images_per_batch
 from hiera_det.engine.records import Records
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
 from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes

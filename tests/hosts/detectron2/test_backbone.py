@@ -62,6 +62,9 @@ def test_pyramid(config):
     levels = backbone(torch.randn(1, 3, 128, 192))
     for name, shape in backbone.output_shape().items():
         assert levels[name].shape == (1, shape.channels, 128 // shape.stride, 192 // shape.stride)
+    averaged = build_backbone(config("base_rcnn_fpn", *NO_SQUARE, "MODEL.FPN.FUSE_TYPE", "avg")).eval()
+    averaged.load_state_dict(backbone.state_dict())
+    assert not torch.equal(averaged(torch.ones(1, 3, 64, 64))["p2"], backbone(torch.ones(1, 3, 64, 64))["p2"])
     assert [shape.stride for shape in backbone.output_shape().values()] == [4, 8, 16, 32, 64]
 
 
@@ -76,8 +79,10 @@ def test_padding(config):
 
 def test_a_square_that_would_cut_images_is_refused(config):
     cfg = config("base_rcnn_fpn", "MODEL.HIERA.SQUARE_PAD", "512")
-    with pytest.raises(ValueError, match=r"SQUARE_PAD is 512.*\(1024\).*cut images off"):
+    with pytest.raises(ValueError, match=r"SQUARE_PAD is 512.* up to 1024.*cut larger images off"):
         build_backbone(cfg)
+    with pytest.raises(ValueError, match=r"MIN_SIZE_TEST is 0 .*cut larger images off"):
+        build_backbone(config("base_rcnn_fpn", "INPUT.MIN_SIZE_TEST", "0"))
 
 
 def test_a_pyramid_that_ends_at_stride_16(config):
@@ -168,8 +173,6 @@ def test_a_forgotten_add_hiera_config():
 def test_keys_that_do_not_fit(config):
     with pytest.raises(ValueError, match="3 channels"):
         build_backbone(config("base_rcnn_fpn"), ShapeSpec(channels=1))
-    with pytest.raises(ValueError, match=r"FUSE_TYPE is 'avg'"):
-        build_backbone(config("base_rcnn_fpn", "MODEL.FPN.FUSE_TYPE", "avg"))
     with pytest.raises(ValueError, match=r"MODEL\.FPN\.IN_FEATURES is \['res6'\]"):
         build_backbone(config("base_rcnn_fpn", "MODEL.FPN.IN_FEATURES", "['res6']"))
     with pytest.raises(ValueError, match="hiera_huge_17"):

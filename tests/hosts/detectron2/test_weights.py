@@ -93,6 +93,13 @@ def test_other_variants_and_other_models(config, original, tmp_path):
         read_trained(str(tmp_path / "detector.pth"), model.state_dict())
 
 
+def test_a_model_without_hiera(original):
+    path, _ = original
+    model = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="is for a Hiera, but the model has none"):
+        read_weights(str(path), model, model.state_dict())
+
+
 def test_fine_tuning_to_other_classes(config, tmp_path, caplog):
     """The class layers of every head start anew: cascaded box heads, RetinaNet's, masks'."""
     for name, layers, key in (

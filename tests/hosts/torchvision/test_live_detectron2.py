@@ -86,14 +86,16 @@ def without_key_bias(name, value):
     return value.chunk(3)[::2] if name.endswith("attn.qkv.bias") else [value]
 
 
+def overrides_of(tiny, name):
+    square = 320 if name == "other_values" else 0
+    return {**tiny.MODELS[name][0], "MODEL.HIERA.SQUARE_PAD": square, "TEST.DETECTIONS_PER_IMAGE": 100}
+
+
 @pytest.mark.parametrize("sizes", BATCHES, ids=lambda sizes: f"batch of {len(sizes)}")
 @pytest.mark.parametrize("name", HEADS)
 @pytest.mark.parametrize("backbone", ["convolutions", "hiera"])
-def test_same_detections_losses_gradients_and_step(tiny, reference, one_layer_norm, backbone, name, sizes):
-    overrides = {**tiny.MODELS[name][0], "MODEL.HIERA.SQUARE_PAD": 320 if name == "other_values" else 0}
-    overrides["TEST.DETECTIONS_PER_IMAGE"] = 100
-    theirs, ours, cfg = build_both(tiny, reference, overrides, backbone)
-
+def test_same_detections(tiny, reference, backbone, name, sizes):
+    theirs, ours, _ = build_both(tiny, reference, overrides_of(tiny, name), backbone)
     expected = reference.detect(theirs, sizes, 21)
     with torch.no_grad():
         found = ours.eval()(tiny.images(sizes, 21), output_sizes=tiny.output_sizes(sizes))
@@ -105,6 +107,12 @@ def test_same_detections_losses_gradients_and_step(tiny, reference, one_layer_no
         if "masks" in target:
             assert (result["masks"] != target["masks"]).float().mean() < 1e-5
 
+
+@pytest.mark.parametrize("sizes", BATCHES, ids=lambda sizes: f"batch of {len(sizes)}")
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("backbone", ["convolutions", "hiera"])
+def test_same_losses_gradients_and_step(tiny, reference, one_layer_norm, backbone, name, sizes):
+    theirs, ours, cfg = build_both(tiny, reference, overrides_of(tiny, name), backbone)
     mask_format = cfg.INPUT.MASK_FORMAT if cfg.MODEL.MASK_ON else None
     optimizers = [build_optimizer(cfg, model) for model in (theirs, ours)]
     expected_losses = reference.losses(theirs, sizes, 21, mask_format)

@@ -46,6 +46,7 @@ def test_refused_with_key_and_value(tiny, key, value):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "(0.5,)"),
         ("MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", "((10.0, 10.0, 5.0, 5.0),)"),
         ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.6]"),
         ("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "False"),

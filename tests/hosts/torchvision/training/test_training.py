@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hiera_det.config import load_config
-from hiera_det.engine.placement import images_per_batch
+from hiera_det.engine.launch import images_per_batch
 
 LOSSES = ["total_loss", "loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc"]
 NO_TEST = ["DATASETS.TEST", "()"]
