@@ -180,9 +180,10 @@ def _input_defaults() -> CfgNode:
 
 def _solver_defaults() -> CfgNode:
     node = CfgNode()
-    node.LR_SCHEDULER_NAME = "WarmupMultiStepLR"
+    node.LR_SCHEDULER_NAME = "WarmupMultiStepLR"  # or "WarmupCosineLR"
     node.MAX_ITER = 40000
     node.BASE_LR = 0.001
+    node.BASE_LR_END = 0.0  # of WarmupCosineLR
     node.MOMENTUM = 0.9
     node.NESTEROV = False
     node.WEIGHT_DECAY = 0.0001

@@ -16,6 +16,7 @@ from fvcore.common.config import CfgNode
 from fvcore.common.param_scheduler import (
     CompositeParamScheduler,
     ConstantParamScheduler,
+    CosineParamScheduler,
     LinearParamScheduler,
     MultiStepParamScheduler,
     ParamScheduler,
@@ -139,7 +140,8 @@ def _layer_decay(model: nn.Module, decay: float) -> Callable[[str], float]:
 
 
 def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> LambdaLR:
-    """Warm-up, then a drop by ``GAMMA`` at each of ``STEPS``. Step it once an iteration.
+    """Warm-up, then "WarmupMultiStepLR", a drop by ``GAMMA`` at each of ``STEPS``, or "WarmupCosineLR", half a cosine
+    down to ``BASE_LR_END``. Step it once an iteration.
 
     Raises:
         ValueError: ``LR_SCHEDULER_NAME``, ``WARMUP_METHOD`` or ``STEPS`` is not what is supported.
@@ -150,10 +152,33 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Lambda
 
 def _multiplier(cfg: CfgNode) -> ParamScheduler:
     solver = cfg.SOLVER
-    if solver.LR_SCHEDULER_NAME != "WarmupMultiStepLR":
-        raise ValueError(f'SOLVER.LR_SCHEDULER_NAME is {solver.LR_SCHEDULER_NAME!r}; expected "WarmupMultiStepLR"')
     if solver.MAX_ITER < 1:
         raise ValueError(f"SOLVER.MAX_ITER is {solver.MAX_ITER}; expected at least 1")
+    if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
+        schedule: ParamScheduler = _multi_step(cfg)
+    elif solver.LR_SCHEDULER_NAME == "WarmupCosineLR":
+        schedule = CosineParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR)
+    else:
+        raise ValueError(
+            f"SOLVER.LR_SCHEDULER_NAME is {solver.LR_SCHEDULER_NAME!r};"
+            ' expected "WarmupMultiStepLR" or "WarmupCosineLR"'
+        )
+    warmup_share = min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0)
+    start = solver.WARMUP_FACTOR * schedule(0.0)
+    warmup: ParamScheduler
+    if solver.WARMUP_METHOD == "linear":
+        warmup = LinearParamScheduler(start, schedule(warmup_share))
+    elif solver.WARMUP_METHOD == "constant":
+        warmup = ConstantParamScheduler(start)
+    else:
+        raise ValueError(f'SOLVER.WARMUP_METHOD is {solver.WARMUP_METHOD!r}; expected "linear" or "constant"')
+    if warmup_share == 0.0:
+        return schedule
+    return CompositeParamScheduler([warmup, schedule], [warmup_share, 1 - warmup_share], ["rescaled", "fixed"])
+
+
+def _multi_step(cfg: CfgNode) -> ParamScheduler:
+    solver = cfg.SOLVER
     steps = [step for step in solver.STEPS if step < solver.MAX_ITER]
     if len(steps) < len(solver.STEPS):
         logger.warning(
@@ -164,20 +189,7 @@ def _multiplier(cfg: CfgNode) -> ParamScheduler:
     if steps != sorted(set(steps)) or (steps and steps[0] < 1):
         raise ValueError(f"SOLVER.STEPS is {list(solver.STEPS)}; expected positive iterations in ascending order")
     values = [solver.GAMMA**k for k in range(len(steps) + 1)]
-    multi_step = MultiStepParamScheduler(values, milestones=steps, num_updates=solver.MAX_ITER)
-
-    warmup_share = min(solver.WARMUP_ITERS / solver.MAX_ITER, 1.0)
-    start = solver.WARMUP_FACTOR * multi_step(0.0)
-    warmup: ParamScheduler
-    if solver.WARMUP_METHOD == "linear":
-        warmup = LinearParamScheduler(start, multi_step(warmup_share))
-    elif solver.WARMUP_METHOD == "constant":
-        warmup = ConstantParamScheduler(start)
-    else:
-        raise ValueError(f'SOLVER.WARMUP_METHOD is {solver.WARMUP_METHOD!r}; expected "linear" or "constant"')
-    if warmup_share == 0.0:
-        return multi_step
-    return CompositeParamScheduler([warmup, multi_step], [warmup_share, 1 - warmup_share], ["rescaled", "fixed"])
+    return MultiStepParamScheduler(values, milestones=steps, num_updates=solver.MAX_ITER)
 
 
 def clip_gradients(cfg: CfgNode, parameters: Iterable[nn.Parameter]) -> None:

@@ -151,7 +151,7 @@ def test_schedule(cfg, iterations, steps, warmup, method, expected):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("LR_SCHEDULER_NAME", "WarmupCosineLR"),
+        ("LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"),
         ("WARMUP_METHOD", "burnin"),
         ("STEPS", (9, 5)),
         ("STEPS", (0,)),

@@ -29,7 +29,7 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
     "DATALOADER.ASPECT_RATIO_GROUPING": (False,),
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.OPTIMIZER": ("SGD", "ADAMW"),
-    "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR",),
+    "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
 }

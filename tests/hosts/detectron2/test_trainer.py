@@ -17,12 +17,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
 from detectron2.engine import DefaultTrainer
 from detectron2.modeling import build_model
+from detectron2.solver import build_lr_scheduler as build_detectron2s_lr_scheduler
 
 import hiera_det.hosts.detectron2 as hiera
 from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.hosts.detectron2.default_trainer import Trainer
-from hiera_det.optim import build_optimizer
+from hiera_det.optim import build_lr_scheduler, build_optimizer
 
 NO_TEST = ["DATASETS.TEST", "()"]
 
@@ -306,3 +307,19 @@ def test_mixed_precision_is_for_gpus(new_run):
     run = new_run("detectron2")
     run("SOLVER.AMP.ENABLED", "True", "SOLVER.MAX_ITER", "1", *NO_TEST)
     assert "SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU" in run.log
+
+
+@pytest.mark.parametrize("name", ["WarmupMultiStepLR", "WarmupCosineLR"])
+def test_learning_rates_are_detectron2s(config, name):
+    words = ["SOLVER.LR_SCHEDULER_NAME", name, "SOLVER.MAX_ITER", "40", "SOLVER.STEPS", "(20, 30)"]
+    cfg = config("quickstart", *words, "SOLVER.WARMUP_ITERS", "7", "SOLVER.BASE_LR_END", "0.00001")
+    rates = []
+    for build in (build_lr_scheduler, build_detectron2s_lr_scheduler):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=cfg.SOLVER.BASE_LR)
+        scheduler = build(cfg, optimizer)
+        rates.append([])
+        for _ in range(40):
+            rates[-1].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    assert rates[0] == pytest.approx(rates[1], rel=1e-9)

@@ -34,7 +34,7 @@ from hiera_det.hosts.torchvision.support import check_supported
         ("INPUT.FORMAT", "YUV-BT.601"),
         ("DATALOADER.ASPECT_RATIO_GROUPING", "True"),
         ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
-        ("SOLVER.LR_SCHEDULER_NAME", "WarmupCosineLR"),
+        ("SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"),
     ],
 )
 def test_refused_with_key_and_value(tiny, key, value):
