@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 __all__ = ["TOLERANCE", "Layout", "Rows", "join_rows", "keyframe_problem", "read_rows"]
@@ -20,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 TOLERANCE = 1e-3  # how far a coordinate may be beyond [0, 1]
 _NO_ACTION = -1
+_BLOCK = 1 << 20  # bytes parsed at once; pyarrow reads up to 32 blocks ahead
 _COLUMNS = ("video", "second", "x1", "y1", "x2", "y2", "action", "last")
 _SCHEMA = pa.schema(
     [
@@ -142,11 +142,11 @@ def _parse(path: str | Path, layout: Layout) -> Rows:
 
     width = _first_width(path)
     if width is None:
-        return _from_table(_SCHEMA.empty_table(), set())
+        return _allocate(0)
     names = _COLUMNS[: width if width in layout.widths else layout.widths[-1]]
-    table = pa_csv.read_csv(
+    reader = pa_csv.open_csv(
         str(path),
-        pa_csv.ReadOptions(column_names=names),
+        pa_csv.ReadOptions(column_names=names, block_size=_BLOCK, use_threads=False),
         pa_csv.ParseOptions(invalid_row_handler=on_other_width),
         pa_csv.ConvertOptions(
             column_types=_SCHEMA,
@@ -154,7 +154,45 @@ def _parse(path: str | Path, layout: Layout) -> Rows:
             null_values=[""],
         ),
     )
-    return _from_table(table, {(video, float(second)) for video, second in csv.reader(short)})
+    rows = _fill(_allocate(_count_lines(path)), reader)
+    rows.empty.update((video, float(second)) for video, second in csv.reader(short))
+    return rows
+
+
+def _allocate(count: int) -> Rows:
+    return Rows(
+        videos=[],
+        video=np.empty(count, np.int32),
+        second=np.empty(count),
+        boxes=np.empty((4, count)).T,  # (N, 4), filled and used by columns
+        action=np.empty(count, np.int32),
+        score=np.ones(count),
+    )
+
+
+def _fill(rows: Rows, batches: Iterable[pa.RecordBatch]) -> Rows:
+    """Put the batches into ``rows``, and return those that are filled."""
+    index: dict[str, int] = {}
+    end = 0
+    for batch in batches:
+        part = slice(end, end + len(batch))
+        video = batch.column("video")
+        numbers = [index.setdefault(name, len(index)) for name in video.dictionary.to_pylist()]
+        rows.video[part] = np.array(numbers, dtype=np.int32)[video.indices]
+        rows.second[part] = batch.column("second")
+        for i, name in enumerate(("x1", "y1", "x2", "y2")):
+            rows.boxes[part, i] = batch.column(name)
+        rows.action[part] = batch.column("action").fill_null(_NO_ACTION)
+        if "last" in batch.schema.names:
+            rows.score[part] = batch.column("last")
+        end = part.stop
+    return Rows(list(index), rows.video[:end], rows.second[:end], rows.boxes[:end], rows.action[:end], rows.score[:end])
+
+
+def _count_lines(path: str | Path) -> int:
+    """Lines of the file, or one more."""
+    with open(path, "rb") as file:
+        return 1 + sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
 
 
 def _first_width(path: str | Path) -> int | None:
@@ -166,24 +204,6 @@ def _first_width(path: str | Path) -> int | None:
             if width != 2:
                 break
     return width
-
-
-def _from_table(table: pa.Table, empty: set[tuple[str, float]]) -> Rows:
-    column = table.column("video").unify_dictionaries()
-    videos = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
-    boxes = np.empty((len(table), 4))
-    for i, name in enumerate(("x1", "y1", "x2", "y2")):
-        boxes[:, i] = table.column(name).to_numpy()
-        table = table.drop_columns(name)  # frees it
-    return Rows(
-        videos=videos,
-        video=np.concatenate([np.empty(0, np.int32), *(chunk.indices.to_numpy() for chunk in column.chunks)]),
-        second=table.column("second").to_numpy(),
-        boxes=boxes,
-        action=pc.fill_null(table.column("action"), _NO_ACTION).to_numpy(),
-        score=table.column("last").to_numpy() if "last" in table.column_names else np.ones(len(table)),
-        empty=empty,
-    )
 
 
 def _is_sound(rows: Rows, layout: Layout) -> bool:
