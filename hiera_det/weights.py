@@ -22,7 +22,7 @@ __all__ = ["check_same_model", "read_trained", "read_weights"]
 logger = logging.getLogger(__name__)
 
 CLASS_LAYERS = re.compile(  # detectron2's names of what has one output for each class
-    r"(roi_heads\.(box_predictor(\.\d)?\.(cls_score|bbox_pred)|mask_head\.predictor)|head\.cls_score)\.(weight|bias)"
+    r"(roi_heads\.(box_predictor(\.\d)?\.(cls_score|bbox_pred)|mask_head\.predictor)|head\.(cls_score|proj))\.(weight|bias)"
 )
 
 

@@ -82,33 +82,34 @@ def draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
     return seed
 
 
-def prepare_output(cfg: CfgNode, launch: Launch) -> tuple[Path, bool]:
-    """The output folder, with a log in it, and whether this process is the one that writes there.
+def prepare_output(cfg: CfgNode, launch: Launch, packages: Sequence[str] = ("hiera_det",)) -> tuple[Path, bool]:
+    """The output folder, with a log of these packages in it, and whether this process is the one that writes there.
 
     Raises:
         OSError: it cannot be written to.
     """
     folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
     first = launch.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
-    _log_to(folder / "log.txt" if first else None)
+    _log_to(folder / "log.txt" if first else None, packages)
     logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
     return folder, first
 
 
-def _log_to(path: Path | None) -> None:
+def _log_to(path: Path | None, packages: Sequence[str]) -> None:
     """Rank 0 logs to stderr, and to a file with tracebacks; the other ranks, with no path, show warnings alone."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.INFO)
     if path is not None:
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
-    package = logging.getLogger("hiera_det")
-    for handler in package.handlers[:]:
-        handler.close()
-        package.removeHandler(handler)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
-        package.addHandler(handler)
-    package.setLevel(logging.WARNING if path is None else logging.DEBUG)
+    for package in map(logging.getLogger, packages):
+        for handler in package.handlers[:]:
+            handler.close()
+            package.removeHandler(handler)
+        for handler in handlers:
+            package.addHandler(handler)
+        package.setLevel(logging.WARNING if path is None else logging.DEBUG)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -15,6 +15,7 @@ from fvcore.common.config import CfgNode
 from pycocotools.coco import COCO
 
 from hiera_det.data.coco import CocoDataset
+from hiera_det.engine.gather import gather
 from hiera_det.engine.records import Records
 from hiera_det.evaluation.coco import CocoEvaluator, format_table, write_metrics
 from hiera_det.visualize import draw_instances, side_by_side, write_image
@@ -70,7 +71,7 @@ class Evaluation(L.Callback):
         """
         self.iteration = trainer.global_step - 1
         self.metrics = None
-        shares = _gather((self._seen, self._evaluator.results, pl_module.interrupted), trainer.world_size)
+        shares = gather((self._seen, self._evaluator.results, pl_module.interrupted), trainer.world_size)
         if any(interrupted for _, _, interrupted in shares):
             logger.warning("evaluation abandoned: a SIGTERM came")
         elif trainer.is_global_zero:
@@ -117,16 +118,6 @@ def _ground_truth(coco: COCO, image_id: int, category_ids: list[int]) -> dict[st
     if annotations and all(a.get("segmentation") for a in annotations):
         truth["masks"] = np.stack([coco.annToMask(a) for a in annotations])
     return truth
-
-
-def _gather(share: Any, world_size: int) -> list[Any]:
-    """The shares of all ranks, on rank 0; nothing on the others."""
-    if world_size == 1:
-        return [share]
-    on_zero = torch.distributed.get_rank() == 0
-    shares: list[Any] = [None] * world_size if on_zero else []
-    torch.distributed.gather_object(share, shares if on_zero else None)
-    return shares
 
 
 def _check_complete(seen: Counter, expected: Counter) -> None:

@@ -1,0 +1,96 @@
+"""Configuration of AVA runs: the keys of ``hiera_det/config.py`` that apply, and those of video."""
+
+from __future__ import annotations
+
+from fvcore.common.config import CfgNode
+
+from hiera_det import config as detection
+
+__all__ = ["get_cfg"]
+
+
+def get_cfg() -> CfgNode:
+    """A new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
+    base = detection.get_cfg()
+    cfg = CfgNode()
+    cfg.VERSION = 2
+    cfg.OUTPUT_DIR = "./output/ava"
+    cfg.SEED = 42
+    cfg.MODEL = _model_defaults(base)
+    cfg.INPUT = _input_defaults()
+    cfg.DATASETS = _dataset_defaults()
+    cfg.DATALOADER = CfgNode()
+    cfg.DATALOADER.NUM_WORKERS = 8
+
+    cfg.SOLVER = base.SOLVER
+    cfg.SOLVER.OPTIMIZER = "SGD"
+    cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    cfg.SOLVER.BASE_LR = 3.6
+    cfg.SOLVER.WEIGHT_DECAY = 1e-8
+    cfg.SOLVER.IMS_PER_BATCH = 128  # clips in one optimizer step, over all devices
+
+    cfg.TEST = CfgNode()
+    cfg.TEST.EVAL_PERIOD = 0  # iterations; 0: after the last one only
+    cfg.TEST.PROTOCOL = "slowfast"  # whose mAP: ava/evaluation
+    cfg.TEST.TIMES_PERSON_SCORE = False  # an action's score times that of the person box
+    cfg.TEST.STRICT = False  # end non-zero if a clip could not be read, which is reported and named anyhow
+    return cfg
+
+
+def _model_defaults(base: CfgNode) -> CfgNode:
+    model = CfgNode()
+    model.DEVICE = "cuda"
+    model.WEIGHTS = ""
+    model.PIXEL_MEAN = [114.75, 114.75, 114.75]  # RGB, 0-255: Kinetics' 0.45 and 0.225
+    model.PIXEL_STD = [57.375, 57.375, 57.375]
+    model.BACKBONE = CfgNode()
+    model.BACKBONE.FREEZE_AT = 0  # as for detectors; 5 freezes all of a backbone of four stages
+    hiera = model.HIERA = base.MODEL.HIERA
+    hiera.NAME = "hiera_large_16x224"
+    hiera.LAYOUT = "released"
+    hiera.POS_EMBED = "resize"
+    hiera.NORM = "LN"
+    hiera.LAYER_DECAY = 0.875
+    hiera.DROP_PATH_RATE = 0.4
+
+    head = model.ROI_HEAD = CfgNode()
+    head.IN_FEATURES = ["res5"]  # of several, an FPN's finest level is pooled
+    head.FPN_CHANNELS = 256
+    head.POOLER_RESOLUTION = 7
+    head.POOLER_SAMPLING_RATIO = 0
+    head.DROPOUT = 0.5
+    return model
+
+
+def _input_defaults() -> CfgNode:
+    node = CfgNode()
+    node.NUM_FRAMES = 16
+    node.RATE = 4  # of 30 frames a second
+    node.MIN_SIZE_TRAIN = [256, 320]  # range of the short side, in pixels
+    node.CROP_SIZE = 224  # training crop
+    node.FLIP = True  # left and right; off where actions have a direction
+    node.BOX_JITTER = None  # [0.2, 0.1, 0.1, 0.05]: VideoMAE's; see ava/data/transforms.py
+    node.MIN_SIZE_TEST = 224  # short side
+    node.CENTER_CROP_TEST = True
+    node.BOX_EXTENSION = None  # [0.1, 0.05]: VideoMAE's, of test boxes
+    return node
+
+
+def _dataset_defaults() -> CfgNode:
+    """Paths are relative to ``ROOT``."""
+    node = CfgNode()
+    node.ROOT = "datasets/ava"
+    node.SOURCE = "frames"  # or "videos"
+    node.FRAMES = "frames"  # folder of a folder of frames for each video
+    node.VIDEOS = "videos"  # folder of videos
+    node.FRAME_LISTS = ["frame_lists/train.csv", "frame_lists/val.csv"]  # []: the folders are listed instead
+    node.FIRST_SECOND = 900.0  # that the first frame shows, or that the videos begin with
+    node.FPS = 30.0  # of the frames; videos have their own
+    node.LABEL_MAP = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt"
+    node.TRAIN = "annotations/ava_train_v2.2.csv"
+    node.TEST = "annotations/ava_val_v2.2.csv"
+    node.TRAIN_BOXES = ""  # predicted person boxes, besides those of TRAIN
+    node.TEST_BOXES = ""  # empty: the boxes of TEST
+    node.MIN_BOX_SCORE = 0.8
+    node.EXCLUSIONS = ""
+    return node

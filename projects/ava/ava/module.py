@@ -1,0 +1,65 @@
+"""The action detector as a LightningModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from hiera_det.engine.module import TrainingModule
+
+__all__ = ["ActionModule"]
+
+
+class ActionModule(TrainingModule):
+    """An :class:`~ava.model.ActionDetector` in training; checkpoints hold ``class_names`` and ``class_ids``."""
+
+    def compute_losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Binary cross-entropy, the mean over persons and actions; 0 where a batch has no person."""
+        logits = self.model(batch["clips"], batch["boxes"])  # (R, K)
+        if not len(logits):
+            return {"loss_bce": logits.sum() * 0 + sum(p.sum() * 0 for p in self.model.head.parameters())}
+        return {"loss_bce": F.binary_cross_entropy_with_logits(logits, batch["labels"])}
+
+    def batch_ids(self, batch: dict[str, Any]) -> list[str]:
+        """Video and second."""
+        dataset = self.trainer.datamodule.train_dataset  # type: ignore[attr-defined]
+        keyframes = [dataset.keyframe(index) for index in batch["index"]]
+        return [f"{keyframe.video} at {keyframe.second:g} s" for keyframe in keyframes]
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> list[Tensor]:  # type: ignore[override]
+        """Probabilities (N, K) of the persons of each clip; none any more once a SIGTERM has come."""
+        if self.interrupted or "clips" not in batch:
+            return []
+        probabilities = self.model(batch["clips"], batch["boxes"]).sigmoid()
+        return list(probabilities.split([len(boxes) for boxes in batch["boxes"]]))
+
+    def notes(self) -> dict[str, Any]:
+        """The label map."""
+        label_map = self.trainer.datamodule.label_map  # type: ignore[attr-defined]
+        return {"class_names": list(label_map.values()), "class_ids": list(label_map)}
+
+    def check_notes(self, checkpoint: dict[str, Any]) -> None:
+        """The checkpoint's label map is the run's.
+
+        Raises:
+            ValueError: it is not.
+        """
+        label_map = self.trainer.datamodule.label_map  # type: ignore[attr-defined]
+        check_label_map(checkpoint, label_map)
+
+
+def check_label_map(checkpoint: dict[str, Any], label_map: dict[int, str]) -> None:
+    """Compare the actions of a checkpoint with a label map.
+
+    Raises:
+        ValueError: they differ, or the checkpoint names none.
+    """
+    if checkpoint.get("class_names") != list(label_map.values()) or checkpoint.get("class_ids") != list(label_map):
+        names = checkpoint.get("class_names")
+        raise ValueError(
+            f"the checkpoint has {len(names) if names else 'no'} actions ({', '.join((names or [])[:3])}, ...), the"
+            f" label map {len(label_map)} ({', '.join(list(label_map.values())[:3])}, ...): name the label map that it"
+            " was trained with, DATASETS.LABEL_MAP"
+        )
