@@ -22,7 +22,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("collections", "OrderedDict"): collections.OrderedDict,
     }
     for module in ("builtins", "__builtin__"):  # Python 3, Python 2
-        allowed |= {(module, kind.__name__): kind for kind in (bytearray, complex, frozenset, set)}
+        allowed |= {(module, kind.__name__): kind for kind in (bytearray, bytes, complex, frozenset, set)}
     for home in ("numpy.core", "numpy._core"):  # numpy 1, numpy 2
         allowed[(f"{home}.multiarray", "_reconstruct")] = np.zeros(1).__reduce__()[0]
         allowed[(f"{home}.multiarray", "scalar")] = np.float64(1).__reduce__()[0]

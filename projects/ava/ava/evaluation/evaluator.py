@@ -77,8 +77,9 @@ def evaluate(
         exclusions: keyframes (video id, second) to leave out; official2020 does not use them, which is logged.
 
     Raises:
-        ValueError: the protocol is unknown, the ground truth has no row of an action of the label map, a number is not
-            finite, a ground-truth box has its corners swapped, or a second is not as the protocol has it.
+        ValueError: the protocol is unknown, no row of the ground truth counts (its actions are not in the label map,
+            or its keyframes are excluded), a number is not finite, a ground-truth box has its corners swapped, or a
+            second is not as the protocol has it.
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
@@ -89,19 +90,19 @@ def evaluate(
         _of_known_actions(rows, names.of_rows(rows), label_map, what)
         for rows, what in ((ground_truth, "ground truth"), (detections, "detections"))
     )
+    _leave_out_keyframes(truth, detected, names, rules, exclusions)
     if not len(truth.kept):
         raise ValueError(
-            f"none of the {len(ground_truth)} rows of the ground truth has an action of the label map "
-            f"(ids {min(label_map, default='none')} to {max(label_map, default='none')})"
+            f"none of the {len(ground_truth)} rows of the ground truth counts {truth.ignored or ''}; "
+            f"the label map has the actions {sorted(label_map)}"
         )
-    _leave_out_keyframes(truth, detected, names, rules, exclusions)
     _leave_out_detections(detected, rules)
     _report(protocol, truth, detected, exclusions)
     ap = _ap_per_action(truth, detected, label_map, rules)
     defined = [value for value in ap.values() if value == value]
     return Result(
         protocol=protocol,
-        mean_ap=float(np.mean(defined)) if defined else float("nan"),
+        mean_ap=float(np.mean(defined)),
         ap=ap,
         keyframes=len(unique_runs(truth.keys[truth.kept])),
         detected_keyframes=len(unique_runs(detected.keys[detected.kept])),

@@ -1,0 +1,155 @@
+"""projects/ava/evaluate.py from the command line: table, JSON, picture, errors in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+from ava.evaluation import PROTOCOLS
+from ava.evaluation.evaluator import Result
+from ava.evaluation.report import format_table, write_json, write_plot
+
+SCRIPT = Path(__file__).parents[3] / "projects" / "ava" / "evaluate.py"
+RECORDED = Path(__file__).parent / "recorded"
+RESULT = Result("official2019", 0.375, {"walk": 0.5, "run": 0.25, "jump": float("nan")}, 12, 34, {"x: y": 5})
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate_tool", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> Callable[..., list[str]]:
+    """The recorded files as arguments; keywords put other contents in their place."""
+
+    def of(**contents: str) -> list[str]:
+        flags = []
+        for name in ("detections", "ground_truth"):
+            path = RECORDED / f"{name}.csv"
+            if name in contents:
+                path = tmp_path / f"{name}.csv"
+                path.write_text(contents[name])
+            flags += [f"--{name.replace('_', '-')}", str(path)]
+        return [*flags, "--label-map", str(RECORDED / "label_map.pbtxt")]
+
+    return of
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_figures_of_the_originals(
+    tool: ModuleType, arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, protocol: str
+) -> None:
+    out = tmp_path / "new" / "map.json"
+    tool.main(
+        [*arguments(), "--exclusions", str(RECORDED / "exclusions.csv"), "--protocol", protocol, "--json", str(out)]
+    )
+    expected = json.loads((RECORDED / "originals.json").read_text())[protocol]
+    written = json.loads(out.read_text())
+    assert written.keys() == {"protocol", "mAP", "ap"}
+    assert written["protocol"] == protocol
+    assert written["mAP"] == pytest.approx(expected["mAP"], abs=1e-12)
+    assert written["ap"].pop("never there") is None
+    assert written["ap"] == pytest.approx({name: expected["ap"][name] for name in written["ap"]}, abs=1e-12)
+    printed = capsys.readouterr().out
+    assert f"mAP:       {100 * expected['mAP']:.2f} % over 5 actions, protocol {protocol}" in printed
+    assert f"walk         {100 * expected['ap']['walk']:6.2f}\n" in printed
+
+
+def test_run_as_a_script(arguments: Callable, tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), *arguments(), "--plot", str(tmp_path / "map.png")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert "protocol slowfast" in done.stdout
+    assert cv2.imread(str(tmp_path / "map.png")) is not None
+    bad = subprocess.run([*command, "--exclusions", "nowhere.csv"], capture_output=True, text=True, cwd=tmp_path)
+    assert bad.returncode == 2
+    assert bad.stderr.strip().splitlines() == ["error: [Errno 2] No such file or directory: 'nowhere.csv'"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"detections": "a,0902,0,0,1,1,1,nan\n"}, r"detections\.csv, line 1: score nan is not finite"),
+        ({"detections": "a,0902,0,0,1,1.5,1,0.5\n"}, r"detections\.csv, line 1: box .* outside \[0, 1\]"),
+        ({"ground_truth": "a,0902,0,0,1,1,1,1\na,0902,0\n"}, r"ground_truth\.csv, line 2: 3 columns"),
+        ({"ground_truth": "a,0902,0,0,1,1,77,1\n"}, "none of the 1 rows of the ground truth counts"),
+        ({"ground_truth": ""}, "none of the 0 rows of the ground truth counts"),
+        ({"ground_truth": "a,902.5,0,0,1,1,1,1\n"}, "second 902.5 of video a"),
+    ],
+)
+def test_bad_input(tool: ModuleType, arguments: Callable, contents: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tool.main(arguments(**contents))
+
+
+def test_empty_detections_give_0(
+    tool: ModuleType, arguments: Callable, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    tool.main(arguments(detections=""))
+    assert "mAP:       0.00 % over 5 actions, protocol slowfast" in capsys.readouterr().out
+    assert "no detections to evaluate" in caplog.text
+
+
+def test_detections_of_videos_that_the_ground_truth_lacks(
+    tool: ModuleType, arguments: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    tool.main(arguments(detections="a.mp4,0902,0,0,1,1,1,0.5\n"))
+    assert "the ground truth lacks 1 of 1 videos of the detections" in caplog.text
+    assert "a.mp4" in caplog.text
+
+
+def test_unknown_protocol(tool: ModuleType, arguments: Callable, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        tool.main([*arguments(), "--protocol", "latest"])
+    assert "invalid choice: 'latest'" in capsys.readouterr().err
+
+
+def test_table() -> None:
+    assert format_table(RESULT).splitlines() == [
+        "action  AP (%)",
+        "walk     50.00",
+        "run      25.00",
+        "jump         -",
+        "",
+        "keyframes: 12 with ground truth, 34 with detections",
+        "ignored:   5 rows of x: y",
+        "mAP:       37.50 % over 2 actions, protocol official2019",
+    ]
+
+
+def test_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "map.json", RESULT)
+    assert json.loads((tmp_path / "map.json").read_text()) == {
+        "protocol": "official2019",
+        "mAP": 0.375,
+        "ap": {"walk": 0.5, "run": 0.25, "jump": None},
+    }
+
+
+def test_plot_has_bars_of_the_right_lengths(tmp_path: Path) -> None:
+    write_plot(tmp_path / "map.png", RESULT)
+    picture = cv2.imread(str(tmp_path / "map.png")).astype(int)  # (H, W, BGR)
+    blue = np.abs(picture - (180, 119, 31)).sum(axis=2) < 10  # tab:blue
+    lengths = blue.sum(axis=1)
+    rows = np.flatnonzero(lengths)
+    upper, lower = lengths[rows[2]], lengths[rows[-3]]
+    assert upper / lower == pytest.approx(2, abs=0.03)  # walk over run; jump is left out
+    assert len(set(np.diff(rows))) == 2  # two bars: one gap
+
+
+def test_plot_of_another_ending(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="xyz"):
+        write_plot(tmp_path / "map.xyz", RESULT)
+    assert list(tmp_path.iterdir()) == []
