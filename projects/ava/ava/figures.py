@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["ACTIONS", "Figure", "draw_box", "draw_frame", "make_background", "make_figure"]
 
 ACTIONS = {1: "stand", 2: "crouch", 3: "walk left", 4: "walk right", 5: "jump", 6: "wave"}
-_POSTURES = (("stand", 0.2), ("crouch", 0.16), ("walk left", 0.22), ("walk right", 0.22), ("jump", 0.2))
+_POSTURES = {"stand": 0.2, "crouch": 0.16, "walk left": 0.22, "walk right": 0.22, "jump": 0.2}  # shares
 _WAVE_SHARE = 0.35  # of the figures wave, whatever else they do
 _RAISED_SHARE = 0.75  # of the other figures hold an arm up
 _SUPERSAMPLE = 2  # frames are drawn this much larger and averaged down: anti-aliased edges, motion below a pixel
@@ -33,7 +33,6 @@ class Figure:
         foot: (x, y) of the point between the feet, at time 0.
         speed: to the right.
         hop: height of its jumps, 0 for none.
-        swing: largest angle of a leg, in radians.
         arm: -1: the left one of the picture is raised; 1: the right one; 0: none.
         rates: cycles per second of steps, jumps and waves; 0: the pose is held.
         phases: of the same, in cycles.
@@ -45,7 +44,6 @@ class Figure:
     foot: tuple[float, float]
     speed: float
     hop: float
-    swing: float
     arm: int
     rates: tuple[float, float, float]
     phases: tuple[float, float, float]
@@ -65,8 +63,7 @@ def make_figure(rng: np.random.Generator, across: tuple[float, float], time: flo
         across: range of its place across the picture, in fractions of the side.
         time: when it is there, in seconds. Around it a walker is as often on either side.
     """
-    names, shares = zip(*_POSTURES, strict=True)
-    posture = names[rng.choice(len(names), p=shares)]
+    posture = list(_POSTURES)[rng.choice(len(_POSTURES), p=list(_POSTURES.values()))]
     waves = rng.random() < _WAVE_SHARE
     raised = waves or rng.random() < _RAISED_SHARE
     direction = {"walk left": -1, "walk right": 1}.get(posture, 0)
@@ -85,7 +82,6 @@ def make_figure(rng: np.random.Generator, across: tuple[float, float], time: flo
         foot=(rng.uniform(*across) - speed * time, rng.uniform(0.66, 0.92) + hop / 2),
         speed=speed,
         hop=hop,
-        swing=0.45,
         arm=int(rng.choice([-1, 1])) if raised else 0,
         rates=rates,
         phases=tuple(rng.random(3)),
@@ -150,7 +146,7 @@ def _draw(canvas: np.ndarray, figure: Figure, time: float) -> None:
 
     hip = 0.26 if figure.crouches else 0.45
     neck = hip + 0.33
-    apart = 0.45 * np.sin(figure.swing * (0.5 + 0.5 * np.sin(step)))
+    apart = 0.1 + 0.1 * np.sin(step)  # how far each foot is out
     for leg in (-1, 1):
         if figure.crouches:
             line(limbs, 0.1, (leg * 0.05, hip), (leg * 0.22, 0.21), (leg * (0.08 + apart / 3), 0.0))

@@ -42,7 +42,10 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
         begin = (container.start_time or 0) / av.time_base
         end = _end(container, stream, begin)
         if end is not None and keyframe > end + END_SLACK:
-            raise ValueError(f"{path} ends at {end:.3f} s, before the keyframe at {keyframe:.3f} s")
+            raise ValueError(
+                f"{path} ends at {end:.3f} s, before the keyframe at {keyframe:.3f} s; if the annotations do not count "
+                "from the beginning of the file, say with which of their seconds it begins (AVA's cut films: 900)"
+            )
         frames, last = _seek_and_select(path, container, stream, begin, wanted)
         needed = max(keyframe, wanted[-1] if end is None else min(wanted[-1], end))
         if last < needed - END_SLACK:

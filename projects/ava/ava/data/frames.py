@@ -100,8 +100,13 @@ class FrameFolders:
             )
         indices = clip_indices(round(position), len(paths), num_frames, rate, self.fps)
         distinct, places = np.unique(indices, return_inverse=True)
-        files = [self.root / str(paths[int(index)]) for index in distinct]
-        frames = list(self._pool().map(read_frame, files))
+        files = [os.path.join(self.root, str(paths[int(index)])) for index in distinct]
+        # One task per thread: for small pictures a task for each costs more than it saves.
+        tasks = [self._pool().submit(_read_frames, files[start::_THREADS]) for start in range(1, _THREADS)]
+        frames: list[np.ndarray] = [np.empty(0)] * len(files)
+        frames[::_THREADS] = _read_frames(files[::_THREADS])
+        for start, task in enumerate(tasks, 1):
+            frames[start::_THREADS] = task.result()
         for file, frame in zip(files, frames, strict=True):
             if frame.shape != frames[0].shape:
                 raise ValueError(
@@ -117,14 +122,19 @@ class FrameFolders:
         return self._threads[1]
 
 
-def read_frame(path: Path) -> np.ndarray:
+def _read_frames(paths: Sequence[str]) -> list[np.ndarray]:
+    return [read_frame(path) for path in paths]
+
+
+def read_frame(path: str | Path) -> np.ndarray:
     """Read an image: (H, W, 3) uint8 RGB.
 
     Raises:
         OSError: the file is missing, cut off, or no image.
     """
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         raise FileNotFoundError(f"frame {path} is missing") from None
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:  # cv2 would fill up with grey

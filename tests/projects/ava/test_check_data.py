@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from ava.data.check import check_data
+from ava.miniset import write_miniset
+
+TOOL = Path(__file__).parents[3] / "projects" / "ava" / "check_data.py"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("check") / "mini"
+    write_miniset(folder, num_train=2, num_val=1, image_size=64)
+    return folder
+
+
+@pytest.fixture
+def root(whole, tmp_path):
+    return Path(shutil.copytree(whole, tmp_path / "mini"))
+
+
+def _check(root, videos_begin=900.0):
+    return check_data(root, frames_begin=900.0, videos_begin=videos_begin, fps=30.0)
+
+
+def _only_problem(root):
+    (problem,) = _check(root).problems
+    return problem
+
+
+def test_a_whole_set(root):
+    report = _check(root)
+    assert report.problems == []
+    text = "\n".join(line for _, line in report.findings)
+    assert "actions.pbtxt: 6 actions, ids 1 to 6" in text
+    assert "train.csv: ground truth" in text and "train_person_boxes.csv: person boxes" in text
+    assert "3 videos, 360 frames" in text
+    assert "frames: first and last keyframe of 3 annotated videos decoded" in text
+    assert "videos: first and last keyframe of 3 annotated videos decoded" in text
+    assert ("note", f"no exclusions in {root / 'annotations'}") in report.findings
+
+
+def test_names_of_avas_own_files(root):
+    annotations = root / "annotations"
+    (annotations / "train.csv").rename(annotations / "ava_train_v2.2.csv")
+    (annotations / "val.csv").rename(annotations / "ava_val_v2.2.csv")
+    (annotations / "person_box_67091280_iou90").mkdir()
+    boxes = annotations / "person_box_67091280_iou90" / "ava_detection_val_boxes_and_labels.csv"
+    (annotations / "val_person_boxes.csv").rename(boxes)
+    (annotations / "ava_val_excluded_timestamps_v2.2.csv").write_text("val_0001,0903\n")
+    (root / "videos").rename(root / "videos_15min")
+    report = _check(root)
+    assert report.problems == []
+    text = "\n".join(line for _, line in report.findings)
+    assert "ava_val_excluded_timestamps_v2.2.csv: 1 keyframes excluded" in text
+    assert "ava_detection_val_boxes_and_labels.csv: person boxes" in text
+    assert "videos_15min: first and last keyframe of 3" in text
+
+
+def test_without_lists_the_folders_are_listed(root):
+    shutil.rmtree(root / "frame_lists")
+    assert _check(root).problems == []
+    (root / "frames" / "val_0001" / "val_0001_000010.jpg").unlink()
+    assert "frames of val_0001: 1 of 120 missing: val_0001/val_0001_000010.jpg" in _only_problem(root)
+
+
+def test_missing_frames(root):
+    for number in range(20, 28):
+        (root / "frames" / "val_0001" / f"val_0001_{number:06d}.jpg").unlink()
+    problem = _only_problem(root)
+    assert "val_0001: 8 of 120 missing: val_0001/val_0001_000020.jpg" in problem and "and 3 more" in problem
+
+
+def test_a_damaged_frame(root):
+    path = root / "frames" / "train_0002" / "train_0002_000061.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    assert "train_0002_000061.jpg is cut off" in _only_problem(root)
+
+
+def test_a_folder_of_frames_that_is_missing(root):
+    shutil.rmtree(root / "frames" / "val_0001")
+    problems = _check(root).problems
+    assert any("frames of val_0001: 120 of 120 missing" in problem for problem in problems)
+
+
+def test_a_video_that_is_missing_and_one_that_is_cut_off(root):
+    (root / "videos" / "val_0001.mp4").unlink()
+    path = root / "videos" / "train_0001.mp4"
+    path.write_bytes(path.read_bytes()[:2000])
+    problems = _check(root).problems
+    assert len(problems) == 2
+    assert "videos: 1 of 3 annotated videos missing: val_0001" in problems[0]
+    assert "train_0001.mp4 cannot be decoded" in problems[1]
+
+
+def test_videos_that_begin_elsewhere(root):
+    problems = _check(root, videos_begin=0.0).problems
+    assert len(problems) == 3
+    assert all("ends at 4.000 s, before the keyframe at 902.000 s" in problem for problem in problems)
+
+
+def test_malformed_rows_are_named_with_their_line(root):
+    with open(root / "annotations" / "val.csv", "a") as file:
+        file.write("val_0001,0903,0.1,0.2,1.5,0.8,1,0\n")
+    assert "val.csv, line" in _only_problem(root)
+
+
+def test_unknown_actions_and_flat_boxes_are_noted(root):
+    with open(root / "annotations" / "val.csv", "a") as file:
+        file.write("val_0001,0903,0.1,0.2,0.1,0.8,77,0\n")
+    notes = [text for kind, text in _check(root).findings if kind == "note"]
+    assert any("actions that no label map has: 77" in note for note in notes)
+    assert any("1 boxes have no area" in note for note in notes)
+
+
+def test_an_empty_folder(tmp_path):
+    problems = "\n".join(_check(tmp_path).problems)
+    assert "no label map" in problems and "no ground truth" in problems
+    assert "neither frames/ nor videos/" in problems
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--videos-begin", "900"], 0), ([], 1)])
+def test_the_tools_exit_code(whole, monkeypatch, capsys, arguments, code):
+    monkeypatch.setattr(sys, "argv", ["check_data.py", str(whole), *arguments])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert stop.value.code == code
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == ("0 problems" if code == 0 else "3 problems")
+
+
+def test_the_tool_without_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["check_data.py", str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOL), run_name="__main__")
+    assert stop.value.code == 2
+    assert "no folder at" in capsys.readouterr().err
