@@ -117,8 +117,8 @@ def to_rows(
                 scores.reshape(-1).astype(np.float64),
             )
         )
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return Rows(videos, *columns)
+    video, second, boxes, action, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Rows(videos, video, second, boxes, action, score)
 
 
 def _check_complete(shares: list[Any], expected: int) -> None:

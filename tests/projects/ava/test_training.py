@@ -1,0 +1,201 @@
+"""A run in miniature: tiny model, tiny mini-set, through train_net.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from ava.datamodule import AvaData
+from ava.evaluation import evaluate
+from ava.formats import read_detections
+from ava.miniset import write_miniset
+
+from hiera_det import build_hiera
+
+PROJECT = Path(__file__).parents[3] / "projects" / "ava"
+TINY = {
+    "_BASE_": str(PROJECT / "configs" / "quickstart.yaml"),
+    "SEED": 7,
+    "MODEL": {"HIERA": {"EMBED_DIM": 8, "STAGES": [1, 1, 1, 1]}},
+    "INPUT": {"NUM_FRAMES": 4, "RATE": 4, "MIN_SIZE_TRAIN": [64, 64], "CROP_SIZE": 64, "MIN_SIZE_TEST": 64},
+    "SOLVER": {"IMS_PER_BATCH": 2, "MAX_ITER": 4, "WARMUP_ITERS": 1, "CHECKPOINT_PERIOD": 2},
+    "TEST": {"EVAL_PERIOD": 0},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ava") / "mini"
+    write_miniset(folder, num_train=6, num_val=5, image_size=64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("ava_train_net", PROJECT / "train_net.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Run:
+    def __init__(self, tool, config: Path, root: Path, folder: Path) -> None:
+        self.tool, self.config, self.root, self.folder = tool, config, root, folder
+
+    def arguments(self, *words: str) -> list[str]:
+        paths = ["DATASETS.ROOT", str(self.root), "OUTPUT_DIR", str(self.folder)]
+        return ["--config", str(self.config), *words, *(w for w in paths)]
+
+    def __call__(self, *words: str) -> None:
+        self.tool.main(self.arguments(*words))
+
+    @property
+    def losses(self) -> list[float]:
+        records = [json.loads(line) for line in (self.folder / "metrics.json").read_text().splitlines()]
+        return [record["total_loss"] for record in records if "total_loss" in record]
+
+    @property
+    def metrics(self) -> dict:
+        return json.loads((self.folder / "inference" / "metrics.json").read_text())
+
+    @property
+    def results(self) -> str:
+        return (self.folder / "inference" / "results.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def new_run(tool, root, tmp_path_factory):
+    config = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY))
+    return lambda data=root: Run(tool, config, data, tmp_path_factory.mktemp("run") / "output")
+
+
+@pytest.fixture(scope="module")
+def trained(new_run) -> Run:
+    """Four iterations, evaluated; nobody writes to it."""
+    run = new_run()
+    run()
+    return run
+
+
+def test_what_a_run_leaves(trained):
+    assert {"protocol": "slowfast"}.items() <= trained.metrics.items()
+    assert set(trained.metrics["ap"]) == {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
+    assert (trained.folder / "inference" / "ap.png").stat().st_size > 1000
+    log = (trained.folder / "log.txt").read_text()
+    assert "mAP" in log and "walk left" in log
+    checkpoint = torch.load(trained.folder / "model_final.pth", weights_only=True)
+    assert checkpoint["class_names"][0] == "stand" and checkpoint["class_ids"] == [1, 2, 3, 4, 5, 6]
+    assert len(trained.losses) == 4
+
+
+def test_the_file_gives_the_map_of_the_arrays(trained, root):
+    data = AvaData(trained.tool.load_config(trained.folder / "config.yaml", [], trained.tool.get_cfg()))
+    detections = read_detections(trained.folder / "inference" / "results.csv")
+    result = evaluate(data.ground_truth, detections, data.label_map)
+    assert result.mean_ap == pytest.approx(trained.metrics["mAP"], abs=1e-6)
+    persons = sum(len(data.test_dataset.keyframe(i).boxes) for i in range(len(data.test_dataset)))
+    assert len(detections) == 6 * persons
+
+
+def test_evaluation_alone_and_workers(trained, new_run):
+    for workers in ("0", "2"):
+        run = new_run()
+        weights = ["MODEL.WEIGHTS", str(trained.folder / "model_final.pth")]
+        run("--eval-only", *weights, "DATALOADER.NUM_WORKERS", workers)
+        assert run.results == trained.results
+
+
+def test_videos_give_nearly_what_frames_give(trained, new_run):
+    run = new_run()
+    run("--eval-only", "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"), "DATASETS.SOURCE", "videos")
+    frames, videos = (
+        [float(line.rsplit(",", 1)[1]) for line in results.splitlines()] for results in (trained.results, run.results)
+    )
+    assert videos == pytest.approx(frames, abs=0.02) and videos != frames
+
+
+def test_exact_resume(trained, new_run):
+    run = new_run()
+    run("SOLVER.MAX_ITER", "4")
+    assert run.losses == trained.losses
+    checkpoint = run.folder / "model_0000001.pth"
+    (run.folder / "last_checkpoint").write_text(checkpoint.name)
+    run("--resume")
+    assert run.losses == trained.losses
+    assert run.results == trained.results
+
+
+def test_two_processes_equal_one(trained, new_run, tmp_path):
+    run = new_run()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # One clip a process: means over persons are then means of two numbers of persons, so an evaluation is compared.
+    weights = ["MODEL.WEIGHTS", str(trained.folder / "model_final.pth")]
+    job = [*command, str(PROJECT / "train_net.py"), *run.arguments("--eval-only", *weights)]
+    done = subprocess.run(job, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert run.results == trained.results and run.metrics == trained.metrics
+
+
+def test_a_broken_clip_is_named_and_the_run_goes_on(trained, new_run, root, tmp_path):
+    broken = tmp_path / "mini"
+    shutil.copytree(root, broken)
+    video = read_detections(trained.folder / "inference" / "results.csv").videos[1]
+    for frame in (broken / "frames" / video).glob("*.jpg"):
+        frame.unlink()
+    weights = ["MODEL.WEIGHTS", str(trained.folder / "model_final.pth")]
+    run = new_run(broken)
+    run("--eval-only", *weights)
+    assert f"not evaluated: clip of video {video} at second" in (run.folder / "log.txt").read_text()
+    assert video not in run.results and len(run.results) > 0
+    with pytest.raises(SystemExit) as stop:
+        run("--eval-only", *weights, "TEST.STRICT", "True")
+    assert stop.value.code == 1
+
+
+def test_the_originals_video_weights(new_run, tmp_path):
+    state = build_hiera("hiera_base_16x224", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1)).state_dict()
+    torch.save({"model_state": state}, tmp_path / "hiera_base_16x224.pth")
+    run = new_run()
+    run("MODEL.WEIGHTS", str(tmp_path / "hiera_base_16x224.pth"), "SOLVER.MAX_ITER", "1", "SOLVER.BASE_LR", "1e-12")
+    saved = torch.load(run.folder / "model_final.pth", weights_only=True)["model"]
+    for key in (key for key in state if key.startswith("blocks.") and not key.startswith("blocks.3")):
+        torch.testing.assert_close(saved[f"backbone.{key}"], state[key], msg=key)
+    log = (run.folder / "log.txt").read_text()
+    assert "in the original Hiera's format" in log and "not used, no part of a backbone: " in log
+
+
+def test_what_is_refused(trained, new_run, root, tmp_path):
+    run = new_run()
+    with pytest.raises(ValueError, match=r"TEST\.PROTOCOL is 'imagenet'; expected one of slowfast"):
+        run("TEST.PROTOCOL", "imagenet")
+    with pytest.raises(ValueError, match=r"DATASETS\.SOURCE is 'tapes'"):
+        run("DATASETS.SOURCE", "tapes")
+    with pytest.raises(OSError, match="nowhere"):
+        run("DATASETS.TRAIN", "annotations/nowhere.csv")
+    with pytest.raises(ValueError, match=r"Non-existent key: MODEL\.MASK_ON"):
+        run("MODEL.MASK_ON", "True")
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
+        run("--eval-only")
+    other = tmp_path / "other.pbtxt"
+    text = (root / "annotations" / "actions.pbtxt").read_text()
+    other.write_text(text.replace("walk left", "stroll"))
+    with pytest.raises(ValueError, match=r"6 actions \(stand, crouch, walk left, .* map 6 \(stand, crouch, str"):
+        run("--eval-only", "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"), "DATASETS.LABEL_MAP", str(other))
