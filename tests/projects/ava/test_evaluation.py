@@ -256,6 +256,9 @@ def test_errors() -> None:
         evaluate(good, table([found(0.9), found(math.nan)]), LABEL_MAP)
     with pytest.raises(ValueError, match=r"row 0 of the detections: .* not finite"):
         evaluate(good, table([found(0.9, (0, 0, math.nan, 1))]), LABEL_MAP)
+    for second in (-1, math.nan, math.inf):
+        with pytest.raises(ValueError, match=r"seconds of the detections are .* expected from 0"):
+            evaluate(good, table([found(0.9, second=second)]), LABEL_MAP, "official2020")
     with pytest.raises(ValueError, match=r"row 0 of the ground truth: .* swapped"):
         evaluate(table([truth((0.5, 0, 0.25, 1))]), detections, LABEL_MAP)
 

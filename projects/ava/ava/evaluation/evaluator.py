@@ -112,6 +112,8 @@ def evaluate(
 
 def _check(ground_truth: Rows, detections: Rows) -> None:
     for rows, what in ((ground_truth, "ground truth"), (detections, "detections")):
+        if not ((rows.second >= 0) & (rows.second < np.inf)).all():
+            raise ValueError(f"seconds of the {what} are {rows.second.min()} to {rows.second.max()}, expected from 0")
         finite = np.isfinite(rows.boxes).all(axis=1) & np.isfinite(rows.score)
         if not finite.all():
             row = int(np.flatnonzero(~finite)[0])
