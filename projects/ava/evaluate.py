@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
 from ava.evaluation.report import format_table, write_json, write_plot
 from ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
-
 from hiera_det.cli import user_errors
 
 

@@ -10,7 +10,6 @@ import logging
 from pathlib import Path
 
 from ava.miniset import write_miniset
-
 from hiera_det.cli import user_errors
 
 

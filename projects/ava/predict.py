@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from ava.config import get_cfg
 from ava.formats import read_person_boxes
 from ava.predict import Persons, persons_of, predict_video
 from ava.predictor import ActionPredictor
-
 from hiera_det.cli import user_errors
 from hiera_det.config import load_config
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from ava.config import get_cfg
 from ava.trainer import evaluate, train
-
 from hiera_det.cli import user_errors
 from hiera_det.config import load_config
 from hiera_det.engine.launch import Launch

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ava.data.check import check_data
 from ava.miniset import write_miniset
 

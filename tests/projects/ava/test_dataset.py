@@ -6,6 +6,7 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+
 from ava.data.dataset import AvaDataset, BrokenClip, Keyframe, keyframes_from
 from ava.data.transforms import TestTransform, TrainTransform
 from ava.formats import read_ground_truth, read_person_boxes

@@ -13,6 +13,7 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
+
 from ava.evaluation import PROTOCOLS
 from ava.evaluation.evaluator import Result
 from ava.evaluation.report import format_table, write_json, write_plot

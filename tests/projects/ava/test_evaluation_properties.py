@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ava.evaluation import PROTOCOLS, evaluate
 from ava.formats import read_detections, read_ground_truth, read_label_map, write_results
 from ava.rows import Rows

@@ -5,6 +5,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+
 from ava.data.clips import clip_indices, clip_offsets
 from ava.data.frames import FrameFolders, read_frame_list
 

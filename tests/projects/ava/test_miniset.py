@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from ava.data.frames import FrameFolders
 from ava.data.keyframes import keyframes_from
 from ava.data.videos import VideoFiles, find_videos

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
 from ava.datamodule import AvaData
 from ava.evaluation import evaluate
 from ava.formats import read_detections
 from ava.miniset import write_miniset
-
 from hiera_det import build_hiera
 
 PROJECT = Path(__file__).parents[3] / "projects" / "ava"

@@ -7,6 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+
 from ava.data.frames import FrameFolders
 from ava.data.videos import VideoFiles, find_videos
 
