@@ -1,0 +1,114 @@
+"""Prediction on a video: persons from a file and from a detector, the files that come out."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ava.data.videos import VideoFiles
+from ava.formats import read_detections, read_person_boxes
+
+ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
+
+
+@pytest.fixture
+def arguments(trained, root, tmp_path):
+    """For a video of the mini-set, with a file of its persons in the video's own time."""
+    video = read_person_boxes(root / "annotations" / "val_person_boxes.csv").videos[0]
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(
+        f"{video},1,0.1,0.2,0.4,0.9,,0.95\n{video},2.5,0.5,0.1,0.9,0.8,,0.9\n{video},2.5,0,0,0.2,0.2,,0.1\n"
+    )
+    weights = ["--config", str(trained.folder / "config.yaml"), "--weights", str(trained.folder / "model_final.pth")]
+    return video, [*weights, "--video", str(root / "videos" / f"{video}.mp4")], ["--boxes", str(boxes)]
+
+
+def test_persons_from_a_file(load_tool, arguments, tmp_path, trained, root):
+    video, words, boxes = arguments
+    load_tool("predict").main([*words, *boxes, "--output", str(tmp_path / "out"), "--min-score", "0.0"])
+    rows = read_detections(tmp_path / "out" / f"{video}.csv")
+    assert len(rows) == 2 * 6  # the third box scores too little
+    assert sorted(set(rows.second.tolist())) == [1.0, 2.5]
+    np.testing.assert_allclose(rows.boxes[0], [0.1, 0.2, 0.4, 0.9])
+    entries = json.loads((tmp_path / "out" / f"{video}.json").read_text())
+    assert [entry["second"] for entry in entries] == [1.0, 2.5]
+    actions = entries[0]["persons"][0]["actions"]
+    assert set(actions) == ACTIONS
+    assert list(actions.values()) == sorted(actions.values(), reverse=True)
+    assert list(actions.values()) == pytest.approx(sorted(rows.score[:6], reverse=True), abs=1e-6)
+
+
+def test_the_video_has_boxes_drawn_near_their_second_alone(load_tool, arguments, tmp_path, root):
+    video, words, boxes = arguments
+    load_tool("predict").main([*words, *boxes, "--output", str(tmp_path / "out")])
+    source = VideoFiles({"before": root / "videos" / f"{video}.mp4", "after": tmp_path / "out" / f"{video}.mp4"})
+    changed = []
+    for second in (0.2, 1.0, 1.7, 2.5, 3.3):
+        before, after = (source.read(name, second, 2, 1)[1].astype(int) for name in ("before", "after"))
+        assert before.shape == after.shape
+        changed.append(np.abs(before - after).max(axis=2))
+    assert [difference.max() > 120 for difference in changed] == [False, True, False, True, False]
+    height, width = changed[1].shape
+    left_edge = changed[1][int(0.5 * height) : int(0.8 * height), int(0.1 * width) - 1 : int(0.1 * width) + 2]
+    assert left_edge.max(axis=1).min() > 30
+
+
+def test_every_second_with_a_detector(load_tool, arguments, tmp_path, monkeypatch):
+    video, words, _ = arguments
+    tool = load_tool("predict")
+
+    def persons(second, frame):
+        assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8
+        count = int(second) % 2
+        return np.tile([0.2, 0.2, 0.8, 0.8], (count, 1)), np.ones(count)
+
+    monkeypatch.setattr(tool, "detector", lambda *_: persons)
+    detector = ["--detector-config", "c.yaml", "--detector-weights", "w.pth"]
+    tool.main([*words, *detector, "--output", str(tmp_path / "out")])
+    entries = json.loads((tmp_path / "out" / f"{video}.json").read_text())
+    assert [(entry["second"], len(entry["persons"])) for entry in entries] == [(0, 0), (1, 1), (2, 0), (3, 1)]
+
+
+def test_what_is_refused(load_tool, arguments, tmp_path, trained, root):
+    video, words, boxes = arguments
+    tool = load_tool("predict")
+    output = ["--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        tool.main([*words, *output])
+    with pytest.raises(
+        ValueError, match=r"no person box of video .* with a score of 0\.99 or more; the file has 3 boxes"
+    ):
+        tool.main([*words, *boxes, *output, "--min-person-score", "0.99"])
+    with pytest.raises(ValueError, match="it would be overwritten"):
+        tool.main([*words, *boxes, "--output", str(root / "videos")])
+    broken = tmp_path / f"{video}.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.raises(ValueError, match=r"cannot be decoded"):
+        tool.main([*words[:-1], str(broken), *boxes, *output])
+    with pytest.raises(ValueError, match=r"expected a checkpoint of train_net\.py"):
+        tool.main(["--config", words[1], "--weights", "", *words[4:], *boxes, *output])
+
+
+def test_the_detector_must_know_persons(load_tool, tmp_path, monkeypatch):
+    class Shapes:
+        class_names = ("circle", "square")
+
+        def __init__(self, cfg):
+            pass
+
+    monkeypatch.setattr("hiera_det.hosts.torchvision.predictor.Predictor", Shapes)
+    with pytest.raises(ValueError, match="knows no class 'person', but circle, square"):
+        load_tool("predict").detector("configs/quickstart.yaml", "weights.pth", 0.5)
+
+
+def test_a_real_clip(load_tool, shared_data, trained, tmp_path):
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("dog,1,0.3,0.05,0.9,1.0,,1\ndog,3,0.3,0.05,0.9,1.0,,1\n")
+    weights = ["--config", str(trained.folder / "config.yaml"), "--weights", str(trained.folder / "model_final.pth")]
+    video = ["--video", str(shared_data / "hiera" / "dog.mp4"), "--output", str(tmp_path / "out")]
+    load_tool("predict").main([*weights, *video, "--boxes", str(boxes)])
+    drawn = cv2.VideoCapture(str(tmp_path / "out" / "dog.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 150
