@@ -88,11 +88,15 @@ class ActionDetector(nn.Module):
         """
         if len(boxes) != len(clips):
             raise ValueError(f"{len(clips)} clips with {len(boxes)} lists of boxes; each clip needs one")
-        maps = self.backbone((clips - self.pixel_mean) / self.pixel_std)
+        clip_index = torch.cat([found.new_full((len(found), 1), i) for i, found in enumerate(boxes)])
+        rois = torch.cat([clip_index, torch.cat(tuple(boxes))], dim=1)  # (R, 5)
+        return self.classify((clips - self.pixel_mean) / self.pixel_std, rois)
+
+    def classify(self, clips: Tensor, rois: Tensor) -> Tensor:
+        """Normalised clips (B, 3, T, H, W) and RoIs (R, 5), clip and xyxy in pixels, to logits (R, num_classes)."""
+        maps = self.backbone(clips)
         means = OrderedDict((name, feature.mean(dim=2)) for name, feature in maps.items())  # (B, C, H / s, W / s)
         pooled = next(iter((means if self.fpn is None else self.fpn(means)).values()))
-        clip_index = torch.cat([found.new_full((len(found), 1), i) for i, found in enumerate(boxes)])
-        rois = torch.cat([clip_index, torch.cat(tuple(boxes))], dim=1)  # (R, 5): clip, x1, y1, x2, y2
         return self.head(pooled[:, :, None], rois).flatten(1).float()  # (R, num_classes)
 
 
