@@ -153,7 +153,7 @@ def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]
 
 
 def _write_video(path: Path, frames: list[np.ndarray]) -> None:
-    # One thread: the same input gives the same file.
+    # One thread, so that the file does not depend on the number of cores.
     options = {"crf": "18", "preset": "veryfast", "g": str(FPS), "threads": "1"}
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=FPS, options=options)
