@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from urllib.parse import ParseResult, urlparse
 
+import torch
 from fvcore.common.config import CfgNode
 
-__all__ = ["Launch", "check_rendezvous", "images_per_batch"]
+__all__ = ["Launch", "available_device", "check_rendezvous", "images_per_batch"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,14 @@ class Launch:
     dist_url: str = "auto"
     precision: str | None = None
     accumulate: int = 1
+
+
+def available_device(name: str) -> torch.device:
+    """The device that ``MODEL.DEVICE`` names; where there is no GPU, the CPU in its place, which is logged."""
+    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
+        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", name)
+        return torch.device("cpu")
+    return torch.device(name)
 
 
 def check_rendezvous(launch: Launch) -> ParseResult:

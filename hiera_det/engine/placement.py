@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from hiera_det.engine.launch import Launch, check_rendezvous
+from hiera_det.engine.launch import Launch, available_device, check_rendezvous
 
 __all__ = ["placement", "precision"]
 
@@ -38,9 +38,7 @@ def placement(cfg: CfgNode, launch: Launch) -> dict[str, Any]:
         raise ValueError(
             f"--num-gpus {launch.num_gpus}, but there are {available} GPUs here and MODEL.DEVICE is {cfg.MODEL.DEVICE}"
         )
-    on_gpu = device.type == "cuda" and available > 0
-    if device.type == "cuda" and not on_gpu:
-        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", cfg.MODEL.DEVICE)
+    on_gpu = available_device(cfg.MODEL.DEVICE).type == "cuda"
     accelerator = "cuda" if on_gpu else "cpu"
 
     processes, machines = max(launch.num_gpus, 1), launch.num_machines

@@ -17,7 +17,7 @@ from detectron2.utils.logger import setup_logger
 
 from hiera_det import config
 from hiera_det.data.datasets import DatasetFiles
-from hiera_det.engine.launch import Launch, check_rendezvous, images_per_batch
+from hiera_det.engine.launch import Launch, available_device, check_rendezvous, images_per_batch
 from hiera_det.files import make_folder, written_aside
 from hiera_det.hosts.detectron2.data import register_dataset, register_named
 from hiera_det.hosts.detectron2.default_trainer import Trainer
@@ -139,9 +139,7 @@ def _changes(cfg: CfgNode, defaults: CfgNode) -> CfgNode:
 
 def _set_device(cfg: CfgNode) -> None:
     """The CPU where there is no GPU, without the mixed precision that needs one."""
-    if not torch.cuda.is_available() and cfg.MODEL.DEVICE != "cpu":
-        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", cfg.MODEL.DEVICE)
-        cfg.MODEL.DEVICE = "cpu"
+    cfg.MODEL.DEVICE = str(available_device(cfg.MODEL.DEVICE))
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         logger.info("SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU")
         cfg.SOLVER.AMP.ENABLED = False

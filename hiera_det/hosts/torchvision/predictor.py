@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.transforms import build_test_transform
+from hiera_det.engine.launch import available_device
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.weights import load_trained
 
@@ -45,11 +46,7 @@ class Predictor:
         )
         if not self.class_names:
             logger.info("%s does not name its classes: numbers stand for them", cfg.MODEL.WEIGHTS)
-        device = cfg.MODEL.DEVICE
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", device)
-            device = "cpu"
-        self.device = torch.device(device)
+        self.device = available_device(cfg.MODEL.DEVICE)
         self.model = model.to(self.device).eval()
         self._transform = build_test_transform(cfg)
         self._image_format = cfg.INPUT.FORMAT

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 
 from ava.data.transforms import TestTransform
 from ava.model import build_model
+from hiera_det.engine.launch import available_device
 from hiera_det.hiera.checkpoints import local_file, read_checkpoint
-from hiera_det.weights import read_trained
+from hiera_det.weights import check_same_model
 
 __all__ = ["ActionPredictor"]
-
-logger = logging.getLogger(__name__)
 
 
 class ActionPredictor:
@@ -34,17 +31,14 @@ class ActionPredictor:
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        names = read_checkpoint(local_file(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else {}
-        if not {"class_names", "class_ids"} <= set(names):
+        checkpoint = read_checkpoint(local_file(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else {}
+        if not {"model", "class_names", "class_ids"} <= set(checkpoint):
             raise ValueError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}; expected a checkpoint of train_net.py")
-        self.label_map: dict[int, str] = dict(zip(names["class_ids"], names["class_names"], strict=True))
+        self.label_map: dict[int, str] = dict(zip(checkpoint["class_ids"], checkpoint["class_names"], strict=True))
         model = build_model(cfg, len(self.label_map))
-        model.load_state_dict(read_trained(cfg.MODEL.WEIGHTS, model.state_dict())["model"])
-        device = cfg.MODEL.DEVICE
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", device)
-            device = "cpu"
-        self.device = torch.device(device)
+        check_same_model(checkpoint["model"], model.state_dict(), cfg.MODEL.WEIGHTS)
+        model.load_state_dict(checkpoint["model"])
+        self.device = available_device(cfg.MODEL.DEVICE)
         self.model = model.to(self.device).eval()
         self.num_frames, self.rate = cfg.INPUT.NUM_FRAMES, cfg.INPUT.RATE
         self._transform = TestTransform(cfg.INPUT.MIN_SIZE_TEST, box_extension=cfg.INPUT.BOX_EXTENSION)

@@ -31,6 +31,12 @@ def tiny() -> ModuleType:
     return _load("tiny")
 
 
+@pytest.fixture(params=list(_load("tiny").MODELS))
+def name(request) -> str:
+    """Each of tiny.MODELS in turn."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def load_module(tiny):
     """``load_module("record_detectron2")``: another module beside this file; it may import tiny."""

@@ -8,15 +8,6 @@ import torch
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.names import to_detectron2
 
-MODELS = [
-    "vitdet_mask_bitmask",
-    "vitdet_faster",
-    "plain_mask_polygon",
-    "plain_faster",
-    "other_values",
-    "vitdet_cascade",
-    "plain_cascade",
-]
 LOSSES = {"loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg"}
 
 
@@ -30,7 +21,6 @@ def train(model, tiny, name: str) -> dict:
     return model.train()(tiny.images(sizes, seed), targets)
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_detections(build, tiny, recorded, unpack, name):
     """Same number and order, boxes within 1e-3 pixels, scores within 1e-5, masks but for 1e-5 of the pixels."""
     _, sizes, seed = tiny.MODELS[name]
@@ -48,7 +38,6 @@ def test_detections(build, tiny, recorded, unpack, name):
             assert 0.005 < masks.float().mean() < 0.5
 
 
-@pytest.mark.parametrize("name", MODELS)
 def test_losses_and_gradients(build, tiny, recorded, recorded_names, name):
     """With one seed; the last of plain_mask_polygon's three images has no annotation."""
     if not torch.equal(torch.randperm(20, generator=torch.Generator().manual_seed(0)), recorded["randperm"]):
