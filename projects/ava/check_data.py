@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from ava.data.check import check_data
-from ava.data.clips import NOMINAL_FPS
 from ava.data.frames import FIRST_SECOND
+from hiera_det.data.video import NOMINAL_FPS
 
 
 def main() -> None:

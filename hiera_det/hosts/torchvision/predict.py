@@ -14,17 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hiera_det.data.images import UnreadableImageError, read_image
+from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.evaluation.coco import to_coco_results
 from hiera_det.files import make_folder, written_aside
 from hiera_det.hosts.torchvision.predictor import Predictor
 from hiera_det.visualize import draw_instances, write_image
 
-__all__ = ["IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "predict"]
+__all__ = ["predict"]
 
 logger = logging.getLogger(__name__)
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 
 
 def predict(predictor: Predictor, source: str | Path, output: str | Path) -> list[dict[str, Any]]:

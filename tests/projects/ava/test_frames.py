@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ava.data.clips import clip_indices, clip_offsets
+from ava.data.clips import clip_indices
 from ava.data.frames import FrameFolders, read_frame_list
+from hiera_det.data.video import clip_offsets
 
 COUNT = 90
 

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from ava.data.clips import NOMINAL_FPS, clip_indices
+from ava.data.clips import clip_indices
+from hiera_det.data.video import NOMINAL_FPS
 
 __all__ = ["FIRST_SECOND", "FrameFolders", "read_frame", "read_frame_list"]
 

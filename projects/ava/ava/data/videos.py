@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import av
 import numpy as np
 
-from ava.data.clips import clip_offsets
-from ava.data.decoding import END_SLACK, read_nearest
+from hiera_det.data.suffixes import VIDEO_SUFFIXES
+from hiera_det.data.video import END_SLACK, clip_offsets, read_nearest
 
-__all__ = ["VIDEO_SUFFIXES", "VideoFiles", "find_videos"]
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
+__all__ = ["VideoFiles", "find_videos"]
 
 
 def find_videos(folder: str | Path) -> dict[str, Path]:
@@ -68,8 +65,4 @@ class VideoFiles:
         keyframe = second - self.first_second
         if keyframe < -END_SLACK:
             raise ValueError(f"second {second:g} lies before second {self.first_second:g}, with which {path} begins")
-        try:
-            return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))
-        except av.FFmpegError as error:
-            kind = OSError if isinstance(error, OSError) else ValueError
-            raise kind(f"video {path} cannot be decoded around {keyframe:.3f} s: {error.strerror}") from error
+        return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))

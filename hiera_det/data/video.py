@@ -1,4 +1,4 @@
-"""Decoding of the frames of a video that are nearest to given times."""
+"""Clips of a video: the times of their frames, and the decoded frames that are nearest to given times."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-__all__ = ["END_SLACK", "read_nearest"]
+__all__ = ["END_SLACK", "NOMINAL_FPS", "clip_offsets", "read_nearest"]
+
+NOMINAL_FPS = 30.0  # a clip's rate counts frames of this frame rate, AVA's, whatever the video's own is
 
 END_SLACK = 0.5  # seconds by which a clip may miss the end of the video: half of what AVA labels at once
 _BACK_OFF = (0.0, 2.0, 10.0, np.inf)  # seconds to seek further back while a seek lands behind its target
 _TIME_NOISE = 1e-3  # seconds
+
+
+def clip_offsets(num_frames: int, rate: int) -> np.ndarray:
+    """Seconds from the keyframe to each frame of a clip: (num_frames,) float64, 0 at ``num_frames // 2``.
+
+    Source: ``get_sequence`` of SlowFast (``slowfast/datasets/utils.py``), whose samples these are for an even
+    ``num_frames``; for an odd one SlowFast's samples miss the keyframe.
+
+    Raises:
+        ValueError: a number of frames below 1, or a rate below 0.
+    """
+    if num_frames < 1 or rate < 0:
+        raise ValueError(
+            f"a clip of {num_frames} frames at rate {rate}: expected at least 1 frame and a rate of at least 0"
+        )
+    return (np.arange(num_frames) - num_frames // 2) * rate / NOMINAL_FPS
 
 
 def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
@@ -31,9 +49,17 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: there is no video stream, the keyframe lies behind the end, the video is cut off, timestamps are
-            missing or go backward, or frames differ in size.
-        av.FFmpegError: the file cannot be opened or decoded.
+            missing or go backward, frames differ in size, or the file cannot be decoded.
+        OSError: the file cannot be read.
     """
+    try:
+        return _read_nearest(path, keyframe, wanted)
+    except av.FFmpegError as error:
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"video {path} cannot be decoded around {keyframe:.3f} s: {error.strerror}") from error
+
+
+def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
         if not isinstance(stream, av.VideoStream):
