@@ -16,11 +16,15 @@ class ActionModule(TrainingModule):
     """An :class:`~ava.model.ActionDetector` in training; checkpoints hold ``class_names`` and ``class_ids``."""
 
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """Binary cross-entropy, the mean over persons and actions; 0 where a batch has no person."""
+        """Binary cross-entropy: the mean over actions and the persons of all ranks, 0 where there is no person.
+
+        Ranks have more or fewer persons; as in DETR (``num_boxes``), each divides by the mean of their numbers, so
+        that DDP's mean of the gradients is that of one process with all clips.
+        """
         logits = self.model(batch["clips"], batch["boxes"])  # (R, K)
-        if not len(logits):
-            return {"loss_bce": logits.sum()}
-        return {"loss_bce": F.binary_cross_entropy_with_logits(logits, batch["labels"])}
+        persons = self.trainer.strategy.reduce(logits.new_tensor(len(logits)), reduce_op="mean")
+        total = F.binary_cross_entropy_with_logits(logits, batch["labels"], reduction="sum")
+        return {"loss_bce": total / logits.shape[1] / persons.clamp(min=1 / self.trainer.world_size)}
 
     def batch_ids(self, batch: dict[str, Any]) -> list[str]:
         """Video and second."""

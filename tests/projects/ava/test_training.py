@@ -67,16 +67,27 @@ def test_exact_resume(trained, new_run):
     assert run.results == trained.results
 
 
-def test_two_processes_equal_one(trained, new_run, tmp_path):
-    run = new_run()
+def run_in_two_processes(run, *words: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    job = [*command, str(PROJECT / "train_net.py"), *run.arguments(*words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    # One clip a process: means over persons are then means of two numbers of persons, so an evaluation is compared.
-    weights = ["MODEL.WEIGHTS", str(trained.folder / "model_final.pth")]
-    job = [*command, str(PROJECT / "train_net.py"), *run.arguments("--eval-only", *weights)]
     done = subprocess.run(job, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_evaluation_by_two_processes_equals_that_by_one(trained, new_run):
+    run = new_run()
+    run_in_two_processes(run, "--eval-only", "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"))
     assert run.results == trained.results and run.metrics == trained.metrics
+
+
+def test_training_by_two_processes_equals_that_by_one(trained, new_run):
+    run = new_run()
+    run_in_two_processes(run)
+    assert run.losses == pytest.approx(trained.losses, rel=1e-5)
+    ours, theirs = (torch.load(r.folder / "model_final.pth", weights_only=True)["model"] for r in (run, trained))
+    for key in theirs:
+        torch.testing.assert_close(ours[key], theirs[key], rtol=1e-4, atol=1e-5, msg=key)
 
 
 def test_a_broken_clip_is_named_and_the_run_goes_on(trained, new_run, root, tmp_path):
