@@ -154,3 +154,12 @@ def test_plot_of_another_ending(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="xyz"):
         write_plot(tmp_path / "map.xyz", RESULT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_does_not_load_torch() -> None:
+    """Which takes more memory than the evaluation of a small set, and longer."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", str(SCRIPT), "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "ava.evaluation" in done.stderr
+    assert not [line for line in done.stderr.splitlines() if line.endswith(" torch")]
