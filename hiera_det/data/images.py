@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = ["UnreadableImageError", "read_image"]
 
 _UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),  # what PIL's decoders raise on damaged files
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),  # what PIL's decoders raise on damaged files
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),  # the warning where warnings are errors
 )
 
 
 class UnreadableImageError(OSError):
-    """An image file that is missing, empty, damaged, or of more pixels than PIL takes."""
+    """An image that is missing, empty, damaged, of too many pixels, or of pixels without a fixed range."""
 
 
-def read_image(path: Path) -> Image.Image:
-    """Decode an image file to 8-bit RGB, turned as its EXIF orientation says (as detectron2 does).
+def read_image(source: Path | bytes, *, name: str = "", max_pixels: int | None = None) -> Image.Image:
+    """Decode an image to 8-bit RGB, turned as its EXIF orientation says (as detectron2 does).
+
+    Of 16-bit grey the upper 8 bits are taken, as PIL does of 16-bit colour (detectron2 has white for all above 255).
+
+    Args:
+        source: the file, or its content.
+        name: what the image is called in messages; empty: the file's path.
+        max_pixels: an image of more is refused before it is decoded; PIL refuses those of more than twice
+            ``PIL.Image.MAX_IMAGE_PIXELS`` in any case.
 
     Raises:
-        UnreadableImageError: the file is missing, empty, damaged, or of more pixels than PIL takes
-            (``PIL.Image.MAX_IMAGE_PIXELS``); the message names it.
+        UnreadableImageError: the file is missing, empty, damaged, or of too many pixels, or the pixels are 32-bit
+            numbers, for which no range is given; the message names the image.
     """
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
+            return _to_rgb(ImageOps.exif_transpose(image), image.format)
     except _UNREADABLE as error:
-        size = f"{path.stat().st_size} bytes" if path.is_file() else "no such file"
-        raise UnreadableImageError(f"cannot read image {path} ({size}): {error}") from error
+        # PIL's own words for this name an object in memory where the content was given.
+        unknown = isinstance(error, UnidentifiedImageError)
+        reason = "its content is of no image format that PIL knows" if unknown else error
+        raise UnreadableImageError(f"cannot read image {name or source} ({_size(source)}): {reason}") from error
+
+
+def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
+    """8-bit RGB; PIL alone would cut wider pixels off at 255."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format in ("PNG", "PPM")):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        kind = "integers" if image.mode == "I" else "floats"
+        raise ValueError(f"its pixels are 32-bit {kind}, whose range is unknown; save it with 8 or 16 bits")
+    return image.convert("RGB")
+
+
+def _size(source: Path | bytes) -> str:
+    if isinstance(source, bytes):
+        return f"{len(source)} bytes"
+    return f"{source.stat().st_size} bytes" if source.is_file() else "no such file"
