@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = ["UnreadableImageError", "read_image"]
-
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),  # what PIL's decoders raise on damaged files
-    *(Image.DecompressionBombError, Image.DecompressionBombWarning),  # the warning where warnings are errors
-)
 
 
 class UnreadableImageError(OSError):
@@ -41,11 +35,13 @@ def read_image(source: Path | bytes, *, name: str = "", max_pixels: int | None =
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
             return _to_rgb(ImageOps.exif_transpose(image), image.format)
-    except _UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged files PIL's decoders raise nearly anything, TypeError and RuntimeError too
         # PIL's own words for this name an object in memory where the content was given.
         unknown = isinstance(error, UnidentifiedImageError)
         reason = "its content is of no image format that PIL knows" if unknown else error
-        raise UnreadableImageError(f"cannot read image {name or source} ({_size(source)}): {reason}") from error
+        raise UnreadableImageError(f"cannot read image {_describe(source, name)}: {reason}") from error
 
 
 def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
@@ -58,7 +54,7 @@ def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def _size(source: Path | bytes) -> str:
+def _describe(source: Path | bytes, name: str) -> str:
     if isinstance(source, bytes):
-        return f"{len(source)} bytes"
-    return f"{source.stat().st_size} bytes" if source.is_file() else "no such file"
+        return f"{name} ({len(source)} bytes)"
+    return f"{name or source} ({f'{source.stat().st_size} bytes' if source.is_file() else 'no such file'})"
