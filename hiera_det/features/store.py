@@ -1,0 +1,223 @@
+"""Reading a store of features: a mapping from items' ids to their tensors."""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from hiera_det.features.layout import (
+    FAILED,
+    MAPS,
+    SUMS,
+    TABLE,
+    Failure,
+    done_parts,
+    read_failures,
+    read_header,
+    read_sums,
+    shard_name,
+)
+from hiera_det.features.table import SPEC_COLUMNS, Features, is_vector, row_vectors, to_table
+
+__all__ = ["FeatureStore", "Features", "open_table", "readable"]
+
+logger = logging.getLogger(__name__)
+
+_OPEN = 4  # shards whose files stay open
+_NAMED = 3  # ids that a message names
+_ADVICE = "check the store with tools/extract_features.py --verify"
+
+
+class FeatureStore(Mapping[str, dict[str, Tensor]]):
+    """A store of features on disk.
+
+    ``store["id"]`` reads the maps ("res4": (C, H, W), of a clip (C, T, H, W)) and the vectors ("mean", "max",
+    "logits": (D,); "roi": (N, D)) of that item alone. Tensors are of the store's type; only vectors of a bfloat16
+    store come as float32, of the same values. The index of all items is held in memory, their features are not.
+
+    A store that is not finished can be read too, as far as it goes.
+
+    Args:
+        root: folder of the store.
+
+    Attributes:
+        complete: whether the run that writes it has finished.
+        index: a row per item, all columns but the vectors.
+        spec: what the features were made with.
+
+    Raises:
+        FileNotFoundError: the folder is no store.
+        ValueError: files of the store are missing or damaged; the message names one.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+        header = read_header(self.root)
+        self.spec: dict[str, Any] = dict(header.spec)
+        self._files = {part: self._files_of(part) for part in sorted(done_parts(self.root))}
+        self.complete = len(self._files) == header.shards
+        if not self.complete:
+            logger.warning("%s is not finished: %d of %d shards are there", root, len(self._files), header.shards)
+        parts = [part for part, names in self._files.items() if shard_name(part, TABLE) in names]
+        tables = [self._read_index(part) for part in parts]
+        self.index: pa.Table = pa.concat_tables(tables) if tables else to_table(0, [], dict.fromkeys(SPEC_COLUMNS))
+        self._shards = dict(zip(parts, np.cumsum([0, *map(len, tables)])[:-1].tolist(), strict=True))  # first rows
+        self._rows = {name: row for row, name in enumerate(self.index["id"].to_pylist())}
+        if len(self._rows) != len(self.index):
+            raise ValueError(f"{root} has ids twice; {_ADVICE}")
+        self._open_table = lru_cache(_OPEN)(self._table)
+        self._open_maps = lru_cache(_OPEN)(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def __reduce__(self) -> tuple[type[FeatureStore], tuple[Path]]:
+        return FeatureStore, (self.root,)  # a worker opens its own files
+
+    def __getitem__(self, key: str) -> dict[str, Tensor]:
+        if key not in self._rows:
+            raise KeyError(self._unknown(str(key)))
+        row = self._rows[key]
+        parts, starts = list(self._shards), list(self._shards.values())
+        at = bisect.bisect_right(starts, row) - 1
+        return {**self._read_maps(parts[at], key), **self._read_vectors(parts[at], row - starts[at])}
+
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the maps, such as "res4"."""
+        ending = "_stride"
+        return tuple(name.removesuffix(ending) for name in self.index.column_names if name.endswith(ending))
+
+    @cached_property
+    def vector_names(self) -> tuple[str, ...]:
+        """Names of the vectors, such as "mean"."""
+        if not self._shards:
+            return ()
+        return tuple(
+            field.name for field in self._open_table(next(iter(self._shards))).schema_arrow if is_vector(field)
+        )
+
+    @cached_property
+    def failed(self) -> list[Failure]:
+        """The items that could not be read, in their order."""
+        failures = []
+        for part, names in self._files.items():
+            if shard_name(part, FAILED) in names:
+                path = self.root / shard_name(part, FAILED)
+                with readable(path):
+                    failures += read_failures(path)
+        return failures
+
+    def vectors(self, name: str) -> tuple[list[str], np.ndarray]:
+        """One vector of every item.
+
+        Args:
+            name: "mean", "max" or "logits".
+
+        Returns:
+            The N ids, and their vectors (N, D), float16 or float32 as they are stored.
+
+        Raises:
+            ValueError: the store has no such vectors, has several per item (read those item by item), or a shard is
+                damaged.
+        """
+        if name not in self.vector_names:
+            there = ", ".join(self.vector_names) or "none"
+            raise ValueError(f"{self.root} has no vectors {name!r}; those there are: {there}")
+        filled: np.ndarray | None = None
+        for part, start in self._shards.items():
+            path = self.root / shard_name(part, TABLE)
+            with readable(path):
+                column = open_table(path).read(columns=[name])[name].combine_chunks()
+            if not pa.types.is_fixed_size_list(column.type):
+                raise ValueError(f"{self.root} has several vectors {name!r} per item; read them item by item")
+            rows = column.flatten().to_numpy().reshape(len(column), -1)  # (n, D)
+            if filled is None:
+                filled = np.empty((len(self), rows.shape[1]), rows.dtype)
+            filled[start : start + len(rows)] = rows
+        assert filled is not None
+        return list(self), filled
+
+    def _files_of(self, part: int) -> dict[str, str]:
+        path = self.root / shard_name(part, SUMS)
+        with readable(path):
+            return read_sums(path)
+
+    def _read_index(self, part: int) -> pa.Table:
+        path = self.root / shard_name(part, TABLE)
+        with readable(path):
+            table = open_table(path)
+            return table.read(columns=[field.name for field in table.schema_arrow if not is_vector(field)])
+
+    def _table(self, part: int) -> pq.ParquetFile:
+        path = self.root / shard_name(part, TABLE)
+        with readable(path):
+            return open_table(path)
+
+    def _maps(self, part: int) -> safe_open:
+        path = self.root / shard_name(part, MAPS)
+        with readable(path):
+            return safe_open(path, "pt")
+
+    def _read_maps(self, part: int, key: str) -> dict[str, Tensor]:
+        if not self.stages:
+            return {}
+        maps = self._open_maps(part)
+        with readable(self.root / shard_name(part, MAPS)):
+            return {stage: maps.get_tensor(f"{key}/{stage}") for stage in self.stages}
+
+    def _read_vectors(self, part: int, row: int) -> dict[str, Tensor]:
+        if not self.vector_names:
+            return {}
+        table = self._open_table(part)
+        with readable(self.root / shard_name(part, TABLE)):
+            group, inside = divmod(row, table.metadata.row_group(0).num_rows)
+            rows = table.read_row_group(group, columns=list(self.vector_names), use_threads=False)
+            return row_vectors(rows.slice(inside, 1))
+
+    def _unknown(self, key: str) -> str:
+        for failure in self.failed:
+            if failure.id == key:
+                return f"{key!r} could not be read when features were extracted: {failure.reason}"
+        parts = [name for name in self if key and (key in name or name in key)]
+        starts = heapq.nlargest(_NAMED, self, key=lambda name: _shared_start(name, key))
+        named = ", ".join(map(repr, list(dict.fromkeys([*parts, *starts]))[:_NAMED])) or "none"
+        return f"{key!r} is not among the {len(self)} ids of {self.root}; ids most like it: {named}"
+
+
+def _shared_start(one: str, other: str) -> int:
+    """How many characters two names have in common before they differ."""
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
+
+
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a shard's table; columns that are the same in all rows come as dictionaries, which need no memory."""
+    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what readers raise over a missing or damaged file into a ValueError that names it."""
+    try:
+        yield
+    except (OSError, ValueError, pa.ArrowException, SafetensorError) as error:
+        first = (str(error) or repr(error)).splitlines()[0]
+        raise ValueError(f"{path} cannot be read ({first}); {_ADVICE}") from error
