@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-__all__ = ["END_SLACK", "NOMINAL_FPS", "clip_offsets", "read_nearest"]
+__all__ = ["END_SLACK", "NOMINAL_FPS", "clip_offsets", "read_nearest", "video_duration"]
 
 NOMINAL_FPS = 30.0  # a clip's rate counts frames of this frame rate, AVA's, whatever the video's own is
 
@@ -34,6 +35,23 @@ def clip_offsets(num_frames: int, rate: int) -> np.ndarray:
     return (np.arange(num_frames) - num_frames // 2) * rate / NOMINAL_FPS
 
 
+def video_duration(path: Path) -> float:
+    """Seconds from the container's start to the end of the video stream; by the header where it says, else by packets.
+
+    Raises:
+        ValueError: there is no video stream, its packets have no timestamps, or the file cannot be opened.
+        OSError: the file cannot be read.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = _video_stream(path, container)
+            begin = (container.start_time or 0) / av.time_base
+            end = _end(container, stream, begin)
+            return _last_packet_end(path, container, stream, begin) if end is None else end
+    except av.FFmpegError as error:
+        raise _as_error(error, f"video {path} cannot be opened") from error
+
+
 def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
     """Decode, for each time, the frame nearest to it; of two at the same distance the earlier.
 
@@ -55,15 +73,23 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
     try:
         return _read_nearest(path, keyframe, wanted)
     except av.FFmpegError as error:
-        kind = OSError if isinstance(error, OSError) else ValueError
-        raise kind(f"video {path} cannot be decoded around {keyframe:.3f} s: {error.strerror}") from error
+        raise _as_error(error, f"video {path} cannot be decoded around {keyframe:.3f} s") from error
+
+
+def _as_error(error: av.FFmpegError, text: str) -> OSError | ValueError:
+    return (OSError if isinstance(error, OSError) else ValueError)(f"{text}: {error.strerror}")
+
+
+def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.VideoStream):
+        raise ValueError(f"{path} has no video stream")
+    return stream
 
 
 def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
     with av.open(str(path)) as container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, av.VideoStream):
-            raise ValueError(f"{path} has no video stream")
+        stream = _video_stream(path, container)
         stream.thread_type = "AUTO"
         begin = (container.start_time or 0) / av.time_base
         end = _end(container, stream, begin)
@@ -87,7 +113,23 @@ def _end(container: InputContainer, stream: av.VideoStream, begin: float) -> flo
     """Where the video ends by its header, in seconds from its beginning; None: the header does not say."""
     if stream.duration is not None and stream.time_base is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - begin
+    # Matroska's header has the end of the longest stream, often sound; each stream's own is in a tag.
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - begin
     return None if container.duration is None else container.duration / av.time_base
+
+
+def _last_packet_end(path: Path, container: InputContainer, stream: av.VideoStream, begin: float) -> float:
+    """Where the last frame ends, in seconds from the video's beginning, by reading the file without decoding it."""
+    ends = [
+        float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        for packet in container.demux(stream)
+        if packet.pts is not None
+    ]
+    if not ends:
+        raise ValueError(f"{path} has no packets with timestamps in its video stream")
+    return max(ends) - begin
 
 
 def _seek_and_select(
