@@ -29,12 +29,22 @@ from hiera_det.features.layout import (
     read_sums,
     shard_name,
 )
-from hiera_det.features.table import SPEC_COLUMNS, Features, is_vector, row_vectors, to_table
+from hiera_det.features.rows import (
+    SPEC_COLUMNS,
+    Features,
+    is_vector,
+    open_rows,
+    read_index,
+    row_vectors,
+    stages_of,
+    to_table,
+)
 
-__all__ = ["FeatureStore", "Features", "open_table", "readable"]
+__all__ = ["READ_ERRORS", "FeatureStore", "Features"]
 
 logger = logging.getLogger(__name__)
 
+READ_ERRORS = (OSError, ValueError, pa.ArrowException, SafetensorError)  # of a file that is missing or damaged
 _OPEN = 4  # shards whose files stay open
 _NAMED = 3  # ids that a message names
 _ADVICE = "check the store with tools/extract_features.py --verify"
@@ -71,8 +81,9 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         if not self.complete:
             logger.warning("%s is not finished: %d of %d shards are there", root, len(self._files), header.shards)
         parts = [part for part, names in self._files.items() if shard_name(part, TABLE) in names]
-        tables = [self._read_index(part) for part in parts]
-        self.index: pa.Table = pa.concat_tables(tables) if tables else to_table(0, [], dict.fromkeys(SPEC_COLUMNS))
+        tables = [self._index(part) for part in parts]
+        with _readable(self.root):
+            self.index: pa.Table = pa.concat_tables(tables or [to_table(0, [], dict.fromkeys(SPEC_COLUMNS))])
         self._shards = dict(zip(parts, np.cumsum([0, *map(len, tables)])[:-1].tolist(), strict=True))  # first rows
         self._rows = {name: row for row, name in enumerate(self.index["id"].to_pylist())}
         if len(self._rows) != len(self.index):
@@ -103,8 +114,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
     @cached_property
     def stages(self) -> tuple[str, ...]:
         """Names of the maps, such as "res4"."""
-        ending = "_stride"
-        return tuple(name.removesuffix(ending) for name in self.index.column_names if name.endswith(ending))
+        return stages_of(self.index.schema)
 
     @cached_property
     def vector_names(self) -> tuple[str, ...]:
@@ -122,7 +132,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         for part, names in self._files.items():
             if shard_name(part, FAILED) in names:
                 path = self.root / shard_name(part, FAILED)
-                with readable(path):
+                with _readable(path):
                     failures += read_failures(path)
         return failures
 
@@ -145,8 +155,8 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         filled: np.ndarray | None = None
         for part, start in self._shards.items():
             path = self.root / shard_name(part, TABLE)
-            with readable(path):
-                column = open_table(path).read(columns=[name])[name].combine_chunks()
+            with _readable(path):
+                column = open_rows(path).read(columns=[name])[name].combine_chunks()
             if not pa.types.is_fixed_size_list(column.type):
                 raise ValueError(f"{self.root} has several vectors {name!r} per item; read them item by item")
             rows = column.flatten().to_numpy().reshape(len(column), -1)  # (n, D)
@@ -158,37 +168,36 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
 
     def _files_of(self, part: int) -> dict[str, str]:
         path = self.root / shard_name(part, SUMS)
-        with readable(path):
+        with _readable(path):
             return read_sums(path)
 
-    def _read_index(self, part: int) -> pa.Table:
+    def _index(self, part: int) -> pa.Table:
         path = self.root / shard_name(part, TABLE)
-        with readable(path):
-            table = open_table(path)
-            return table.read(columns=[field.name for field in table.schema_arrow if not is_vector(field)])
+        with _readable(path):
+            return read_index(path)
 
     def _table(self, part: int) -> pq.ParquetFile:
         path = self.root / shard_name(part, TABLE)
-        with readable(path):
-            return open_table(path)
+        with _readable(path):
+            return open_rows(path)
 
     def _maps(self, part: int) -> safe_open:
         path = self.root / shard_name(part, MAPS)
-        with readable(path):
+        with _readable(path):
             return safe_open(path, "pt")
 
     def _read_maps(self, part: int, key: str) -> dict[str, Tensor]:
         if not self.stages:
             return {}
         maps = self._open_maps(part)
-        with readable(self.root / shard_name(part, MAPS)):
+        with _readable(self.root / shard_name(part, MAPS)):
             return {stage: maps.get_tensor(f"{key}/{stage}") for stage in self.stages}
 
     def _read_vectors(self, part: int, row: int) -> dict[str, Tensor]:
         if not self.vector_names:
             return {}
         table = self._open_table(part)
-        with readable(self.root / shard_name(part, TABLE)):
+        with _readable(self.root / shard_name(part, TABLE)):
             group, inside = divmod(row, table.metadata.row_group(0).num_rows)
             rows = table.read_row_group(group, columns=list(self.vector_names), use_threads=False)
             return row_vectors(rows.slice(inside, 1))
@@ -208,16 +217,11 @@ def _shared_start(one: str, other: str) -> int:
     return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(one))
 
 
-def open_table(path: Path) -> pq.ParquetFile:
-    """Open a shard's table; columns that are the same in all rows come as dictionaries, which need no memory."""
-    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
-
-
 @contextmanager
-def readable(path: Path) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     """Turn what readers raise over a missing or damaged file into a ValueError that names it."""
     try:
         yield
-    except (OSError, ValueError, pa.ArrowException, SafetensorError) as error:
+    except READ_ERRORS as error:
         first = (str(error) or repr(error)).splitlines()[0]
         raise ValueError(f"{path} cannot be read ({first}); {_ADVICE}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -33,12 +33,12 @@ from hiera_det.features.layout import (
     shard_name,
     sums_text,
 )
-from hiera_det.features.table import SPEC_COLUMNS, Features, is_vector, to_table
+from hiera_det.features.rows import SPEC_COLUMNS, Features, to_table, write_rows
 from hiera_det.files import ASIDE, written_aside
 
 __all__ = ["create_store", "write_failed", "write_shard"]
 
-_ROWS_PER_GROUP = 32  # rows of a table that are read together: one item costs half a millisecond
+logger = logging.getLogger(__name__)
 
 
 def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
@@ -79,7 +79,7 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
     """Write the shard of one part of the plan; when this returns, it is on the disk.
 
     Its files are written aside, in a folder of their own, and renamed. The last is the file of checksums: with it
-    the shard is done.
+    the shard is done. A shard that is there is kept: whoever wrote it, its content is the same.
 
     Args:
         root: folder of the store.
@@ -88,7 +88,6 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
         failed: the other items of the part, each with the reason in one line.
 
     Raises:
-        FileExistsError: the shard is there.
         OSError: it cannot be written, as where the disk is full. Nothing of it is left then.
         ValueError: it is not as many items as the part has, or their features differ in kind.
     """
@@ -100,9 +99,8 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
             f" {header.items_of(index)} together"
         )
     if (root / shard_name(index, SUMS)).exists():
-        raise FileExistsError(
-            f"{root / shard_name(index, SUMS)} is there already; is another run writing to the same store?"
-        )
+        logger.warning("shard %d of %s is there already, by another process: it is kept", index, root)
+        return
     try:
         with _folder_aside(root, index) as aside:
             _write_files(aside, index, features, failed, header)
@@ -156,15 +154,7 @@ def _write_files(
         except SafetensorError as error:  # its only way to say that the disk is full
             raise OSError(str(error)) from error
     if features:  # a table without rows would not know the vectors' lengths
-        table = to_table(index, features, header.spec)
-        words = [field.name for field in table.schema if not is_vector(field)]
-        pq.write_table(
-            table,
-            aside / shard_name(index, TABLE),
-            row_group_size=_ROWS_PER_GROUP,
-            use_dictionary=words,
-            write_statistics=words,
-        )
+        write_rows(aside / shard_name(index, TABLE), to_table(index, features, header.spec))
     if failed:
         failures = [Failure(item.id, item.path, reason) for item, reason in failed]
         (aside / shard_name(index, FAILED)).write_text(failures_text(failures), encoding="utf-8", newline="")

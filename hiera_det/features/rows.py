@@ -5,21 +5,36 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from hiera_det.features.items import Item
 
-__all__ = ["SPEC_COLUMNS", "Features", "is_vector", "maps_sum", "row_vectors", "to_table"]
+__all__ = [
+    "SPEC_COLUMNS",
+    "Features",
+    "is_vector",
+    "maps_sum",
+    "open_rows",
+    "read_index",
+    "row_vectors",
+    "stages_of",
+    "to_table",
+    "write_rows",
+]
 
 SPEC_COLUMNS = ("package_version", "model", "weights_sha256")  # the same in all rows, from the store's spec
 
 _BASE = {"id": pa.string(), "path": pa.string(), "member": pa.string(), "time": pa.float64()}
 _SIZE = {"height": pa.int32(), "width": pa.int32()}
+_ROWS_PER_GROUP = 32  # that are read together: one item costs half a millisecond
+_STRIDE = "_stride"
 _KINDS = {torch.float16: torch.float16, torch.bfloat16: torch.float32, torch.float32: torch.float32}
 
 
@@ -85,6 +100,28 @@ def maps_sum(maps: Mapping[str, Tensor]) -> str:
 def is_vector(field: pa.Field) -> bool:
     """Whether a column holds vectors."""
     return pa.types.is_fixed_size_list(field.type) or pa.types.is_list(field.type)
+
+
+def stages_of(schema: pa.Schema) -> tuple[str, ...]:
+    """Names of the maps that a table's rows tell of."""
+    return tuple(name.removesuffix(_STRIDE) for name in schema.names if name.endswith(_STRIDE))
+
+
+def write_rows(path: Path, table: pa.Table) -> None:
+    """Write a shard's table; the same table gives the same bytes."""
+    words = [field.name for field in table.schema if not is_vector(field)]
+    pq.write_table(table, path, row_group_size=_ROWS_PER_GROUP, use_dictionary=words, write_statistics=words)
+
+
+def open_rows(path: Path) -> pq.ParquetFile:
+    """Open a shard's table; columns that are the same in all rows come as dictionaries, which take no memory."""
+    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+
+
+def read_index(path: Path) -> pa.Table:
+    """Read a shard's table without its vectors."""
+    with open_rows(path) as rows:
+        return rows.read(columns=[field.name for field in rows.schema_arrow if not is_vector(field)])
 
 
 def row_vectors(row: pa.Table) -> dict[str, Tensor]:
