@@ -50,6 +50,8 @@ def find_items(
         ValueError: an input has nothing of the kind in it or is damaged, an id comes twice, options exclude each other,
             or a table is malformed or names unknown ids.
     """
+    if not inputs:
+        raise ValueError("no input is given; expected files, folders, globs, lists, COCO files or tar files")
     if video and (every is None) == (times is None):
         raise ValueError("features of videos need either the seconds between clips or a table of their times")
     if not video and (every is not None or times is not None):
@@ -58,8 +60,6 @@ def find_items(
         raise ValueError("boxes come either from a table or from the COCO file, but both are asked for")
     if coco_boxes and not any(source.lower().endswith(".json") for source in inputs):
         raise ValueError(f"boxes are to come from a COCO file, but none is among the inputs: {' '.join(inputs)}")
-    if not inputs:
-        raise ValueError("no input is given; expected files, folders, globs, lists, COCO files or tar files")
     finder = Finder(video, image_root, coco_boxes)
     items = [item for source in inputs for item in finder.find(source)]
     _check_names(items)
@@ -82,9 +82,7 @@ def _check_names(items: Sequence[Item]) -> None:
         try:
             f"{item.id}{item.source}".encode()
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"the name {item.source!r} is not in UTF-8, in which the store writes; rename it"
-            ) from error
+            raise ValueError(f"the name {item.source!r} is not in UTF-8, as the store's text is; rename it") from error
 
 
 def _with_boxes(items: Sequence[Item], table: Path) -> list[Item]:

@@ -39,7 +39,7 @@ def read_item(item: Item, *, num_frames: int = 16, rate: int = 4, max_pixels: in
         if item.time is not None:
             return read_nearest(Path(item.path), item.time, item.time + clip_offsets(num_frames, rate))
         source = Path(item.path) if item.offset < 0 else _read_member(item)
-        return np.asarray(read_image(source, name=item.source, max_pixels=max_pixels))
+        return np.array(read_image(source, name=item.source, max_pixels=max_pixels))  # (H, W, 3), writable
     except (OSError, ValueError) as error:
         raise UnreadableItemError(_one_line(f"item {item.id}: {error}")) from error
 

@@ -18,7 +18,7 @@ from hiera_det.features.tars import expand_braces, images_of_tar
 
 __all__ = ["Finder"]
 
-_COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)", re.IGNORECASE)
+_COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)$")
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Finder:
             return self._folder(source)
         if not os.path.exists(source):
             names = expand_braces(source) if source.lower().endswith(".tar") else [source]
-            if len(names) > 1:
-                return (item for name in names for item in self._file(name))
+            if names != [source]:
+                return (item for name in names for item in self.find(name))
             if glob.has_magic(source):
                 return self._glob(source)
         return self._file(source)
@@ -93,11 +93,9 @@ class Finder:
         return self._of_names(root, names, f"folder {folder}")
 
     def _glob(self, pattern: str) -> Iterable[Item]:
-        matches = sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+        matches = sorted({name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)})
         if not matches:
-            raise FileNotFoundError(
-                f"no file matches {pattern}; quote the pattern, and use ** for folders below folders"
-            )
+            raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")
         if pattern.lower().endswith(".tar"):
             return (item for name in matches for item in self._tar(name))
         root = os.path.join(os.path.abspath(_fixed_folder(pattern)), "")
@@ -125,9 +123,7 @@ class Finder:
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not a list of paths in UTF-8 ({error})") from error
         if not items:
-            raise ValueError(
-                f"{path} names no {self.kind}; expected a path on each line, relative to the list's folder"
-            )
+            raise ValueError(f"{path} names no {self.kind}; expected a path per line, relative to the list's folder")
         _check_some_exist(items, f"{path}, whose paths start from {folder}")
         return items
 
@@ -138,13 +134,12 @@ class Finder:
         if not root.is_dir():
             raise FileNotFoundError(f"no folder with the images of {path} at {root}; name it as the image root")
         if self.coco_boxes:
-            records = [
-                (r.image_id, r.file_name, tuple(r.boxes)) for r in read_annotations(path, mask_format=None).records
-            ]
+            records = read_annotations(path, mask_format=None).records
+            images = [(record.image_id, record.file_name, tuple(record.boxes)) for record in records]
         else:
-            records = [(number, name, ()) for number, name in sorted(_coco_images(path))]
+            images = [(number, name, ()) for number, name in sorted(_coco_images(path))]
         folder = os.path.abspath(root)
-        items = [Item(str(number), os.path.join(folder, name), boxes=boxes) for number, name, boxes in records]
+        items = [Item(str(number), os.path.join(folder, name), boxes=boxes) for number, name, boxes in images]
         _check_some_exist(items, f"{path}, whose images are looked for in {root}")
         return items
 
@@ -186,9 +181,8 @@ def _coco_images(path: Path) -> Iterator[tuple[int, str]]:
             case {"id": int(number), "file_name": str(name)}:
                 yield number, name
             case _:
-                raise ValueError(
-                    f"{path}: image number {place} lacks an integer 'id' or a text 'file_name': {image!r:.200}"
-                )
+                text = f"{image!r:.200}"
+                raise ValueError(f"{path}: image number {place} lacks an integer 'id' or a text 'file_name': {text}")
 
 
 def _check_some_exist(items: Sequence[Item], where: str) -> None:

@@ -71,15 +71,13 @@ def _members(path: str) -> Iterator[tarfile.TarInfo]:
                         yield member
                     last = f"member {member.name!r}"
                 # tarfile takes a damaged header or the end of the file for the end of the archive.
-                file.seek(tar.offset)  # type: ignore[attr-defined]
+                file.seek(tar.offset)
                 if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                     raise tarfile.ReadError("no end mark where one is due")
         except tarfile.TarError as error:
-            kind = _compression(path)
-            if kind:
-                raise ValueError(
-                    f"{path} is compressed ({kind}) and cannot be read by seeking; unpack it to a .tar"
-                ) from error
+            if kind := _compression(path):
+                text = f"{path} is compressed ({kind}), which cannot be read by seeking; unpack it to a .tar"
+                raise ValueError(text) from error
             raise ValueError(
                 f"{path} ({Path(path).stat().st_size} bytes) is cut off or damaged behind {last}: {error}; "
                 "copy or make it again"
