@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from hiera_det.features.store import FeatureStore
 from hiera_det.features.vectors import name_some
 
-__all__ = ["folder_labels", "read_labels"]
+__all__ = ["FOLDERS", "folder_labels", "labels_of", "read_labels"]
 
+logger = logging.getLogger(__name__)
+
+FOLDERS = "folders"  # in place of a file: the items' own
 _HEADER = ["id", "label"]
+
+
+def labels_of(store: FeatureStore, source: str) -> dict[str, str]:
+    """Labels for a store; items that could not be read are left out, and counted in the log.
+
+    Args:
+        store: with the items.
+        source: a file for :func:`read_labels`, or "folders" for :func:`folder_labels`.
+
+    Raises:
+        OSError, ValueError: as of those two.
+    """
+    if source == FOLDERS:
+        return folder_labels(store)
+    labels = read_labels(source)
+    failed = [failure.id for failure in store.failed if labels.pop(failure.id, None) is not None]
+    if failed:
+        logger.warning("%d labelled items could not be read and are left out: %s", len(failed), name_some(failed))
+    return labels
 
 
 def read_labels(path: str | Path) -> dict[str, str]:
@@ -23,7 +47,7 @@ def read_labels(path: str | Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-        reader = csv.reader(file)
+        reader = csv.reader(file, strict=True)
         try:
             header = next(reader, [])
             if header != _HEADER:

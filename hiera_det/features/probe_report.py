@@ -43,10 +43,9 @@ def _percent(value: float | None) -> str:
 
 
 def write_probe(path: str | Path, result: ProbeResult, settings: Mapping[str, Any]) -> None:
-    """Write ``{"accuracy", "chance", "classes", "train", "test", "settings", "per_class", "confusion"}`` as JSON.
+    """Write ``{"accuracy", "chance", "classes", "train", "test", "settings", "per_class"}`` as JSON.
 
-    Accuracies are fractions of 1, null for a class without test items; ``classes``, ``train`` and ``test`` are counts;
-    ``confusion`` has a row per true class and a column per predicted class, in the order of ``per_class``.
+    Accuracies are fractions of 1, null for a class without test items; ``classes``, ``train`` and ``test`` are counts.
 
     Args:
         path: of the file.
@@ -62,7 +61,6 @@ def write_probe(path: str | Path, result: ProbeResult, settings: Mapping[str, An
         "test": int(result.test_counts.sum()),
         "settings": dict(settings),
         "per_class": {name: {"accuracy": acc, "train": int(a), "test": int(b)} for name, acc, a, b in rows},
-        "confusion": result.confusion.tolist(),
     }
     with written_aside(path) as aside:
         aside.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hiera_det.features.vectors import check_finite
+from hiera_det.features.store import FeatureStore
+from hiera_det.features.vectors import check_finite, rows_of
 
-__all__ = ["Match", "search"]
+__all__ = ["Match", "format_matches", "search", "search_store"]
 
 _BLOCK = 256  # queries compared at once
 
@@ -25,6 +26,44 @@ class Match:
 
     id: str
     score: float
+
+
+def search_store(
+    store: FeatureStore,
+    query_ids: Sequence[str],
+    *,
+    query_store: FeatureStore | None = None,
+    vector: str = "mean",
+    k: int = 10,
+) -> list[list[Match]]:
+    """Find the items of a store that are most similar to given ones, as :func:`search` does.
+
+    Args:
+        store: to search in.
+        query_ids: of items of `query_store`.
+        query_store: None: `store`. Of the same store, a query is no match of itself.
+        vector: name of the vectors to compare.
+        k: matches of each query.
+
+    Raises:
+        ValueError: queries are unknown or could not be read when features were taken, the stores are of different
+            weights, they have no such vectors, or as :func:`search`.
+    """
+    source = store if query_store is None else query_store
+    if source.spec["weights_sha256"] != store.spec["weights_sha256"]:
+        raise ValueError(
+            f"{source.root} is of model {source.spec['model']}, weights {source.spec['weights_sha256'][:12]}…, and "
+            f"{store.root} of {store.spec['model']}, {store.spec['weights_sha256'][:12]}…: their vectors cannot be "
+            "compared; extract both with the same weights"
+        )
+    for failure in source.failed:
+        if failure.id in query_ids:
+            raise ValueError(f"{failure.id!r} could not be read when features were taken: {failure.reason}")
+    ids, vectors = store.vectors(vector)
+    same = source.root.resolve() == store.root.resolve()
+    source_ids, source_vectors = (ids, vectors) if same else source.vectors(vector)
+    queries = source_vectors[rows_of(query_ids, source_ids)]
+    return search(query_ids, queries, ids, vectors, k=k, leave_out_query=same)
 
 
 def search(
@@ -71,6 +110,15 @@ def search(
             matches = [Match(ids[i], float(row[i])) for i in best if not (leave_out_query and ids[i] == query)]
             found.append(matches[:k])
     return found
+
+
+def format_matches(query_ids: Sequence[str], found: Sequence[Sequence[Match]]) -> str:
+    """A line for each match: query, place from 1, score and id, with tabs between them."""
+    return "\n".join(
+        f"{query}\t{place}\t{match.score:.6f}\t{match.id}"
+        for query, matches in zip(query_ids, found, strict=True)
+        for place, match in enumerate(matches, 1)
+    )
 
 
 def _normalized(ids: Sequence[str], vectors: np.ndarray) -> np.ndarray:

@@ -155,7 +155,6 @@ def test_json(tmp_path, result):
     assert list(content["per_class"]) == ["cat", "$x^$", "empty"]
     assert content["per_class"]["cat"] == {"accuracy": 0.75, "train": 5, "test": 4}
     assert content["per_class"]["empty"]["accuracy"] is None
-    assert content["confusion"] == result.confusion.tolist()
 
 
 def test_picture_is_dark_where_predictions_are(tmp_path, result):
