@@ -17,7 +17,7 @@ from hiera_det.backbone import HieraBackbone
 from hiera_det.hiera.checkpoints import local_file, original_encoder, read_checkpoint
 from hiera_det.hiera.pos_embed import split_plain
 
-__all__ = ["check_same_model", "read_trained", "read_weights"]
+__all__ = ["backbone_tensors", "check_same_model", "read_trained", "read_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,10 @@ def read_weights(source: str, model: nn.Module, own: Mapping[str, Tensor]) -> di
         logger.info("%s: loaded all %d tensors of the detector", path, len(state))
         return state
     if "model_state" in checkpoint:
-        return {**own, **_read_backbone(checkpoint["model_state"], model, own, str(path))}
+        logger.info("%s is in the original Hiera's format", path)
+        found = backbone_tensors(checkpoint["model_state"], model, own, str(path))
+        logger.info("initialised anew: the %d tensors of pyramid and heads", len(own) - len(found))
+        return {**own, **found}
     raise ValueError(
         f"{path} has the keys {sorted(map(str, checkpoint))[:8]}; expected 'model_state' (the original Hiera's format)"
         " or 'model' (a detector with detectron2's names)"
@@ -127,10 +130,20 @@ def _keep_other_classes(state: Mapping[str, Tensor], own: Mapping[str, Tensor], 
     return {**state, **{key: own[key] for key in other}}
 
 
-def _read_backbone(
+def backbone_tensors(
     state: dict[str, Tensor], model: nn.Module, own: Mapping[str, Tensor], source: str
 ) -> dict[str, Tensor]:
-    """The original's tensors, named as the model's."""
+    """The tensors of a backbone, named as the model's; says in the log what came from the file.
+
+    Args:
+        state: under the original's names. Norms of maps may be there or not.
+        model: it has a :class:`HieraBackbone`.
+        own: its state dict.
+        source: the file, for messages.
+
+    Raises:
+        ValueError: the model has no Hiera, or another one.
+    """
     found_in = [(f"{name}.", m) for name, m in model.named_modules() if isinstance(m, HieraBackbone)]
     if not found_in:
         raise ValueError(f"{source} is for a Hiera, but the model has none: see MODEL.BACKBONE.NAME")
@@ -141,11 +154,11 @@ def _read_backbone(
     if backbone.pos_embed_kind == "absolute_win":
         split_plain(encoder, (backbone.mask_unit_size[-2], backbone.mask_unit_size[-1]))
     found = {prefix + key: value for key, value in encoder.items() if key not in dropped}
-    wanted = {k: v for k, v in own.items() if k.startswith(prefix) and not k.startswith(f"{prefix}norm_res")}
+    optional = f"{prefix}norm_res"
+    wanted = {k: v for k, v in own.items() if k.startswith(prefix) and (k in found or not k.startswith(optional))}
     if lines := _differences(found, wanted):
         raise ValueError(f"{source} is of another variant than MODEL.HIERA.NAME. Differences:{lines}")
-    logger.info("%s: loaded %d backbone tensors, in the original Hiera's format", source, len(found))
+    logger.info("%s: loaded %d backbone tensors", source, len(found))
     if dropped:
         logger.info("not used, no part of a backbone: %s", ", ".join(dropped))
-    logger.info("initialised anew: the %d tensors of pyramid and heads", len(own) - len(found))
     return found

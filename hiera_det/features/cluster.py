@@ -1,0 +1,65 @@
+"""Extraction on a Ray cluster: Ray Data hands parts of the plan to actors, each with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import ray
+import torch
+from fvcore.common.config import CfgNode
+
+from hiera_det.features.extract import extract_parts
+from hiera_det.features.items import Plan
+from hiera_det.features.pretrained import load_extractor
+
+__all__ = ["extract_on_cluster"]
+
+_PARTS_AT_ONCE = 4  # that an actor gets: within them, decoding and writing overlap the model
+
+
+class _Actor:
+    """A process with the model, on a GPU of its own where there are some."""
+
+    def __init__(self, cfg: CfgNode, plan: Plan, root: Path, strict: bool) -> None:
+        self.model = load_extractor(cfg)
+        self.cfg, self.plan, self.root, self.strict = cfg, plan, root, strict
+
+    def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        parts = [int(part) for part in rows["part"]]
+        failed = extract_parts(self.model, self.plan, parts, self.root, self.cfg, strict=self.strict)
+        return {"failed": np.array([failed])}
+
+
+def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str | Path, *, strict: bool) -> None:
+    """Compute parts of a plan on the cluster that ``ray.init`` finds (``RAY_ADDRESS``), or one on this machine.
+
+    As many actors work as there are GPUs with ``MODEL.DEVICE`` "cuda", otherwise as many as fit the CPUs, each with
+    its decoding processes.
+
+    Args:
+        cfg: see ``hiera_det/features/config.py``.
+        plan: the items; their files and ``root`` have to be reachable from all machines.
+        parts: numbers of the parts to do.
+        root: the store.
+        strict: an item that cannot be read ends the run.
+    """
+    if not parts:
+        return
+    if not ray.is_initialized():
+        ray.init()
+    gpus = int(ray.cluster_resources().get("GPU", 0)) if torch.device(cfg.MODEL.DEVICE).type == "cuda" else 0
+    cpus_each = 1 + cfg.DATALOADER.NUM_WORKERS
+    actors = gpus or max(int(ray.cluster_resources()["CPU"]) // cpus_each, 1)
+    at_once = min(_PARTS_AT_ONCE, -(-len(parts) // actors))
+    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=-(-len(parts) // at_once))
+    done = dataset.map_batches(
+        _Actor,
+        fn_constructor_args=(cfg, plan, Path(root).absolute(), strict),
+        batch_size=at_once,
+        num_gpus=1 if gpus else 0,
+        num_cpus=min(cpus_each, int(ray.cluster_resources()["CPU"])),
+        concurrency=actors,
+    )
+    done.materialize()

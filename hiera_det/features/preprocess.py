@@ -1,0 +1,104 @@
+"""From decoded pixels to the model's input size, boxes following."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from fvcore.common.config import CfgNode
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from hiera_det.data.transforms import shortest_edge_size
+
+__all__ = ["Preprocess"]
+
+CROP_SHARE = 224 / 256  # of the short side that "crop" keeps: the original's evaluation of classifiers
+MODES = {
+    "none": None,
+    "crop": InterpolationMode.BICUBIC,
+    "squash": InterpolationMode.BICUBIC,
+    "shortest_edge": InterpolationMode.BILINEAR,
+}
+
+
+class Preprocess:
+    """Resize and crop an image or a clip, as ``INPUT.RESIZE`` says.
+
+    "none": native size. "crop": the short side to ``SIZE`` / 0.875, bicubic, and a centre crop of ``SIZE``, as the
+    original evaluates its classifiers. "squash": to ``SIZE`` x ``SIZE``, bicubic. "shortest_edge": detectron2's
+    ``ResizeShortestEdge`` at test time, bilinear. Images are resized by PIL, the frames of clips by torchvision.
+
+    Args:
+        cfg: ``INPUT`` is read.
+
+    Raises:
+        ValueError: there is no such mode, or a size below 1.
+    """
+
+    def __init__(self, cfg: CfgNode) -> None:
+        node = cfg.INPUT
+        if node.RESIZE not in MODES:
+            raise ValueError(f"INPUT.RESIZE is {node.RESIZE!r}; expected one of {', '.join(MODES)}")
+        if node.FORMAT not in ("RGB", "BGR"):
+            raise ValueError(f"INPUT.FORMAT is {node.FORMAT!r}; expected RGB or BGR")
+        if min(node.SIZE, node.MIN_SIZE_TEST, node.MAX_SIZE_TEST) < 1:
+            raise ValueError("INPUT.SIZE, INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST are in pixels, at least 1")
+        self.mode = node.RESIZE
+        self.side = node.SIZE
+        self.shortest_edge = node.MIN_SIZE_TEST, node.MAX_SIZE_TEST
+        self.flip_channels = node.FORMAT == "BGR"
+
+    def __call__(self, pixels: np.ndarray, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform.
+
+        Args:
+            pixels: an image (H, W, 3) or a clip (T, H, W, 3), uint8 RGB.
+            boxes: (N, 4) xyxy, in its pixels.
+
+        Returns:
+            (3, h, w) or (3, T, h, w) uint8, channels in the order of ``INPUT.FORMAT``; and the boxes in its pixels.
+
+        Raises:
+            ValueError: nothing is left of a box.
+        """
+        height, width = pixels.shape[-3:-1]
+        size = self._size(height, width)
+        out = _resize(pixels, size, MODES[self.mode])  # ((T,) 3, h, w)
+        boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
+        if self.mode == "crop":
+            top, left = ((n - self.side) // 2 for n in size)
+            out = F.crop(out, top, left, self.side, self.side)
+            boxes = _clipped(boxes - boxes.new_tensor([left, top] * 2), self.side)
+        if out.dim() == 4:
+            out = out.transpose(0, 1)  # (3, T, h, w)
+        return (out.flip(0) if self.flip_channels else out).contiguous(), boxes
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        if self.mode == "none":
+            return height, width
+        if self.mode == "squash":
+            return self.side, self.side
+        if self.mode == "shortest_edge":
+            return shortest_edge_size(height, width, *self.shortest_edge)
+        short = int(self.side / CROP_SHARE)
+        return max(short, height * short // min(height, width)), max(short, width * short // min(height, width))
+
+
+def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: InterpolationMode | None) -> Tensor:
+    """((T,) H, W, 3) to ((T,) 3, h, w)."""
+    same = interpolation is None or pixels.shape[-3:-1] == size
+    if pixels.ndim == 3 and not same:
+        image = F.resize(Image.fromarray(pixels), list(size), interpolation=interpolation)
+        return F.pil_to_tensor(image)  # (3, h, w)
+    frames = torch.from_numpy(pixels).movedim(-1, -3)  # ((T,) 3, H, W)
+    return frames if same else F.resize(frames, list(size), interpolation=interpolation, antialias=True)
+
+
+def _clipped(boxes: Tensor, side: int) -> Tensor:
+    clipped = boxes.clamp(0, side)
+    lost = (clipped[:, 2:] <= clipped[:, :2]).any(dim=1).nonzero()[:, 0].tolist()
+    if lost:
+        raise ValueError(f"box {lost[0]} lies outside the centre crop; choose another INPUT.RESIZE")
+    return clipped

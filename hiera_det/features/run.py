@@ -1,0 +1,135 @@
+"""A whole extraction: one process, the ranks of torchrun, or a Ray cluster, all into one store."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from fvcore.common.config import CfgNode
+from tqdm import tqdm
+
+import hiera_det
+from hiera_det.features.extract import extract_parts
+from hiera_det.features.items import Item, Plan
+from hiera_det.features.layout import done_parts, file_sum
+from hiera_det.features.pretrained import load_extractor
+from hiera_det.features.writer import create_store, write_failed
+from hiera_det.hiera.checkpoints import local_file
+
+__all__ = ["ENGINES", "extract"]
+
+logger = logging.getLogger(__name__)
+
+ENGINES = ("torch", "ray")
+_PATIENCE = timedelta(days=30)  # a rank that is through waits for the others
+T = TypeVar("T")
+
+
+def extract(
+    cfg: CfgNode, items: Sequence[Item], root: str | Path, *, engine: str = "torch", strict: bool = False
+) -> int:
+    """Extract the features of items into a store, or of those that an interrupted run left.
+
+    Under torchrun every rank calls this with the same arguments, and each takes its share of the parts that are not
+    done; with the engine "ray" one process does, and actors on the cluster take them. The store is the same.
+
+    Args:
+        cfg: see ``hiera_det/features/config.py``.
+        items: of the whole store, in its order.
+        root: its folder, on a file system that all processes see.
+        engine: "torch" or "ray".
+        strict: the first item that cannot be read ends the run.
+
+    Returns:
+        How many items of the store could not be read.
+
+    Raises:
+        ValueError: bad config or weights, or the store is of others; with ``strict`` an item that cannot be read.
+        OSError: the weights cannot be had, the folder holds something else, or it cannot be written to.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
+    plan = Plan(items, cfg.STORE.ITEMS_PER_SHARD)
+    with _ranks() as (rank, world_size):
+        model = load_extractor(cfg)
+        todo = _on_rank_zero(rank, partial(_begin, cfg, plan, root))
+        if engine == "ray":
+            from hiera_det.features.cluster import extract_on_cluster
+
+            extract_on_cluster(cfg, plan, todo, root, strict=strict)
+        else:
+            mine = todo[rank::world_size]
+            count = sum(len(plan[part]) for part in mine)
+            with tqdm(total=count, desc="items", disable=rank > 0, smoothing=0.05) as bar:
+                extract_parts(model, plan, mine, root, cfg, strict=strict, progress=bar.update)
+        return _on_rank_zero(rank, partial(_end, root))
+
+
+def spec_of(cfg: CfgNode) -> dict[str, Any]:
+    """What the features depend on, as the store keeps it: all keys of the config but where and how fast to compute."""
+    keys = {f"{node}.{key}": value for node in ("INPUT", "FEATURES") for key, value in cfg[node].items()}
+    keys |= {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}
+    keys |= {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items()}
+    keys["DATALOADER.BATCH_SIZE"] = cfg.DATALOADER.BATCH_SIZE  # last digits may depend on it
+    return keys | {
+        "model": cfg.MODEL.HIERA.NAME,
+        "weights_sha256": file_sum(local_file(cfg.MODEL.WEIGHTS)),
+        "package_version": hiera_det.__version__,
+    }
+
+
+def _begin(cfg: CfgNode, plan: Plan, root: str | Path) -> list[int]:
+    create_store(root, spec_of(cfg), plan)
+    done = done_parts(root)
+    if done:
+        logger.info("%s: %d of %d shards are there, going on with the others", root, len(done), len(plan))
+    return sorted(set(range(len(plan))) - done)
+
+
+def _end(root: str | Path) -> int:
+    failed = write_failed(root)
+    if failed:
+        logger.warning("%d items could not be read: %s says why", failed, Path(root) / "failed.csv")
+    return failed
+
+
+@contextmanager
+def _ranks() -> Iterator[tuple[int, int]]:
+    """Rank of this process and number of ranks: those of torchrun, or it is alone."""
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    if world_size == 1:
+        yield 0, 1
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    try:
+        yield dist.get_rank(), world_size
+    finally:
+        dist.destroy_process_group()
+
+
+def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
+    """Once all ranks are here, let rank 0 work; all of them get its result, or its error."""
+    if not dist.is_initialized():
+        return work()
+    dist.barrier()
+    outcome: list[Any] = [None]
+    if rank == 0:
+        try:
+            outcome = [(work(), None)]
+        except (OSError, ValueError) as error:
+            outcome = [(None, error)]
+    dist.broadcast_object_list(outcome)
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
