@@ -102,7 +102,10 @@ def _check_shard(root: Path, index: int, header: Header | None, ids: Counter[str
         names = rows["id"].to_pylist() if rows is not None else []
         ids.update([*names, *(failure.id for failure in failures)])
         if header is not None and len(names) + len(failures) != header.items_of(index):
-            yield f"{table}: {len(names)} items and {len(failures)} failed; expected {header.items_of(index)} together"
+            yield (
+                f"shard {index} of {root}: {len(names)} items and {len(failures)} failed; expected"
+                f" {max(header.items_of(index), 0)} together"
+            )
         if rows is not None and (stages := stages_of(rows.schema)):
             yield from _check_maps(maps, rows, stages)
     except READ_ERRORS as error:
