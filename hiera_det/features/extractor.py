@@ -73,6 +73,7 @@ class FeatureExtractor(nn.Module):
         per_channel = (-1, *[1] * self.input_dims)
         self.register_buffer("pixel_mean", torch.tensor(cfg.MODEL.PIXEL_MEAN).view(per_channel), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(cfg.MODEL.PIXEL_STD).view(per_channel), persistent=False)
+        self.square_pad = cfg.MODEL.HIERA.SQUARE_PAD
         self.dtype = DTYPES[node.DTYPE]
         self.precision = PRECISIONS[node.PRECISION]
         self.requires_grad_(False).eval()
@@ -89,6 +90,9 @@ class FeatureExtractor(nn.Module):
         Args:
             pixels: (3, H, W) or (3, T, H, W) uint8 each, of sizes that pad to the same multiple of 32.
             boxes: of each (N, 4) xyxy in its pixels; read for "roi" alone.
+
+        Raises:
+            ValueError: an image is larger than ``MODEL.HIERA.SQUARE_PAD``.
         """
         batch = self._batch(pixels)  # (B, 3, (T,) H, W)
         with torch.autocast(batch.device.type, self.precision, enabled=self.precision is not None):
@@ -102,6 +106,13 @@ class FeatureExtractor(nn.Module):
     def _batch(self, pixels: Sequence[Tensor]) -> Tensor:
         """Normalised and padded with zeros at the bottom and right, on the model's device."""
         height, width = padded_size(pixels[0])
+        if self.square_pad:
+            if max(height, width) > self.square_pad:
+                raise ValueError(
+                    f"an image of {height} x {width} pixels, but MODEL.HIERA.SQUARE_PAD is {self.square_pad}: "
+                    "raise it, or make the images smaller by INPUT.RESIZE"
+                )
+            height = width = self.square_pad
         device = self.pixel_mean.device
         batch = torch.zeros(len(pixels), *pixels[0].shape[:-2], height, width, device=device)
         for row, image in zip(batch, pixels, strict=True):

@@ -98,6 +98,22 @@ def test_clips(tmp_path):
     assert not torch.equal(out.maps["res5"][0], out.maps["res5"][1])
 
 
+def test_padding_to_a_square_is_seen_by_the_model_and_not_stored(image_weights):
+    """As detectors pad: the position embedding and the windows then lie as there."""
+    options = ["MODEL.WEIGHTS", str(image_weights), "MODEL.HIERA.SQUARE_PAD", 96, "FEATURES.MAPS", ["res3"]]
+    extractor = load_extractor(config(*options))
+    image = torch.randint(0, 256, (3, 64, 40), dtype=torch.uint8)
+    out = extractor([image], [torch.zeros(0, 4)])
+    padded = torch.zeros(1, 3, 96, 96)
+    padded[..., :64, :40] = normalised(image)
+    theirs = extractor.backbone(padded)
+    torch.testing.assert_close(out.maps["res3"], theirs["res3"], rtol=1e-4, atol=1e-5)
+    own = theirs["res5"][0, :, :2, :2].mean(dim=(1, 2))
+    torch.testing.assert_close(out.vectors[0]["mean"], own, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"128 x 64 pixels, but MODEL\.HIERA\.SQUARE_PAD is 96"):
+        extractor([torch.zeros(3, 100, 40, dtype=torch.uint8)], [torch.zeros(0, 4)])
+
+
 def test_only_the_blocks_that_are_needed(image_weights):
     extractor = load_extractor(
         config("MODEL.WEIGHTS", str(image_weights), "FEATURES.MAPS", ["res3"], "FEATURES.VECTORS", [])
