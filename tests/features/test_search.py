@@ -38,6 +38,13 @@ def test_the_query_itself_is_left_out_only_where_asked():
     assert [match.id for match in matches] == ["a", "b"]  # of one score: in the order of the store
 
 
+def test_items_of_one_score_come_in_the_order_of_the_store():
+    ids = [str(i) for i in range(300)]
+    vectors = np.tile(np.eye(3, 8), (100, 1))
+    (matches,) = search(["0"], vectors[:1], ids, vectors, k=300)
+    assert [match.id for match in matches] == [*ids[3::3], *(name for i, name in enumerate(ids) if i % 3)]
+
+
 def test_each_query_has_its_own_matches_also_over_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     ids, vectors = [str(i) for i in range(50)], rng.normal(size=(50, 8)).astype(np.float16)
