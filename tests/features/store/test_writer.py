@@ -99,6 +99,14 @@ def test_a_shard_does_not_depend_on_the_order_of_writing(tmp_path, store, spec, 
     assert _content(again) == _content(store)
 
 
+def test_a_shard_does_not_depend_on_the_order_of_names(root, store, plan, make_features):
+    features = [make_features(item) for item in plan[1]]
+    for one in features:
+        one.maps, one.vectors = dict(reversed(one.maps.items())), dict(reversed(one.vectors.items()))
+    write_shard(root, 1, features, [])
+    assert _content(root) == {name: content for name, content in _content(store).items() if name in _content(root)}
+
+
 def test_maps_that_are_views_are_written_as_they_are(root, plan, make_features):
     features = [make_features(item) for item in plan[1]]
     batch = torch.stack([one.maps["res4"] for one in features])
