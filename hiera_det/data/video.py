@@ -17,6 +17,7 @@ NOMINAL_FPS = 30.0  # a clip's rate counts frames of this frame rate, AVA's, wha
 END_SLACK = 0.5  # seconds by which a clip may miss the end of the video: half of what AVA labels at once
 _BACK_OFF = (0.0, 2.0, 10.0, np.inf)  # seconds to seek further back while a seek lands behind its target
 _TIME_NOISE = 1e-3  # seconds
+_LONGEST = 30 * 24 * 3600.0  # seconds; damaged headers speak of centuries
 
 
 def clip_offsets(num_frames: int, rate: int) -> np.ndarray:
@@ -39,7 +40,8 @@ def video_duration(path: Path) -> float:
     """Seconds from the container's start to the end of the video stream; by the header where it says, else by packets.
 
     Raises:
-        ValueError: there is no video stream, its packets have no timestamps, or the file cannot be opened.
+        ValueError: there is no video stream, its packets have no timestamps, it lasts longer than a month, or the file
+            cannot be opened.
         OSError: the file cannot be read.
     """
     try:
@@ -47,9 +49,13 @@ def video_duration(path: Path) -> float:
             stream = _video_stream(path, container)
             begin = (container.start_time or 0) / av.time_base
             end = _end(container, stream, begin)
-            return _last_packet_end(path, container, stream, begin) if end is None else end
+            if end is None:
+                end = _last_packet_end(path, container, stream, begin)
     except av.FFmpegError as error:
         raise _as_error(error, f"video {path} cannot be opened") from error
+    if not 0 <= end <= _LONGEST:
+        raise ValueError(f"video {path} lasts {end:g} s by its timestamps; they are damaged, re-encode it")
+    return end
 
 
 def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
@@ -90,7 +96,7 @@ def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
 def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = _video_stream(path, container)
-        stream.thread_type = "AUTO"
+        stream.thread_type = "NONE"  # with threads FFmpeg decodes damaged frames differently from time to time
         begin = (container.start_time or 0) / av.time_base
         end = _end(container, stream, begin)
         if end is not None and keyframe > end + END_SLACK:

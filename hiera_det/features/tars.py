@@ -79,7 +79,7 @@ def _members(path: str) -> Iterator[tarfile.TarInfo]:
                 text = f"{path} is compressed ({kind}), which cannot be read by seeking; unpack it to a .tar"
                 raise ValueError(text) from error
             raise ValueError(
-                f"{path} ({Path(path).stat().st_size} bytes) is cut off or damaged behind {last}: {error}; "
+                f"{path} ({Path(path).stat().st_size} bytes) is cut off or damaged at or behind {last}: {error}; "
                 "copy or make it again"
             ) from error
 
