@@ -128,4 +128,5 @@ def _normalized(ids: Sequence[str], vectors: np.ndarray) -> np.ndarray:
     largest = np.abs(wide).max(axis=1, keepdims=True, initial=0)  # (N, 1); squares of small numbers would vanish
     wide /= np.where(largest > 0, largest, 1)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(lengths > 0, lengths, 1)
+    wide /= np.where(lengths > 0, lengths, 1)
+    return wide
