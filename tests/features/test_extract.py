@@ -17,7 +17,7 @@ from hiera_det.features import batching, extract
 from hiera_det.features.config import get_cfg
 from hiera_det.features.items import Item, Plan
 from hiera_det.features.pretrained import load_extractor
-from hiera_det.features.store import FeatureStore, Features
+from hiera_det.features.store import Features, FeatureStore
 
 
 def arguments(config, pictures, root) -> list[str]:

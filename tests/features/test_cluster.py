@@ -1,0 +1,36 @@
+"""The Ray engine, on a cluster of two workers on this machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from hiera_det.config import load_config
+from hiera_det.features.config import get_cfg
+from hiera_det.features.inputs import find_items
+from hiera_det.features.run import extract
+from hiera_det.features.store import FeatureStore
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_the_store_is_that_of_one_process(whole, config, pictures, tmp_path, contents):
+    cfg, root = load_config(config, [], get_cfg()), tmp_path / "f"
+    assert extract(cfg, find_items([str(pictures)]), root, engine="ray") == 1
+    assert contents(root) == contents(whole)
+    (root / "00002.sha256").unlink()  # as a run leaves it that was killed there
+    assert not FeatureStore(root).complete
+    extract(cfg, find_items([str(pictures)]), root, engine="ray")
+    assert contents(root) == contents(whole)
+
+
+def test_strict_ends_with_the_reason(config, pictures, tmp_path):
+    cfg = load_config(config, [], get_cfg())
+    with pytest.raises(ValueError, match=r"item 009\.png: cannot read image"):
+        extract(cfg, find_items([str(pictures)]), tmp_path / "f", engine="ray", strict=True)
