@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+
+
+def _write(path, count, fps=30, sound=0, codec="libx264", bitstream=False):
+    """Noise; ``sound`` is in seconds."""
+    with av.open(str(path), "w", format="h264" if bitstream else None) as container:
+        stream = container.add_stream(codec, rate=Fraction(fps))
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
+        for index in range(count):
+            noise = np.random.default_rng(index).integers(0, 256, (64, 96, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(noise)))
+        container.mux(stream.encode())
+        for second in range(sound):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), layout="mono")
+            frame.sample_rate, frame.pts = 8000, 8000 * second
+            container.mux(audio.encode(frame))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.mov"])
+def test_duration(tmp_path, name):
+    assert video_duration(_write(tmp_path / name, 40, fps=25)) == pytest.approx(1.6, abs=0.01)
+
+
+def test_duration_is_that_of_the_picture(tmp_path):
+    path = _write(tmp_path / "a.mkv", 30, sound=4)
+    with av.open(str(path)) as container:
+        assert container.duration == 4_000_000
+    assert video_duration(path) == pytest.approx(1.0, abs=0.001)
+    read_nearest(path, 0.9, 0.9 + clip_offsets(4, 30))  # frames behind the picture's end are not missed
+
+
+def test_duration_by_packets(tmp_path, monkeypatch):
+    path = _write(tmp_path / "a.mkv", 30)
+    monkeypatch.setattr("hiera_det.data.video._end", lambda *_: None)
+    assert video_duration(path) == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_stream_without_timestamps(tmp_path):
+    path = _write(tmp_path / "a.ts", 5, bitstream=True)
+    with pytest.raises(ValueError, match=r"a\.ts has no packets with timestamps"):
+        video_duration(path)
+
+
+def test_a_damaged_duration(tmp_path):
+    content = bytearray(_write(tmp_path / "a.avi", 10, codec="mpeg4").read_bytes())
+    rate = content.index(b"strh") + 8 + 24  # of the stream's header: frames in so many seconds are `scale` and `rate`
+    content[rate - 4 : rate + 4] = (2**31 - 1).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    (tmp_path / "a.avi").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.avi lasts 2\.\d*e\+10 s by its timestamps; they are damaged"):
+        video_duration(tmp_path / "a.avi")
+
+
+def test_no_video_to_measure(tmp_path):
+    with pytest.raises(OSError, match=r"gone\.mp4 cannot be opened: No such file"):
+        video_duration(tmp_path / "gone.mp4")
+    (tmp_path / "a.mp4").write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"a\.mp4 cannot be opened"):
+        video_duration(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("seed", [0, 3, 5])
+def test_damaged_frames_are_decoded_alike(tmp_path, seed):
+    path = _write(tmp_path / "a.mp4", 60)
+    content = bytearray(path.read_bytes())
+    for place in np.random.default_rng(seed).integers(4000, len(content) - 4000, 64):
+        content[place] ^= 0x55
+    path.write_bytes(content)
+    assert len({_outcome(path) for _ in range(6)}) == 1
+
+
+def _outcome(path):
+    try:
+        return read_nearest(path, 1.0, 1.0 + clip_offsets(16, 4)).tobytes()
+    except ValueError as error:
+        return str(error)
