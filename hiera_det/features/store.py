@@ -89,6 +89,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         if len(self._rows) != len(self.index):
             raise ValueError(f"{root} has ids twice; {_ADVICE}")
         self._open_table = lru_cache(_OPEN)(self._table)
+        self._read_group = lru_cache(_OPEN)(self._group)
         self._open_maps = lru_cache(_OPEN)(self._maps)
 
     def __len__(self) -> int:
@@ -181,6 +182,12 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         with _readable(path):
             return open_rows(path)
 
+    def _group(self, part: int, group: int) -> pa.Table:
+        """A few rows around the wanted one: Parquet reads no single row."""
+        table = self._open_table(part)
+        with _readable(self.root / shard_name(part, TABLE)):
+            return table.read_row_group(group, columns=list(self.vector_names), use_threads=False)
+
     def _maps(self, part: int) -> safe_open:
         path = self.root / shard_name(part, MAPS)
         with _readable(path):
@@ -196,11 +203,8 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
     def _read_vectors(self, part: int, row: int) -> dict[str, Tensor]:
         if not self.vector_names:
             return {}
-        table = self._open_table(part)
-        with _readable(self.root / shard_name(part, TABLE)):
-            group, inside = divmod(row, table.metadata.row_group(0).num_rows)
-            rows = table.read_row_group(group, columns=list(self.vector_names), use_threads=False)
-            return row_vectors(rows.slice(inside, 1))
+        group, inside = divmod(row, self._open_table(part).metadata.row_group(0).num_rows)
+        return row_vectors(self._read_group(part, group).slice(inside, 1))
 
     def _unknown(self, key: str) -> str:
         for failure in self.failed:
