@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import heapq
 import logging
 from collections.abc import Iterator, Mapping
@@ -108,9 +107,8 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         if key not in self._rows:
             raise KeyError(self._unknown(str(key)))
         row = self._rows[key]
-        parts, starts = list(self._shards), list(self._shards.values())
-        at = bisect.bisect_right(starts, row) - 1
-        return {**self._read_maps(parts[at], key), **self._read_vectors(parts[at], row - starts[at])}
+        part = self.index["shard"][row].as_py()
+        return {**self._read_maps(part, key), **self._read_vectors(part, row - self._shards[part])}
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
