@@ -103,7 +103,8 @@ class Finder:
 
     def _of_names(self, root: str, names: Sequence[str], where: str) -> list[Item]:
         """Items of those files below a folder that are of the kind."""
-        chosen = sorted(name for name in names if name.lower().endswith(self.suffixes))
+        names = sorted(names)
+        chosen = [name for name in names if name.lower().endswith(self.suffixes)]
         if not chosen:
             there = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names).most_common(5)
             holds = ", ".join(f"{count} {suffix}" for suffix, count in there) or "nothing"
