@@ -63,7 +63,7 @@ def test_a_broken_video_keeps_its_place(lengths, caplog):
 
 @pytest.mark.parametrize("every", [0, -1, float("nan"), float("inf"), 0.0001])
 def test_spacing(every):
-    with pytest.raises(ValueError, match="expected a number of at least 0.001"):
+    with pytest.raises(ValueError, match=r"expected a number of at least 0\.001"):
         clips_every(VIDEOS, every)
 
 

@@ -31,9 +31,7 @@ def test_inputs_keep_their_order(folders):
 
 
 def test_ids_that_come_twice(folders):
-    with pytest.raises(
-        ValueError, match=r"id 'a\.jpg' comes twice, from .*/x/a\.jpg and from .*/y/a\.jpg; give a folder"
-    ):
+    with pytest.raises(ValueError, match=r"id 'a\.jpg' comes twice, from .*/x/a\.jpg and from .*/y/a\.jpg; give a"):
         find_items(["x", "y"])
     with pytest.raises(ValueError, match=r"id 'f\.mp4' comes twice"):
         find_items(["x", "x/f.mp4"], video=True, every=1)
@@ -51,9 +49,7 @@ def test_boxes(folders):
     first, second = find_items(["x"], boxes=Path("b.csv"))
     assert first.boxes == ()
     assert second.boxes == ((0.0, 0.0, 2.0, 1.0), (1.0, 1.0, 3.0, 3.0))
-    with pytest.raises(
-        ValueError, match=r"b\.csv: 1 ids are not among the 1 items, such as 'b\.jpg'; .* like 'a\.jpg'"
-    ):
+    with pytest.raises(ValueError, match=r"1 ids are not among the 1 items, such as 'b\.jpg'; .* like 'a\.jpg'"):
         find_items(["y"], boxes=Path("b.csv"))
 
 

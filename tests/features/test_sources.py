@@ -90,6 +90,7 @@ def test_a_folder_that_cannot_be_read(tree):
     ],
 )
 def test_globs(tree, pattern, ids):
+    (tree / "folder.jpg").mkdir()
     items = _find(tree / pattern)
     assert [item.id for item in items] == ids
     assert all(os.path.isfile(item.path) for item in items)
@@ -115,7 +116,7 @@ def test_a_name_with_brackets_is_no_glob(tree):
         (
             "notes.md",
             False,
-            r"notes\.md is no image by its name; endings of images: \.jpg .* \.txt, .* \.json, .* \.tar",
+            r"notes\.md is no image by its name; .* \.jpg .* \.txt, .* \.json, .* \.tar$",
         ),
     ],
 )
@@ -125,7 +126,7 @@ def test_a_file_of_another_kind(tree, name, video, message):
 
 
 def test_a_missing_input(tree):
-    with pytest.raises(FileNotFoundError, match="no file or folder at .*nothing$"):
+    with pytest.raises(FileNotFoundError, match=r"no file or folder at .*nothing$"):
         _find(tree / "nothing")
 
 
@@ -204,7 +205,7 @@ def test_boxes_of_coco(coco):
         ({"images": []}, "expected COCO's object with a list 'images'"),
         (
             {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]},
-            "image number 1 lacks .*'2'",
+            "number 1 lacks .*'2'",
         ),
         ({"images": [{"id": 1}]}, "image number 0 lacks an integer 'id' or a text 'file_name'"),
     ],

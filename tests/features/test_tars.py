@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_members_in_their_order(pack, file_format):
     path = pack(contents, file_format=file_format)
     items = images_of_tar(path)
     assert [item.id for item in items] == ["b/2.jpg", "a.left.PNG", "long/" + "x" * 90 + ".bmp"]
-    raw = open(path, "rb").read()
+    raw = Path(path).read_bytes()
     for item in items:
         assert (item.path, item.member) == (path, item.id)
         assert raw[item.offset : item.offset + item.length] == contents[item.id]
@@ -65,7 +66,7 @@ def test_names_beyond_ascii_and_ustar(pack):
 
 
 def test_a_tar_by_gnu_tar(tmp_path):
-    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "folder.jpg").mkdir(parents=True)
     (tmp_path / "in" / "a.jpg").write_bytes(b"picture")
     subprocess.run(["tar", "-cf", tmp_path / "s.tar", "-C", tmp_path / "in", "."], check=True)
     (item,) = images_of_tar(str(tmp_path / "s.tar"))
