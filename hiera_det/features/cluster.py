@@ -26,10 +26,14 @@ class _Actor:
         self.model = load_extractor(cfg)
         self.cfg, self.plan, self.root, self.strict = cfg, plan, root, strict
 
-    def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, list[str]]:
+        """Numbers of parts to what went wrong; an exception would reach the driver as one of Ray's."""
         parts = [int(part) for part in rows["part"]]
-        failed = extract_parts(self.model, self.plan, parts, self.root, self.cfg, strict=self.strict)
-        return {"failed": np.array([failed])}
+        try:
+            extract_parts(self.model, self.plan, parts, self.root, self.cfg, strict=self.strict)
+        except (OSError, ValueError) as error:
+            return {"error": [str(error)]}
+        return {"error": [""]}
 
 
 def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str | Path, *, strict: bool) -> None:
@@ -44,6 +48,9 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
         parts: numbers of the parts to do.
         root: the store.
         strict: an item that cannot be read ends the run.
+
+    Raises:
+        ValueError: with ``strict``, an item cannot be read, or a shard cannot be written.
     """
     if not parts:
         return
@@ -53,13 +60,16 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
     cpus_each = 1 + cfg.DATALOADER.NUM_WORKERS
     actors = gpus or max(int(ray.cluster_resources()["CPU"]) // cpus_each, 1)
     at_once = min(_PARTS_AT_ONCE, -(-len(parts) // actors))
-    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=-(-len(parts) // at_once))
+    blocks = -(-len(parts) // at_once)
+    dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=blocks)
     done = dataset.map_batches(
         _Actor,
         fn_constructor_args=(cfg, plan, Path(root).absolute(), strict),
         batch_size=at_once,
         num_gpus=1 if gpus else 0,
         num_cpus=min(cpus_each, int(ray.cluster_resources()["CPU"])),
-        concurrency=actors,
+        concurrency=min(actors, blocks),
     )
-    done.materialize()
+    for row in done.iter_rows():
+        if row["error"]:
+            raise ValueError(row["error"])
