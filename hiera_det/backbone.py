@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fvcore.common.config import CfgNode
@@ -131,14 +131,21 @@ class HieraBackbone(HieraEncoder):
         Raises:
             ValueError: the input's shape does not fit the model.
         """
+        return self.normed(self.stage_maps(x))
+
+    def stage_maps(self, x: Tensor) -> dict[str, Tensor]:
+        """The maps as :meth:`forward` gives them, but without `out_norm`: of a frozen backbone always the same."""
         _, maps = self.encode(x, out_stages=self._stage.values())
-        features = {}
-        for name, stage in self._stage.items():
-            feature = maps[stage]  # (B, (T,) H, W, C)
-            if self.out_norm:
-                feature = self.get_submodule(f"norm_{name}")(feature)
-            features[name] = feature.movedim(-1, 1)  # (B, C, (T,) H, W)
-        return features
+        return {name: maps[stage].movedim(-1, 1) for name, stage in self._stage.items()}  # (B, C, (T,) H, W)
+
+    def normed(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What :meth:`forward` makes of :meth:`stage_maps`: with `out_norm` the norm of each, else the maps."""
+        if not self.out_norm:
+            return {name: maps[name] for name in self.out_features}
+        return {
+            name: self.get_submodule(f"norm_{name}")(maps[name].movedim(1, -1)).movedim(-1, 1)
+            for name in self.out_features
+        }
 
 
 def pyramid_maps(cfg: CfgNode) -> list[str]:

@@ -1,4 +1,4 @@
-"""Configuration: detectron2's keys that both hosts share, one ``MODEL.HIERA`` node, ``SOLVER.OPTIMIZER``.
+"""Configuration: detectron2's keys that both hosts share, one ``MODEL.HIERA`` node, few keys besides.
 
 Names, meanings and defaults are those of detectron2 0.6 (``detectron2/config/defaults.py``), so that one YAML file
 means the same model in either host. Keys of detectron2 that are absent here are not supported by the torchvision
@@ -19,7 +19,10 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
-    """Add this project's keys, ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``, to a config with detectron2's, in place."""
+    """Add this project's keys to a config with detectron2's, in place.
+
+    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``, ``DATASETS.TRAIN_FEATURES`` and ``DATASETS.TEST_FEATURES``.
+    """
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
     # Changes to the variant, None: the variant's own.
@@ -37,6 +40,9 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    # Stores of tools/extract_features.py whose maps are read in place of running a frozen backbone; "": it is run.
+    cfg.DATASETS.TRAIN_FEATURES = ""
+    cfg.DATASETS.TEST_FEATURES = ""
 
 
 def get_cfg() -> CfgNode:

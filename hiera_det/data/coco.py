@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from hiera_det.data.datasets import DatasetFiles
 from hiera_det.data.images import UnreadableImageError, read_image
 from hiera_det.data.targets import make_sample, make_target
 from hiera_det.data.transforms import DetectionTransform
+
+if TYPE_CHECKING:
+    from hiera_det.features.stored_maps import StoredMaps  # needs pyarrow
 
 __all__ = ["CocoDataset"]
 
@@ -34,7 +37,7 @@ class CocoDataset(Dataset):
     read the next one is taken, with a warning in the log.
 
     An item is ``(image, target)``: the image (3, H, W) uint8, 0-255, in the order of ``image_format``; the target as
-    :func:`hiera_det.data.targets.make_target` describes it.
+    :func:`hiera_det.data.targets.make_target` describes it, with ``maps`` where a store of maps is given.
 
     Args:
         files: the JSON and the image folder.
@@ -42,6 +45,8 @@ class CocoDataset(Dataset):
         image_format: "RGB" or "BGR".
         mask_format: "polygon", "bitmask", or None for boxes only.
         filter_empty: leave out the images without instances (crowd regions do not count).
+        maps: by image id, of a frozen backbone for the images as they are transformed; an image that could not be
+            read for them counts as one that cannot be read. None: there are none.
 
     Attributes:
         files: as given.
@@ -61,6 +66,7 @@ class CocoDataset(Dataset):
         image_format: str,
         mask_format: str | None,
         filter_empty: bool,
+        maps: StoredMaps | None = None,
     ) -> None:
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"INPUT.FORMAT is {image_format!r}, expected RGB or BGR")
@@ -79,6 +85,9 @@ class CocoDataset(Dataset):
         self.class_names = content.class_names
         self.image_ids = [record.image_id for record in records]
         self._records = _PackedList(records)
+        self.maps = maps
+        if maps is not None:
+            maps.check_ids(map(str, self.image_ids))
 
     def __len__(self) -> int:
         return len(self._records)
@@ -101,10 +110,14 @@ class CocoDataset(Dataset):
             mask_format=self.mask_format,
             recompute_boxes=self.transform.crops and self.mask_format is not None,
         )
+        if self.maps is not None:
+            target["maps"] = self.maps.read(str(record.image_id), (image.height, image.width))
         pixels = F.pil_to_tensor(image)  # (3, H, W)
         return (pixels.flip(0) if self.image_format == "BGR" else pixels), target
 
     def _load(self, record: ImageRecord) -> Image.Image:
+        if self.maps is not None and str(record.image_id) in self.maps.failed:
+            raise UnreadableImageError(f"no maps in the store: {self.maps.failed[str(record.image_id)]}")
         path = self.files.image_root / record.file_name
         image = read_image(path)
         if (image.height, image.width) != (record.height, record.width):

@@ -27,8 +27,9 @@ class Preprocess:
     """Resize and crop an image or a clip, as ``INPUT.RESIZE`` says.
 
     "none": native size. "crop": the short side to ``SIZE`` / 0.875, bicubic, and a centre crop of ``SIZE``, as the
-    original evaluates its classifiers. "squash": to ``SIZE`` x ``SIZE``, bicubic. "shortest_edge": detectron2's
-    ``ResizeShortestEdge`` at test time, bilinear. Images are resized by PIL, the frames of clips by torchvision.
+    original evaluates its classifiers. "squash": to ``SIZE`` x ``SIZE``, bicubic. "shortest_edge": bilinear, an image
+    as detectron2's ``ResizeShortestEdge`` at test time, a clip as SlowFast at test time, which rounds the long side
+    down. Images are resized by PIL, the frames of clips by torchvision.
 
     Args:
         cfg: ``INPUT`` is read.
@@ -64,7 +65,7 @@ class Preprocess:
             ValueError: nothing is left of a box.
         """
         height, width = pixels.shape[-3:-1]
-        size = self._size(height, width)
+        size = self._size(height, width, is_clip=pixels.ndim == 4)
         out = _resize(pixels, size, MODES[self.mode])  # ((T,) 3, h, w)
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
         if self.mode == "crop":
@@ -75,15 +76,23 @@ class Preprocess:
             out = out.transpose(0, 1)  # (3, T, h, w)
         return (out.flip(0) if self.flip_channels else out).contiguous(), boxes
 
-    def _size(self, height: int, width: int) -> tuple[int, int]:
+    def _size(self, height: int, width: int, *, is_clip: bool) -> tuple[int, int]:
         if self.mode == "none":
             return height, width
         if self.mode == "squash":
             return self.side, self.side
         if self.mode == "shortest_edge":
-            return shortest_edge_size(height, width, *self.shortest_edge)
+            fitted = _clip_size if is_clip else shortest_edge_size
+            return fitted(height, width, *self.shortest_edge)
         short = int(self.side / CROP_SHARE)
         return max(short, height * short // min(height, width)), max(short, width * short // min(height, width))
+
+
+def _clip_size(height: int, width: int, short_side: int, max_size: int) -> tuple[int, int]:
+    """New (height, width): short side ``short_side``, or long side ``max_size`` if it is exceeded; rounded down."""
+    short, long = sorted((height, width))
+    to, of = (short_side, short) if long * short_side // short <= max_size else (max_size, long)
+    return max(height * to // of, 1), max(width * to // of, 1)
 
 
 def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: InterpolationMode | None) -> Tensor:

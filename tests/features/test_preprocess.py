@@ -52,6 +52,24 @@ def test_shortest_edge_is_how_detectors_see_it(picture):
     assert boxes[0].tolist() == pytest.approx([0, 0, 50, 33])
 
 
+@pytest.mark.parametrize(
+    ("size", "shortest_edge", "expected"),
+    [
+        ((480, 853), (224, 1333), (224, 398)),  # SlowFast: floor(853 / 480 * 224) of 398.07
+        ((853, 480), (224, 1333), (398, 224)),
+        ((60, 101), (40, 1000), (40, 67)),  # 67.33
+        ((60, 100), (40, 1000), (40, 66)),  # 66.67: detectron2 has 67
+        ((60, 90), (40, 50), (33, 50)),
+        ((60, 91), (40, 50), (32, 50)),  # 32.97
+        ((2, 900), (40, 100), (1, 100)),
+    ],
+)
+def test_the_long_side_of_clips_is_rounded_down(size, shortest_edge, expected):
+    sides = ["INPUT.MIN_SIZE_TEST", shortest_edge[0], "INPUT.MAX_SIZE_TEST", shortest_edge[1]]
+    clip, _ = preprocess("INPUT.RESIZE", "shortest_edge", *sides)(np.zeros((1, *size, 3), np.uint8), NO_BOXES)
+    assert clip.shape == (3, 1, *expected)
+
+
 @pytest.mark.parametrize("mode", ["crop", "squash", "shortest_edge"])
 def test_boxes_follow(mode):
     """A bright rectangle lies where its box does, in images and in clips."""

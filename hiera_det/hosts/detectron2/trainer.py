@@ -57,6 +57,7 @@ def train(
         FloatingPointError: the loss is not finite.
     """
     _check_flags(flags)
+    _check_no_stores(cfg)
     images_per_batch(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
     if train_files is None and not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
@@ -75,6 +76,7 @@ def evaluate(cfg: CfgNode, flags: Launch, *, test_files: DatasetFiles | None = N
         ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
     """
     _check_flags(flags)
+    _check_no_stores(cfg)
     _launch(_evaluate, cfg, flags, (None, test_files), False)
 
 
@@ -103,6 +105,15 @@ def _check_flags(flags: Launch) -> None:
             "under torchrun every process would train a model of its own: detectron2 starts its processes itself, by"
             " --num-gpus and --num-machines; or take --host torchvision"
         )
+
+
+def _check_no_stores(cfg: CfgNode) -> None:
+    for key in ("TRAIN_FEATURES", "TEST_FEATURES"):
+        if cfg.DATASETS[key]:
+            raise ValueError(
+                f"DATASETS.{key} is {cfg.DATASETS[key]!r}, but this host always runs the backbone: leave it empty, or"
+                " take --host torchvision"
+            )
 
 
 def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:

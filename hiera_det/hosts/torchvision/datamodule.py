@@ -20,6 +20,7 @@ from hiera_det.data.loader import build_test_loader, build_train_loader
 from hiera_det.data.transforms import build_test_transform, build_train_transform
 from hiera_det.engine.launch import images_per_batch
 from hiera_det.evaluation.coco import CocoEvaluator
+from hiera_det.hosts.torchvision.stored_maps import open_maps
 
 __all__ = ["DetectionData", "check_classes"]
 
@@ -58,14 +59,15 @@ class DetectionData(L.LightningDataModule):
                 raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
             masks = self.cfg.INPUT.MASK_FORMAT if self.cfg.MODEL.MASK_ON else None
             filter_empty = self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-            self._train = self._read(files, build_train_transform(self.cfg), masks, filter_empty)
+            transform = build_train_transform(self.cfg)
+            self._train = self._read(files, "TRAIN", transform, masks, filter_empty)
         return self._train
 
     @property
     def test_dataset(self) -> CocoDataset | None:
         """The test set, read when it is first needed; None if ``DATASETS.TEST`` is empty."""
         if self._test is None and (files := self._files["TEST"] or _only_dataset(self.cfg, "TEST")):
-            self._test = self._read(files, build_test_transform(self.cfg), None, filter_empty=False)
+            self._test = self._read(files, "TEST", build_test_transform(self.cfg), None, filter_empty=False)
             iou_types = ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",)
             # Made here, so that what it refuses is refused before training.
             self.test_evaluator = CocoEvaluator(files, self._test.category_ids, iou_types)
@@ -104,9 +106,16 @@ class DetectionData(L.LightningDataModule):
         moved = [{name: _to(value, device) for name, value in target.items()} for target in targets]
         return [_to(image, device) for image in images], moved
 
-    def _read(self, files: DatasetFiles, transform: Any, masks: str | None, filter_empty: bool) -> CocoDataset:
+    def _read(
+        self, files: DatasetFiles, split: str, transform: Any, masks: str | None, filter_empty: bool
+    ) -> CocoDataset:
         dataset = CocoDataset(
-            files, transform, image_format=self.cfg.INPUT.FORMAT, mask_format=masks, filter_empty=filter_empty
+            files,
+            transform,
+            image_format=self.cfg.INPUT.FORMAT,
+            mask_format=masks,
+            filter_empty=filter_empty,
+            maps=open_maps(self.cfg, split),
         )
         expected = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
         if len(dataset.category_ids) != expected:
@@ -150,6 +159,8 @@ def _only_dataset(cfg: CfgNode, split: str) -> DatasetFiles | None:
 
 
 def _to(value: Any, device: torch.device) -> Any:
+    if isinstance(value, dict):
+        return {name: _to(one, device) for name, one in value.items()}
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 

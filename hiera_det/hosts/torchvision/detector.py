@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from hiera_det.backbone import HieraBackbone, pyramid_maps
 from hiera_det.config import CfgNode
+from hiera_det.features.stacking import stack_maps
 from hiera_det.hosts.torchvision.batching import build_batching
 from hiera_det.hosts.torchvision.pasting import to_output_size
 from hiera_det.hosts.torchvision.pyramid import build_pyramid
@@ -34,6 +37,7 @@ class Detector(nn.Module):
         images: list[Tensor],
         targets: list[dict] | None = None,
         output_sizes: list[tuple[int, int]] | None = None,
+        maps: list[dict[str, Tensor]] | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Losses in training, detections in evaluation.
 
@@ -45,6 +49,8 @@ class Detector(nn.Module):
                 ``polygons``: for each instance a list of (k, 2) vertices in pixels.
             output_sizes: in evaluation, (height, width) in pixels that the detections of each image refer to;
                 None: the given image's.
+            maps: what a frozen backbone gives for each image, before its norms, by name (C, h, w): the cells that show
+                the image. The backbone is not run then, and cells of the batch beyond an image are zeros. None: it is.
 
         Returns:
             In training ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg`` and, with masks on,
@@ -59,13 +65,21 @@ class Detector(nn.Module):
         if self.training:
             self.roi_heads.check_targets(targets)
             targets = [_to_device(target, batch.tensors) for target in targets or []]
-        features = self.backbone(batch.tensors)
+        features = self.backbone(batch.tensors) if maps is None else self._from_maps(maps, batch.tensors)
         proposals, rpn_losses = self.rpn(batch, features, targets)
         detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
         if self.training:
             return {**roi_losses, **rpn_losses}
         sizes = zip(detections, batch.image_sizes, output_sizes or batch.image_sizes, strict=True)
         return [to_output_size(found, given, wanted) for found, given, wanted in sizes]
+
+    def _from_maps(self, maps: list[dict[str, Tensor]], batch: Tensor) -> dict[str, Tensor]:
+        """The pyramid of maps of single images, for a batch (B, 3, H, W)."""
+        bottom_up: Any = self.backbone.bottom_up
+        height, width = batch.shape[-2:]
+        sizes = {name: (height // stride, width // stride) for name, stride in bottom_up.strides.items()}
+        stacked = stack_maps(maps, sizes)
+        return self.backbone.from_maps(bottom_up.normed({k: v.to(batch.device) for k, v in stacked.items()}))
 
 
 def _to_device(target: dict, like: Tensor) -> dict:

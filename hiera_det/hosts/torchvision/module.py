@@ -25,7 +25,8 @@ class DetectionModule(TrainingModule):
 
     def compute_losses(self, batch: Batch) -> dict[str, Tensor]:
         """The detector's losses."""
-        return self.model(*batch)
+        images, targets = batch
+        return self.model(images, targets, maps=_maps(targets))
 
     def batch_ids(self, batch: Batch) -> list[int]:
         """Image ids."""
@@ -38,7 +39,7 @@ class DetectionModule(TrainingModule):
         images, targets = batch
         sizes = [(int(target["height"]), int(target["width"])) for target in targets]
         with torch.autocast(self.device.type, enabled=False):
-            return self.model(images, output_sizes=sizes)
+            return self.model(images, output_sizes=sizes, maps=_maps(targets))
 
     def to_file(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Under detectron2's names."""
@@ -65,3 +66,8 @@ class DetectionModule(TrainingModule):
         """
         names = checkpoint.get("class_names")
         check_classes("the checkpoint", names, self.trainer.datamodule.train_dataset)  # type: ignore[attr-defined]
+
+
+def _maps(targets: list[dict[str, Any]]) -> list[dict[str, Tensor]] | None:
+    """Maps from a store, which a dataset that has one gives with each target."""
+    return [target["maps"] for target in targets] if "maps" in targets[0] else None

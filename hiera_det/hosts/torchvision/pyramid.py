@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -89,7 +89,10 @@ class BackboneWithPyramid(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) to ``{"p2": (B, C, H / 4, W / 4), ...}``."""
-        maps = self.bottom_up(images)
+        return self.from_maps(self.bottom_up(images))
+
+    def from_maps(self, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The levels of what ``bottom_up`` gives."""
         levels = self.fpn(OrderedDict((name, maps[name]) for name in self.in_features))
         return dict(zip(self.strides, levels.values(), strict=True))
 

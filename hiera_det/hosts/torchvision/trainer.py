@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from fvcore.common.config import CfgNode
 
@@ -15,11 +16,13 @@ from hiera_det.engine.launch import Launch, images_per_batch
 from hiera_det.engine.module import seed_step
 from hiera_det.engine.records import Records
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
+from hiera_det.features.maps_check import MapsCheck
 from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.evaluation import Evaluation
 from hiera_det.hosts.torchvision.module import DetectionModule
 from hiera_det.hosts.torchvision.pictures import Pictures
+from hiera_det.hosts.torchvision.stored_maps import compare_maps
 from hiera_det.hosts.torchvision.weights import load_trained, load_weights
 
 __all__ = ["Metrics", "evaluate", "get_cfg", "train"]
@@ -76,7 +79,8 @@ def train(
 
     records = Records(output_dir)
     evaluation = Evaluation(cfg, records)
-    callbacks = [Recorder(records), Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
+    callbacks = [Recorder(records), checkpointer, evaluation, MapsCheck(partial(compare_maps, data))]
     if cfg.VIS_PERIOD > 0:
         callbacks.insert(1, Pictures(records, cfg.VIS_PERIOD, cfg.INPUT.FORMAT, names))
     trainer = build_trainer(cfg, launch, callbacks, with_test=data.test_dataset is not None)
@@ -116,7 +120,8 @@ def evaluate(cfg: CfgNode, launch: Launch, *, test_files: DatasetFiles | None = 
     checkpoint = load_trained(model, cfg.MODEL.WEIGHTS)
     check_classes(cfg.MODEL.WEIGHTS, checkpoint.get("class_names"), data.test_dataset)
     evaluation = Evaluation(cfg, Records(output_dir))
-    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
+    callbacks = [checkpointer, evaluation, MapsCheck(partial(compare_maps, data))]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     _check_shares(data.test_dataset, trainer.world_size)
     trainer.validate(DetectionModule(model, cfg, seed=0), datamodule=data, verbose=False)

@@ -323,3 +323,10 @@ def test_learning_rates_are_detectron2s(config, name):
             optimizer.step()
             scheduler.step()
     assert rates[0] == pytest.approx(rates[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("key", ["DATASETS.TRAIN_FEATURES", "DATASETS.TEST_FEATURES"])
+@pytest.mark.parametrize("mode", [[], ["--eval-only"]])
+def test_stored_maps_are_the_other_hosts(new_run, key, mode):
+    with pytest.raises(ValueError, match=rf"{key} is 'features', but this host always runs the backbone"):
+        new_run("detectron2")(*mode, key, "features")
