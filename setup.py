@@ -15,10 +15,14 @@ EXTRAS = {
     # Beside detectron2 itself, which is on no package index: with it, detectron2 cuts polygons.
     "detectron2": ["shapely>=2"],
     "ava": ["av>=12", "pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
-    "features": ["av>=12", "pyarrow>=15", "safetensors>=0.4"],
+    "features": ["av>=12", "matplotlib>=3.8", "pyarrow>=15", "safetensors>=0.4", "scikit-learn>=1.5"],
+    "cluster": ["ray[data]>=2.40"],
     "test": ["pytest>=8", "shapely>=2", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
 }
-EXTRAS["dev"] = [*EXTRAS["test"], *EXTRAS["ava"], "ruff>=0.17,<0.18", "mypy>=2.4,<3"]
+EXTRAS["dev"] = [
+    *(name for extra in ("test", "ava", "features", "cluster") for name in EXTRAS[extra]),
+    *("ruff>=0.17,<0.18", "mypy>=2.4,<3"),
+]
 
 setup(
     name="hiera_det",

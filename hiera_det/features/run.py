@@ -129,7 +129,7 @@ def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
         except (OSError, ValueError) as error:
             outcome = [(None, error)]
     dist.broadcast_object_list(outcome)
-    result, error = outcome[0]
-    if error is not None:
-        raise error
+    result, problem = outcome[0]
+    if problem is not None:
+        raise problem
     return result
