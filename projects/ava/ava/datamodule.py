@@ -15,11 +15,13 @@ from ava.data.clips import ClipSource
 from ava.data.dataset import AvaDataset, BrokenClip
 from ava.data.frames import FrameFolders
 from ava.data.keyframes import keyframes_from
+from ava.data.stored import open_maps
 from ava.data.transforms import TestTransform, TrainTransform
 from ava.data.videos import VideoFiles, find_videos
 from ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
 from hiera_det.data.loader import InferenceSampler, TrainingSampler
 from hiera_det.engine.launch import images_per_batch
+from hiera_det.features.stacking import stack_maps
 
 __all__ = ["AvaData", "build_source"]
 
@@ -56,9 +58,12 @@ class AvaData(L.LightningDataModule):
     def train_dataset(self) -> AvaDataset:
         """The training set."""
         node = self.cfg.INPUT
-        transform = TrainTransform(
-            tuple(node.MIN_SIZE_TRAIN), node.CROP_SIZE, flip=node.FLIP, box_jitter=node.BOX_JITTER
-        )
+        transform: Any
+        if self.cfg.DATASETS.TRAIN_FEATURES:  # of the whole picture
+            transform = TestTransform(node.MIN_SIZE_TEST)
+        else:
+            short_side = tuple(node.MIN_SIZE_TRAIN)
+            transform = TrainTransform(short_side, node.CROP_SIZE, flip=node.FLIP, box_jitter=node.BOX_JITTER)
         return self._read("TRAIN", read_ground_truth(self._path("TRAIN")), transform)
 
     @cached_property
@@ -100,11 +105,13 @@ class AvaData(L.LightningDataModule):
 
     def _read(self, split: str, ground_truth: Rows, transform: Any) -> AvaDataset:
         node = self.cfg.DATASETS
+        maps = open_maps(self.cfg, split)
         boxes = read_person_boxes(self._path(f"{split}_BOXES")) if node[f"{split}_BOXES"] else None
         keyframes = keyframes_from(
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
-        return AvaDataset(keyframes, build_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
+        frames, rate = self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE
+        return AvaDataset(keyframes, build_source(self.cfg), transform, frames, rate, maps)
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]
@@ -144,17 +151,21 @@ class _Reporting(Dataset):
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Clips of one size to a batch.
+    """Clips of one size, or their maps, to a batch.
 
     Returns:
-        ``clips`` (B, 3, T, H, W) uint8, ``boxes`` and ``kept`` of each clip, ``labels`` (sum of N, K), ``index`` of
-        each, and ``broken``: message by index. Without a readable clip there are no ``clips``.
+        ``clips`` (B, 3, T, H, W) uint8, or ``maps`` by stage (B, C, T, h, w) of clips of any size; ``boxes`` and
+        ``kept`` of each clip, ``labels`` (sum of N, K), ``index`` of each, and ``broken``: message by index. Without a
+        readable clip there are but the last two.
     """
     broken = {item["index"]: item["broken"] for item in items if "broken" in item}
     items = [item for item in items if "broken" not in item]
     batch: dict[str, Any] = {"index": [item["index"] for item in items], "broken": broken}
     if items:
-        batch["clips"] = torch.stack([item["clip"] for item in items])
+        if "maps" in items[0]:
+            batch["maps"] = stack_maps([item["maps"] for item in items])
+        else:
+            batch["clips"] = torch.stack([item["clip"] for item in items])
         batch["boxes"] = [item["boxes"] for item in items]
         batch["kept"] = [item["kept"] for item in items]
         batch["labels"] = torch.cat([item["labels"] for item in items])

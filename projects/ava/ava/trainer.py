@@ -8,6 +8,7 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from ava.callback import ActionEvaluation
+from ava.data.stored import compare_maps
 from ava.datamodule import AvaData
 from ava.evaluation import PROTOCOLS, Result
 from ava.model import build_model
@@ -19,6 +20,7 @@ from hiera_det.engine.launch import Launch, images_per_batch
 from hiera_det.engine.module import seed_step
 from hiera_det.engine.records import Records
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
+from hiera_det.features.maps_check import MapsCheck
 from hiera_det.weights import read_trained, read_weights
 
 __all__ = ["evaluate", "train"]
@@ -58,7 +60,8 @@ def train(cfg: CfgNode, launch: Launch, *, resume: bool = False) -> Result:
 
     records = Records(output_dir)
     evaluation = ActionEvaluation(cfg, records)
-    callbacks = [Recorder(records), Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
+    callbacks = [Recorder(records), checkpointer, evaluation, _maps_check(data)]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     images_per_batch(cfg, trainer.world_size, launch.accumulate)
     if checkpoint is None and trainer.is_global_zero:
@@ -90,13 +93,19 @@ def evaluate(cfg: CfgNode, launch: Launch) -> Result:
     check_label_map(checkpoint, data.label_map)
     model.load_state_dict(checkpoint["model"])
     evaluation = ActionEvaluation(cfg, Records(output_dir))
-    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
+    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation, _maps_check(data)]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     trainer.validate(ActionModule(model, cfg, seed=0), datamodule=data, verbose=False)
     result = _finished(cfg, evaluation)
     if first:
         save_config(cfg, Path(cfg.OUTPUT_DIR) / "inference" / "config.yaml")
     return result
+
+
+def _maps_check(data: AvaData) -> MapsCheck:
+    return MapsCheck(
+        lambda model, split: compare_maps(model, data.train_dataset if split == "TRAIN" else data.test_dataset)
+    )
 
 
 def _finished(cfg: CfgNode, evaluation: ActionEvaluation) -> Result:
