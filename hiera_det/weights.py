@@ -136,7 +136,7 @@ def backbone_tensors(
     """The tensors of a backbone, named as the model's; says in the log what came from the file.
 
     Args:
-        state: under the original's names. Norms of maps may be there or not.
+        state: under the original's names. Norms of maps may be there or not, and are not used if the model has none.
         model: it has a :class:`HieraBackbone`.
         own: its state dict.
         source: the file, for messages.
@@ -151,6 +151,7 @@ def backbone_tensors(
     encoder, dropped = original_encoder(state)
     later = tuple(f"blocks.{i}." for i in range(len(backbone.blocks), sum(backbone.stages)))  # after the last map
     dropped += [key for key in encoder if key.startswith(later)]
+    dropped += [key for key in encoder if key.startswith("norm_res") and prefix + key not in own]  # of other maps
     if backbone.pos_embed_kind == "absolute_win":
         split_plain(encoder, (backbone.mask_unit_size[-2], backbone.mask_unit_size[-1]))
     found = {prefix + key: value for key, value in encoder.items() if key not in dropped}

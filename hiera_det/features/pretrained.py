@@ -38,8 +38,6 @@ def load_extractor(cfg: CfgNode) -> FeatureExtractor:
         raise ValueError(f"FEATURES.VECTORS has logits, but {source} has no classifier; leave them out")
     model = FeatureExtractor(cfg, len(state["head.projection.bias"]) if wants_logits else 0)
     own = model.state_dict()
-    if not cfg.MODEL.HIERA.NORM:  # norms of maps, which a detector may have trained
-        state = {key: value for key, value in state.items() if not key.startswith("norm_res")}
     loaded = backbone_tensors(state, model, own, source)
     if wants_logits:
         loaded |= {ours: state[theirs] for ours, theirs in _CLASSIFIER.items()}

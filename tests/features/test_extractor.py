@@ -138,6 +138,24 @@ def test_a_detectors_backbone(image_weights, tmp_path):
         load_extractor(config("MODEL.WEIGHTS", str(tmp_path / "model_final.pth"), "FEATURES.VECTORS", ["logits"]))
 
 
+def test_norms_of_maps(image_weights, tmp_path, caplog):
+    """A detector may have been trained with them: those that the config does not ask for are left out."""
+    caplog.set_level("INFO")
+    state = torch.load(image_weights, weights_only=True)["model_state"]
+    trained = {f"backbone.{k}": v for k, v in state.items() if not k.startswith(("norm", "head"))}
+    for name, channels in (("res3", 32), ("res5", 128)):
+        trained[f"backbone.norm_{name}.weight"] = torch.full((channels,), 3.0)
+        trained[f"backbone.norm_{name}.bias"] = torch.zeros(channels)
+    torch.save({"model": trained}, tmp_path / "model_final.pth")
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "model_final.pth")]
+    extractor = load_extractor(config(*weights, "MODEL.HIERA.NORM", "LN"))
+    mean_square = extractor([torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)], [torch.zeros(0, 4)])
+    assert mean_square.vectors[0]["mean"].square().mean().item() == pytest.approx(9, rel=1e-3)
+    assert "not used, no part of a backbone: norm_res3.weight, norm_res3.bias" in caplog.text
+    assert not load_extractor(config(*weights)).backbone.out_norm
+    assert "norm_res5.bias" in caplog.text
+
+
 def test_what_is_refused(image_weights, tmp_path):
     weights = ["MODEL.WEIGHTS", str(image_weights)]
     with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
