@@ -19,8 +19,8 @@ def test_not_finite_loss(run, monkeypatch):
     forward = Detector.forward
     calls = []
 
-    def poisoned(self, images, targets=None, output_sizes=None):
-        losses = forward(self, images, targets, output_sizes)
+    def poisoned(self, images, targets=None, output_sizes=None, maps=None):
+        losses = forward(self, images, targets, output_sizes, maps)
         calls.append([target["image_id"] for target in targets])
         return losses | {"loss_cls": losses["loss_cls"] * math.nan} if len(calls) == 3 else losses
 
@@ -38,7 +38,7 @@ def test_not_finite_loss(run, monkeypatch):
 
 
 def test_error_in_the_forward_pass_names_the_batch(run, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise FloatingPointError("a predicted proposal is not finite")
 
     monkeypatch.setattr(Detector, "forward", broken)
@@ -129,7 +129,7 @@ def test_unknown_key_is_one_line(as_a_script, capfd):
 
 
 def test_not_finite_loss_is_one_line(as_a_script, monkeypatch, capfd):
-    def broken(*_):
+    def broken(*_, **__):
         raise FloatingPointError("a predicted proposal is not finite")
 
     monkeypatch.setattr(Detector, "forward", broken)

@@ -182,10 +182,10 @@ def terminated_in_evaluation(monkeypatch):
     """The first image that is evaluated brings a SIGTERM to this process."""
     forward, handler = Detector.forward, signal.getsignal(signal.SIGTERM)
 
-    def terminating(self, images, targets=None, output_sizes=None):
+    def terminating(self, images, targets=None, output_sizes=None, maps=None):
         if not self.training and signal.getsignal(signal.SIGTERM) is not handler:
             os.kill(os.getpid(), signal.SIGTERM)
-        return forward(self, images, targets, output_sizes)
+        return forward(self, images, targets, output_sizes, maps)
 
     monkeypatch.setattr(Detector, "forward", terminating)
     yield
