@@ -6,7 +6,10 @@ from fvcore.common.config import CfgNode
 
 from hiera_det import config as detection
 
-__all__ = ["get_cfg"]
+__all__ = ["INDIFFERENT_KEYS", "get_cfg"]
+
+# Of MODEL.HIERA: keys that do not change what a frozen backbone computes.
+INDIFFERENT_KEYS = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
 
 
 def get_cfg() -> CfgNode:

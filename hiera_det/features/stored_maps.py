@@ -13,12 +13,11 @@ import pyarrow.compute as pc
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from hiera_det.features.config import INDIFFERENT_KEYS
 from hiera_det.features.store import FeatureStore
 
 __all__ = ["StoredMaps"]
 
-# Of MODEL.HIERA: keys that do not change what a frozen backbone computes.
-_INDIFFERENT = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
 _ALL_STAGES = 5  # MODEL.BACKBONE.FREEZE_AT that freezes a backbone of four stages
 # How far a stored map may be from a computed one, as a share of the root mean square: rounding, TF32.
 _TOLERANCE = {"fp32": 0.005, "fp16": 0.01, "bf16": 0.05}
@@ -169,7 +168,7 @@ def _check_needed(key: str, cfg: CfgNode, needed: Mapping[str, Any]) -> None:
 
 
 def _expected(cfg: CfgNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    hiera = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in _INDIFFERENT}
+    hiera = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
     pixels = {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}
     return {**hiera, "MODEL.HIERA.NORM": "", **pixels, **inputs}
 
