@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +16,9 @@ from torchvision.transforms.v2 import functional as F
 from hiera_det.data.annotations import ImageRecord, read_annotations
 from hiera_det.data.datasets import DatasetFiles
 from hiera_det.data.images import UnreadableImageError, read_image
+from hiera_det.data.maps import ImageMaps
 from hiera_det.data.targets import make_sample, make_target
 from hiera_det.data.transforms import DetectionTransform
-
-if TYPE_CHECKING:
-    from hiera_det.features.stored_maps import StoredMaps  # needs pyarrow
 
 __all__ = ["CocoDataset"]
 
@@ -66,7 +64,7 @@ class CocoDataset(Dataset):
         image_format: str,
         mask_format: str | None,
         filter_empty: bool,
-        maps: StoredMaps | None = None,
+        maps: ImageMaps | None = None,
     ) -> None:
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"INPUT.FORMAT is {image_format!r}, expected RGB or BGR")

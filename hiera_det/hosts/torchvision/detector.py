@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hiera_det.backbone import HieraBackbone, pyramid_maps
 from hiera_det.config import CfgNode
-from hiera_det.features.stacking import stack_maps
+from hiera_det.data.maps import stack_maps
 from hiera_det.hosts.torchvision.batching import build_batching
 from hiera_det.hosts.torchvision.pasting import to_output_size
 from hiera_det.hosts.torchvision.pyramid import build_pyramid

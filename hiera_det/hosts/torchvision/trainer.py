@@ -13,10 +13,10 @@ from hiera_det.data.datasets import DatasetFiles
 from hiera_det.engine.callbacks import Recorder
 from hiera_det.engine.checkpoint import Checkpointer, forget_last_checkpoint, last_checkpoint
 from hiera_det.engine.launch import Launch, images_per_batch
+from hiera_det.engine.maps_check import MapsCheck
 from hiera_det.engine.module import seed_step
 from hiera_det.engine.records import Records
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
-from hiera_det.features.maps_check import MapsCheck
 from hiera_det.hosts.torchvision.datamodule import DetectionData, check_classes
 from hiera_det.hosts.torchvision.detector import build_model
 from hiera_det.hosts.torchvision.evaluation import Evaluation

@@ -20,8 +20,8 @@ from ava.data.transforms import TestTransform, TrainTransform
 from ava.data.videos import VideoFiles, find_videos
 from ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
 from hiera_det.data.loader import InferenceSampler, TrainingSampler
+from hiera_det.data.maps import stack_maps
 from hiera_det.engine.launch import images_per_batch
-from hiera_det.features.stacking import stack_maps
 
 __all__ = ["AvaData", "build_source"]
 
