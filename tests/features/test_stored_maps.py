@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
 from hiera_det.config import get_cfg
 from hiera_det.features.items import Item, Plan
+from hiera_det.features.opening import open_stored_maps
 from hiera_det.features.store import Features
 from hiera_det.features.stored_maps import StoredMaps
 from hiera_det.features.writer import create_store, write_shard
@@ -63,6 +66,17 @@ def test_reading(maps):
     assert maps.sizes(["d", "c", "a", "d"]).tolist() == [[33, 32], [0, 0], [40, 60], [33, 32]]
     with pytest.raises(ValueError, match=r"res4 of 'd' is 3 x 2, expected is 2 x 2 of 32 x 32 pixels"):
         maps.read("d", (32, 32))
+
+
+def test_without_the_libraries_of_a_store(cfg, monkeypatch):
+    """They are needed, and the config's other keys looked at, where a store is named."""
+    monkeypatch.setitem(sys.modules, "hiera_det.features.stored_maps", None)
+    arguments = {"stages": ["res4"], "inputs": {}, "needed": {"INPUT.RANDOM_FLIP": "nothing"}}
+    assert open_stored_maps(cfg, "TEST", **arguments) is None
+    cfg.DATASETS.TEST_FEATURES = "store"
+    assert open_stored_maps(cfg, "TRAIN", **arguments) is None
+    with pytest.raises(ValueError, match=r"DATASETS\.TEST_FEATURES: to read a store, pip install"):
+        open_stored_maps(cfg, "TEST", **arguments)
 
 
 def test_unknown_ids(maps, cfg, tmp_path):

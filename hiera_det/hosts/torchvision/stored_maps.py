@@ -12,6 +12,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from hiera_det.data.coco import CocoDataset
+from hiera_det.features.opening import open_stored_maps
 
 if TYPE_CHECKING:
     from hiera_det.features.stored_maps import StoredMaps
@@ -30,28 +31,19 @@ def open_maps(cfg: CfgNode, split: str) -> StoredMaps | None:
     """The store of a split, "TRAIN" or "TEST"; None if the config names none.
 
     Raises:
-        FileNotFoundError: there is no store at that place.
-        ValueError: pyarrow or safetensors is missing; or as :class:`~hiera_det.features.stored_maps.StoredMaps` says.
+        FileNotFoundError, ValueError: as :func:`~hiera_det.features.opening.open_stored_maps` says.
     """
-    key = f"DATASETS.{split}_FEATURES"
-    if not cfg.DATASETS[f"{split}_FEATURES"]:
-        return None
-    try:
-        from hiera_det.features.stored_maps import StoredMaps
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{key}: to read a store, pip install 'hiera_det[features]' ({error})") from error
     needed: dict[str, Any] = {}
     side, longest = cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST
     if split == "TRAIN":
-        needed = {"INPUT.RANDOM_FLIP": "none", "INPUT.CROP.ENABLED": False}
         sides, longest = cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN
-        if len(set(sides)) != 1:
-            raise ValueError(f"{key}: INPUT.MIN_SIZE_TRAIN is {sides}, needed is one size, that of the store")
-        side = sides[0]
+        side = next(iter(sides), 0)
+        one_size = sides[:1] * len(sides)
+        needed = {"INPUT.RANDOM_FLIP": "none", "INPUT.CROP.ENABLED": False, "INPUT.MIN_SIZE_TRAIN": one_size}
     inputs = {"INPUT.FORMAT": cfg.INPUT.FORMAT, "INPUT.RESIZE": "shortest_edge" if side else "none"}
     if side:  # 0: images are not resized
         inputs |= {"INPUT.MIN_SIZE_TEST": side, "INPUT.MAX_SIZE_TEST": longest}
-    return StoredMaps(key, cfg, cfg.MODEL.FPN.IN_FEATURES, inputs=inputs, needed=needed)
+    return open_stored_maps(cfg, split, cfg.MODEL.FPN.IN_FEATURES, inputs=inputs, needed=needed)
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ava.data.keyframes import Keyframe
 from ava.data.videos import VideoFiles
+from hiera_det.features.opening import open_stored_maps
 
 if TYPE_CHECKING:
     from ava.data.dataset import AvaDataset
@@ -71,22 +72,14 @@ def open_maps(cfg: CfgNode, split: str) -> StoredMaps | None:
     """The store of a split, "TRAIN" or "TEST"; None if the config names none.
 
     Raises:
-        FileNotFoundError: there is no store at that place.
-        ValueError: safetensors is missing; or as :class:`~hiera_det.features.stored_maps.StoredMaps` says.
+        FileNotFoundError, ValueError: as :func:`~hiera_det.features.opening.open_stored_maps` says.
     """
-    key = f"DATASETS.{split}_FEATURES"
-    if not cfg.DATASETS[f"{split}_FEATURES"]:
-        return None
-    try:
-        from hiera_det.features.stored_maps import StoredMaps
-    except ModuleNotFoundError as error:
-        raise ValueError(f"{key}: to read a store, pip install 'hiera_det[features]' ({error})") from error
     needed: dict[str, Any] = {"DATASETS.SOURCE": "videos", "INPUT.CENTER_CROP_TEST": False}
     if split == "TRAIN":
         needed |= {"INPUT.FLIP": False, "INPUT.BOX_JITTER": None}
     inputs = {f"INPUT.{name}": cfg.INPUT[name] for name in ("MIN_SIZE_TEST", "NUM_FRAMES", "RATE")}
     inputs |= {"INPUT.FORMAT": "RGB", "INPUT.RESIZE": "shortest_edge"}
-    return StoredMaps(key, cfg, cfg.MODEL.ROI_HEAD.IN_FEATURES, inputs=inputs, needed=needed)
+    return open_stored_maps(cfg, split, cfg.MODEL.ROI_HEAD.IN_FEATURES, inputs=inputs, needed=needed)
 
 
 @torch.no_grad()

@@ -172,7 +172,7 @@ def test_images_of_several_sizes_are_padded_with_zeros(config_file, tiny, monkey
         (["MODEL.BACKBONE.FREEZE_AT", "2"], r"DATASETS\.TRAIN_FEATURES: .*MODEL\.BACKBONE\.FREEZE_AT is 2, needed 5"),
         (["INPUT.RANDOM_FLIP", "horizontal"], "INPUT.RANDOM_FLIP is 'horizontal', needed 'none'"),
         (["INPUT.CROP.ENABLED", "True"], "INPUT.CROP.ENABLED is True, needed False"),
-        (["INPUT.MIN_SIZE_TRAIN", "(64, 72)"], r"MIN_SIZE_TRAIN is \(64, 72\), needed is one size"),
+        (["INPUT.MIN_SIZE_TRAIN", "(64, 72)"], r"MIN_SIZE_TRAIN is \(64, 72\), needed \(64, 64\)"),
         (["INPUT.MIN_SIZE_TRAIN", "(48,)"], r"\n  INPUT\.MIN_SIZE_TEST: store 64, run 48"),
         (["INPUT.MAX_SIZE_TRAIN", "80", "INPUT.FORMAT", "BGR"], r"FORMAT: store 'RGB', run 'BGR'\n.*store 64, run 80"),
         (["INPUT.MIN_SIZE_TRAIN", "(0,)"], r"INPUT\.RESIZE: store 'shortest_edge', run 'none'"),
