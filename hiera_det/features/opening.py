@@ -21,7 +21,9 @@ def open_stored_maps(
     Args:
         cfg: of the run.
         split: "TRAIN" or "TEST".
-        stages, inputs, needed: as of :class:`~hiera_det.features.stored_maps.StoredMaps`.
+        stages: the maps that it needs.
+        inputs: as of :class:`~hiera_det.features.stored_maps.StoredMaps`.
+        needed: the same.
 
     Raises:
         FileNotFoundError: there is no store at that place.

@@ -147,6 +147,9 @@ def test_gradients():
         found.append((logits, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
     torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-7)
     assert {"backbone.norm_res4.weight", "fpn.inner_blocks.0.0.weight", "head.proj.weight"} <= found[0][1].keys()
+    halves = {name: feature.half() for name, feature in maps.items()}
+    model.eval()
+    assert torch.equal(model(None, boxes, halves), model(None, boxes, {k: v.float() for k, v in halves.items()}))
     with pytest.raises(ValueError, match="neither clips nor maps"):
         model(None, boxes)
     with pytest.raises(ValueError, match="2 clips with 1 lists of boxes"):
@@ -192,6 +195,12 @@ def test_clips_of_several_sizes(make_store, trained, tmp_path):
     batch = collate([stored[0], stored[1]])
     assert batch["maps"]["res4"].shape[-2:] == (4, 8)
     assert batch["maps"]["res4"][0, ..., 4:].abs().max() == 0 < batch["maps"]["res4"][1, ..., 7].abs().max()
+
+    cfg.DATASETS.TRAIN_FEATURES = make_store("INPUT.MAX_SIZE_TEST", 119, videos=folder, times=times)
+    short = ava.data.stored.open_maps(cfg, "TRAIN")
+    AvaDataset(keyframes[:1], source, TestTransform(64), 4, 4, short)
+    with pytest.raises(ValueError, match=r"TEST 119, but 1 clips of this run are longer, such as 'wide.*with 120"):
+        AvaDataset(keyframes, source, TestTransform(64), 4, 4, short)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class StoredClips:
         keyframes: of the dataset.
 
     Raises:
-        ValueError: the store lacks keyframes.
+        ValueError: the store lacks keyframes, or has made some of their clips smaller than a run does.
     """
 
     def __init__(self, maps: StoredMaps, videos: VideoFiles, keyframes: Sequence[Keyframe]) -> None:
@@ -52,6 +52,19 @@ class StoredClips:
         self.maps = maps
         self.ids = np.array(ids)  # one array, which worker processes share
         self._sizes = maps.sizes(ids)  # (N, 2)
+        self._check_long_sides()
+
+    def _check_long_sides(self) -> None:
+        """A store's clips have a longest side, those of a run have none."""
+        side, limit = (self.maps.store.spec[f"INPUT.{name}_SIZE_TEST"] for name in ("MIN", "MAX"))
+        long_sides = self._sizes.max(axis=1) * side // self._sizes.min(axis=1).clip(min=1)  # as resized
+        if long_sides.max() > limit:
+            longest = str(self.ids[long_sides.argmax()])
+            raise ValueError(
+                f"{self.maps.key}: {self.maps.store.root} was made with INPUT.MAX_SIZE_TEST {limit}, but"
+                f" {(long_sides > limit).sum()} clips of this run are longer, such as {longest!r}: extract anew with"
+                f" {long_sides.max()}"
+            )
 
     def blank(self, index: int) -> np.ndarray:
         """A black frame (1, H, W, 3) of the size of a keyframe's clip as decoded.
