@@ -49,8 +49,9 @@ class Detector(nn.Module):
                 ``polygons``: for each instance a list of (k, 2) vertices in pixels.
             output_sizes: in evaluation, (height, width) in pixels that the detections of each image refer to;
                 None: the given image's.
-            maps: what a frozen backbone gives for each image, before its norms, by name (C, h, w): the cells that show
-                the image. The backbone is not run then, and cells of the batch beyond an image are zeros. None: it is.
+            maps: what a frozen backbone gives for each image, before its norms, by name (C, h, w) of any float type:
+                the cells that show the image. The backbone is not run then, and cells of the batch beyond an image are
+                zeros. None: it is.
 
         Returns:
             In training ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg`` and, with masks on,
@@ -79,7 +80,8 @@ class Detector(nn.Module):
         height, width = batch.shape[-2:]
         sizes = {name: (height // stride, width // stride) for name, stride in bottom_up.strides.items()}
         stacked = stack_maps(maps, sizes)
-        return self.backbone.from_maps(bottom_up.normed({k: v.to(batch.device) for k, v in stacked.items()}))
+        # In the store's type until they are on the device: half as much to move.
+        return self.backbone.from_maps(bottom_up.normed({k: v.to(batch.device).float() for k, v in stacked.items()}))
 
 
 def _to_device(target: dict, like: Tensor) -> dict:

@@ -82,7 +82,8 @@ class ActionDetector(nn.Module):
             clips: (B, 3, T, H, W) RGB, 0-255, any H and W.
             boxes: of each clip (N, 4) xyxy in its pixels.
             maps: in place of the clips, what a frozen backbone gives for them, before its norms: by stage
-                (B, C, T, h, w), zeros beyond a clip that is smaller than others. The backbone is not run then.
+                (B, C, T, h, w) of any float type, zeros beyond a clip that is smaller than others. The backbone is not
+                run then.
 
         Returns:
             (sum of N, num_classes) logits, in the order of clips and boxes.
@@ -98,7 +99,7 @@ class ActionDetector(nn.Module):
         clip_index = torch.cat([found.new_full((len(found), 1), i) for i, found in enumerate(boxes)])
         rois = torch.cat([clip_index, torch.cat(tuple(boxes))], dim=1)  # (R, 5)
         if maps is not None:
-            return self._logits(self.backbone.normed(maps), rois)
+            return self._logits(self.backbone.normed({name: feature.float() for name, feature in maps.items()}), rois)
         return self.classify(self.normalise(given), rois)
 
     def normalise(self, clips: Tensor) -> Tensor:
