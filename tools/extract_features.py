@@ -7,7 +7,7 @@
 
 The same command goes on where an earlier one was stopped. An input is an image, a folder, a glob in quotes, a list of
 paths (.txt), a COCO JSON, or WebDataset shards (.tar, also "train-{000..012}.tar"); for a video variant (*_16x224) a
-video, or a folder, glob, list or shards of videos.
+video, or a folder, glob or list of videos. Overrides of config keys come last, behind another flag than --input.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from fvcore.common.config import CfgNode
@@ -15,8 +15,9 @@ from hiera_det.features.items import Item, Plan
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.features.reading import UnreadableItemError, check_boxes, read_item
 
-__all__ = ["Batch", "PartEnd", "Prepared", "batches"]
+__all__ = ["Batch", "PartEnd", "Prepared", "Unreadable", "batches"]
 
+_MAX_PIXELS = 2**24  # of a batch, of all frames, with padding: larger images go in smaller batches
 _MAX_HELD = 4  # batches' worth of images that wait for others of their size
 
 
@@ -47,44 +48,47 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class PartEnd:
-    """All batches of a part of the plan have come.
+class Unreadable:
+    """An item that cannot be read, and why, in one line."""
 
-    Attributes:
-        part: its number.
-        failed: its items that could not be read, with the reason.
-    """
+    item: Item
+    reason: str
+
+
+@dataclass(frozen=True)
+class PartEnd:
+    """All items of a part of the plan have come."""
 
     part: int
-    failed: list[tuple[Item, str]]
 
 
 class _Items(Dataset):
-    """Items of some parts, one after the other, read and prepared; one that cannot be read gives (item, reason)."""
+    """Items of some parts, one after the other, read and prepared; for each its pixels, or why there are none."""
 
     def __init__(self, plan: Plan, parts: Sequence[int], cfg: CfgNode) -> None:
         self.items = [item for part in parts for item in plan[part]]
         self.preprocess = Preprocess(cfg)
+        self.with_boxes = "roi" in cfg.FEATURES.VECTORS
         self.reading = {"num_frames": cfg.INPUT.NUM_FRAMES, "rate": cfg.INPUT.RATE, "max_pixels": cfg.INPUT.MAX_PIXELS}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> Prepared | tuple[Item, str]:
+    def __getitem__(self, index: int) -> Prepared | Unreadable:
         item = self.items[index]
         try:
             pixels = read_item(item, **self.reading)
             height, width = pixels.shape[-3:-1]
-            boxes = torch.tensor(check_boxes(item, height, width)).view(-1, 4)
+            boxes = torch.as_tensor(check_boxes(item, height, width)) if self.with_boxes else torch.zeros(0, 4)
             return Prepared(item, height, width, *self.preprocess(pixels, boxes))
         except UnreadableItemError as error:
-            return item, str(error)
+            return Unreadable(item, str(error))
         except ValueError as error:
-            return item, f"item {item.id}: {error}"
+            return Unreadable(item, f"item {item.id}: {error}")
 
 
-def batches(plan: Plan, parts: Sequence[int], cfg: CfgNode) -> Iterator[Batch | PartEnd]:
-    """Read parts of a plan; each part's batches, then its end.
+def batches(plan: Plan, parts: Sequence[int], cfg: CfgNode) -> Iterator[Batch | Unreadable | PartEnd]:
+    """Read parts of a plan: each part's batches and what cannot be read, then its end.
 
     What is in a batch depends on the part alone. Images wait for others of their size, up to four batches' worth of
     them; then the largest group goes as it is.
@@ -92,25 +96,39 @@ def batches(plan: Plan, parts: Sequence[int], cfg: CfgNode) -> Iterator[Batch | 
     Args:
         plan: the items.
         parts: numbers of the parts, in the order to read them in.
-        cfg: ``INPUT`` and ``DATALOADER``.
+        cfg: ``INPUT``, ``DATALOADER`` and ``FEATURES.VECTORS``.
     """
-    workers = cfg.DATALOADER.NUM_WORKERS
-    loader = DataLoader(_Items(plan, parts, cfg), batch_size=None, num_workers=workers)
-    stream = iter(loader)
+    loader = DataLoader(_Items(plan, parts, cfg), batch_size=None, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    stream = map(_owned, loader)
     for part in parts:
-        failed: list[tuple[Item, str]] = []
-        waiting: dict[tuple[int, ...], list[Prepared]] = {}
+        waiting: dict[tuple[int, int], list[Prepared]] = {}
         for _ in plan[part]:
             found = next(stream)
-            if not isinstance(found, Prepared):
-                failed.append(found)
+            if isinstance(found, Unreadable):
+                yield found
                 continue
             size = padded_size(found.pixels)
             waiting.setdefault(size, []).append(found)
-            if len(waiting[size]) == cfg.DATALOADER.BATCH_SIZE:
+            if _worth(waiting[size], cfg) >= 1:
                 yield Batch(waiting.pop(size))
-            elif sum(map(len, waiting.values())) >= _MAX_HELD * cfg.DATALOADER.BATCH_SIZE:
+            elif sum(_worth(group, cfg) for group in waiting.values()) >= _MAX_HELD:
                 yield Batch(waiting.pop(max(waiting, key=lambda key: len(waiting[key]))))
         for group in waiting.values():
             yield Batch(group)
-        yield PartEnd(part, failed)
+        yield PartEnd(part)
+
+
+def _worth(group: Sequence[Prepared], cfg: CfgNode) -> float:
+    """How much of a batch images of one size make, by their number or by their pixels."""
+    height, width = padded_size(group[0].pixels)
+    pixels = group[0].pixels[0, ..., 0, 0].numel() * height * width  # of its frames
+    return max(len(group) / cfg.DATALOADER.BATCH_SIZE, len(group) * pixels / _MAX_PIXELS)
+
+
+def _owned(found: Prepared | Unreadable) -> Prepared | Unreadable:
+    """With memory of this process: that of a worker costs an open file as long as it is held."""
+    if isinstance(found, Unreadable):
+        return found
+    pixels = found.pixels.clone()
+    pinned = pixels.pin_memory() if torch.cuda.is_available() else pixels
+    return replace(found, pixels=pinned, boxes=found.boxes.clone())

@@ -16,7 +16,7 @@ from hiera_det.features.pretrained import load_extractor
 
 __all__ = ["extract_on_cluster"]
 
-_PARTS_AT_ONCE = 4  # that an actor gets: within them, decoding and writing overlap the model
+_PARTS_AT_ONCE = 16  # that an actor gets: within them, decoding and writing overlap the model
 
 
 class _Actor:
@@ -39,8 +39,8 @@ class _Actor:
 def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str | Path, *, strict: bool) -> None:
     """Compute parts of a plan on the cluster that ``ray.init`` finds (``RAY_ADDRESS``), or one on this machine.
 
-    As many actors work as there are GPUs with ``MODEL.DEVICE`` "cuda", otherwise as many as fit the CPUs, each with
-    its decoding processes.
+    The package has to be installed on all machines. As many actors work as there are GPUs with ``MODEL.DEVICE`` "cuda",
+    otherwise as many as fit the CPUs, each with its decoding processes.
 
     Args:
         cfg: see ``hiera_det/features/config.py``.
@@ -57,8 +57,9 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
     if not ray.is_initialized():
         ray.init()
     gpus = int(ray.cluster_resources().get("GPU", 0)) if torch.device(cfg.MODEL.DEVICE).type == "cuda" else 0
-    cpus_each = 1 + cfg.DATALOADER.NUM_WORKERS
-    actors = gpus or max(int(ray.cluster_resources()["CPU"]) // cpus_each, 1)
+    machines = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    cpus_each = max(min(1 + cfg.DATALOADER.NUM_WORKERS, max(machines)), 1)
+    actors = gpus or max(sum(cpus // cpus_each for cpus in machines), 1)
     at_once = min(_PARTS_AT_ONCE, -(-len(parts) // actors))
     blocks = -(-len(parts) // at_once)
     dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=blocks)
@@ -67,7 +68,7 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
         fn_constructor_args=(cfg, plan, Path(root).absolute(), strict),
         batch_size=at_once,
         num_gpus=1 if gpus else 0,
-        num_cpus=min(cpus_each, int(ray.cluster_resources()["CPU"])),
+        num_cpus=cpus_each,
         concurrency=min(actors, blocks),
     )
     for row in done.iter_rows():

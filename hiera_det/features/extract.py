@@ -12,9 +12,9 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from hiera_det.features.batching import Batch, PartEnd, batches
+from hiera_det.features.batching import Batch, Unreadable, batches
 from hiera_det.features.extractor import Extracted, FeatureExtractor, cut
-from hiera_det.features.items import Plan
+from hiera_det.features.items import Item, Plan
 from hiera_det.features.reading import UnreadableItemError
 from hiera_det.features.store import Features
 from hiera_det.features.writer import write_shard
@@ -33,82 +33,105 @@ def extract_parts(
     *,
     strict: bool = False,
     progress: Callable[[int], object] = lambda items: None,
-) -> int:
+) -> None:
     """Compute the features of parts of a plan, and write a shard for each.
 
-    Decoding runs in processes, writing in a thread. On a GPU a batch is computed while the results of the one before
-    are fetched. At most two shards are held in memory.
+    Decoding runs in processes, writing in a thread. A GPU has the next batch to compute while the results of the one
+    before are copied and sorted. At most two shards are held in memory.
 
     Args:
         model: on its device.
         plan: the items.
         parts: numbers of the parts to do.
         root: the store.
-        cfg: ``INPUT`` and ``DATALOADER``.
+        cfg: ``INPUT``, ``DATALOADER`` and ``FEATURES``.
         strict: an item that cannot be read ends the run.
         progress: is told how many items were done, again and again.
-
-    Returns:
-        How many items could not be read.
 
     Raises:
         UnreadableItemError: with ``strict``, one cannot be read. The shards before its own are complete.
         OSError: a shard cannot be written. Those before it are complete.
     """
-    failed = 0
     shard: list[Features] = []
-    running: deque[tuple[Batch, Extracted]] = deque()
+    failed: list[tuple[Item, str]] = []
+    running: deque[_Results] = deque()
 
     def collect() -> None:
-        batch, extracted = running.popleft()
-        shard.extend(_per_item(batch, extracted, model))
-        progress(len(batch.images))
+        results = running.popleft()
+        shard.extend(results.per_item(model))
+        progress(len(results.batch.images))
 
     with ThreadPoolExecutor(max_workers=1) as writer:
         writing: Future[None] | None = None
         for step in batches(plan, parts, cfg):
-            if isinstance(step, Batch):
-                running.append((step, model([i.pixels for i in step.images], [i.boxes for i in step.images])))
+            if isinstance(step, Unreadable):
+                if strict:
+                    raise UnreadableItemError(f"{step.reason}; to skip such items leave out --strict")
+                logger.warning("skipped: %s", step.reason)
+                failed.append((step.item, step.reason))
+                progress(1)
+            elif isinstance(step, Batch):
+                running.append(_Results(step, model))
                 if len(running) > 1:
                     collect()
-                continue
-            while running:
-                collect()
-            if writing is not None:
-                writing.result()
-            failed += len(step.failed)
-            for _, reason in step.failed:
-                if strict:
-                    raise UnreadableItemError(f"{reason}; to skip such items leave out --strict")
-                logger.warning("skipped: %s", reason)
-            progress(len(step.failed))
-            writing = writer.submit(write_shard, root, step.part, in_order(shard, plan, step), step.failed)
-            shard = []
+            else:
+                while running:
+                    collect()
+                if writing is not None:
+                    writing.result()
+                order = {item.id: place for place, item in enumerate(plan[step.part])}  # batches have mixed them
+                shard.sort(key=lambda features: order[features.item.id])
+                writing = writer.submit(write_shard, root, step.part, shard, failed)
+                shard, failed = [], []
         if writing is not None:
             writing.result()
-    return failed
 
 
-def in_order(shard: Sequence[Features], plan: Plan, end: PartEnd) -> list[Features]:
-    """Features of a part in the order of its items: batching by size has mixed them."""
-    order = {item.id: place for place, item in enumerate(plan[end.part])}
-    return sorted(shard, key=lambda features: order[features.item.id])
+class _Results:
+    """A batch that is being computed, and its way to the CPU, which does not wait for other batches."""
 
+    def __init__(self, batch: Batch, model: FeatureExtractor) -> None:
+        self.batch = batch
+        extracted = model([image.pixels for image in batch.images], [image.boxes for image in batch.images])
+        self._extracted = Extracted(_start_copies(extracted.maps), _start_copies(extracted.vectors))
+        self._copied = None
+        if model.pixel_mean.is_cuda:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
 
-def _per_item(batch: Batch, extracted: Extracted, model: FeatureExtractor) -> list[Features]:
-    """Padding off, and on the CPU."""
-    maps = {name: feature.cpu() for name, feature in extracted.maps.items()}  # (B, C, (T,) h, w)
-    result = []
-    for i, (image, vectors) in enumerate(zip(batch.images, extracted.vectors, strict=True)):
-        own = {
-            name: cut(feature[i], image.pixels, model.strides[name]).clone(memory_format=torch.contiguous_format)
-            for name, feature in maps.items()
+    def per_item(self, model: FeatureExtractor) -> list[Features]:
+        """Of each image its own, without padding."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        maps = self._extracted.maps
+        counts = [len(image.boxes) for image in self.batch.images]
+        vectors: dict[str, Sequence[Tensor]] = {
+            name: values.split(counts) if name == "roi" else values.unbind()
+            for name, values in self._extracted.vectors.items()
         }
-        result.append(
-            Features(image.item, image.height, image.width, own, model.strides, _to_store(vectors, model.dtype))
-        )
-    return result
+        return [
+            Features(
+                image.item,
+                image.height,
+                image.width,
+                {name: _own(cut(maps[name][i], image.pixels, model.strides[name])) for name in maps},
+                model.strides,
+                {name: _own(values[i]) for name, values in vectors.items()},
+            )
+            for i, image in enumerate(self.batch.images)
+        ]
 
 
-def _to_store(vectors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    return {name: vector.to(dtype).cpu() for name, vector in vectors.items()}
+def _start_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """To the CPU; from a GPU into pinned memory, without waiting."""
+    return {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+        if tensor.is_cuda
+        else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """With memory of its own, so that a batch's is free again."""
+    return tensor.clone(memory_format=torch.contiguous_format)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,22 +23,22 @@ _LAST = "res5"
 
 @dataclass(frozen=True)
 class Extracted:
-    """Of a batch, on its device.
+    """Of a batch, on its device, in the type of the store.
 
     Attributes:
         maps: (B, C, h, w) or (B, C, t, h, w) each, of the padded batch.
-        vectors: for each image its vectors by name: (D,), of "roi" (N, D).
+        vectors: (B, D) each; of "roi" (R, D), the boxes of all images in their order.
     """
 
     maps: dict[str, Tensor]
-    vectors: list[dict[str, Tensor]]
+    vectors: dict[str, Tensor]
 
 
 class FeatureExtractor(nn.Module):
     """A backbone without gradients, with pooling and the classifier.
 
-    The vectors are float32: "mean" and "max" over the cells that show the image, padding left out, of the map
-    ``FEATURES.VECTORS_FROM``, taken before the final norm; "roi": RoIAlign of 7 x 7 bins (aligned, over the mean
+    The vectors are computed in float32: "mean" and "max" over the cells that show the image, padding left out, of the
+    map ``FEATURES.VECTORS_FROM``, taken before the final norm; "roi": RoIAlign of 7 x 7 bins (aligned, over the mean
     along time), averaged; "logits": of the original's classifier, which is a norm of the mean of res5 and a linear
     layer. (timm's ``forward_head(pre_logits=True)`` is that norm of "mean".)
 
@@ -90,28 +90,17 @@ class FeatureExtractor(nn.Module):
         Args:
             pixels: (3, H, W) or (3, T, H, W) uint8 each, of sizes that pad to the same multiple of 32.
             boxes: of each (N, 4) xyxy in its pixels; read for "roi" alone.
-
-        Raises:
-            ValueError: an image is larger than ``MODEL.HIERA.SQUARE_PAD``.
         """
         batch = self._batch(pixels)  # (B, 3, (T,) H, W)
         with torch.autocast(batch.device.type, self.precision, enabled=self.precision is not None):
             maps = self.backbone(batch)
-        vectors = []
-        for i, image in enumerate(pixels):
-            own = {name: cut(feature[i], image, self.backbone.strides[name]) for name, feature in maps.items()}
-            vectors.append(self._vectors(own, boxes[i]))
+        vectors = {name: self._vectors(name, maps, pixels, boxes).to(self.dtype) for name in self.wanted}
         return Extracted({name: maps[name].to(self.dtype) for name in self.maps}, vectors)
 
     def _batch(self, pixels: Sequence[Tensor]) -> Tensor:
         """Normalised and padded with zeros at the bottom and right, on the model's device."""
         height, width = padded_size(pixels[0])
         if self.square_pad:
-            if max(height, width) > self.square_pad:
-                raise ValueError(
-                    f"an image of {height} x {width} pixels, but MODEL.HIERA.SQUARE_PAD is {self.square_pad}: "
-                    "raise it, or make the images smaller by INPUT.RESIZE"
-                )
             height = width = self.square_pad
         device = self.pixel_mean.device
         batch = torch.zeros(len(pixels), *pixels[0].shape[:-2], height, width, device=device)
@@ -120,21 +109,20 @@ class FeatureExtractor(nn.Module):
             row[..., :h, :w] = (image.to(device, non_blocking=True).float() - self.pixel_mean) / self.pixel_std
         return batch
 
-    def _vectors(self, maps: dict[str, Tensor], boxes: Tensor) -> dict[str, Tensor]:
-        """Of one image, whose maps (C, (T,) h, w) have no padding."""
-        vectors = {}
-        for name in self.wanted:
-            if name == "logits":
-                mean = maps[_LAST].float().flatten(1).mean(dim=1)
-                vectors[name] = self.projection(self.norm(mean))
-                continue
-            feature = maps[self.pooled_from].float()
-            if name == "roi":
-                vectors[name] = _roi_mean(feature, boxes, self.backbone.strides[self.pooled_from])
-            else:
-                cells = feature.flatten(1)
-                vectors[name] = cells.mean(dim=1) if name == "mean" else cells.amax(dim=1)
-        return vectors
+    def _vectors(
+        self, name: str, maps: Mapping[str, Tensor], pixels: Sequence[Tensor], boxes: Sequence[Tensor]
+    ) -> Tensor:
+        """One kind of vectors, of all images."""
+        source = _LAST if name == "logits" else self.pooled_from
+        feature, stride = maps[source].float(), self.backbone.strides[source]  # (B, C, (T,) h, w)
+        if name == "roi":
+            return _roi_means(feature, boxes, stride)
+        seen = _seen(feature, pixels, stride)  # (B, 1, (1,) h, w)
+        if name == "max":
+            return feature.masked_fill(~seen, -torch.inf).flatten(2).amax(dim=2)
+        cells = seen.expand_as(feature[:, :1]).flatten(1).sum(dim=1, keepdim=True)  # (B, 1)
+        mean = feature.where(seen, 0).flatten(2).sum(dim=2) / cells
+        return mean if name == "mean" else self.projection(self.norm(mean))
 
 
 def padded_size(pixels: Tensor) -> tuple[int, int]:
@@ -149,12 +137,20 @@ def cut(feature: Tensor, pixels: Tensor, stride: int) -> Tensor:
     return feature[..., :height, :width]
 
 
-def _roi_mean(feature: Tensor, boxes: Tensor, stride: int) -> Tensor:
-    """A map (C, (T,) h, w) and boxes (N, 4) in pixels to (N, C)."""
-    if feature.dim() == 4:
-        feature = feature.mean(dim=1)
-    bins = roi_align(feature[None], [boxes.to(feature)], ROI_RESOLUTION, 1 / stride, aligned=True)  # (N, C, 7, 7)
-    return bins.mean(dim=(2, 3))
+def _seen(feature: Tensor, pixels: Sequence[Tensor], stride: int) -> Tensor:
+    """Which cells of a batch (B, C, (T,) h, w) show the images, not padding: (B, 1, (1,) h, w)."""
+    seen = torch.zeros(len(pixels), 1, *[1] * (feature.dim() - 4), *feature.shape[-2:], dtype=torch.bool)
+    for row, image in zip(seen, pixels, strict=True):
+        cut(row, image, stride).fill_(True)
+    return seen.to(feature.device, non_blocking=True)
+
+
+def _roi_means(feature: Tensor, boxes: Sequence[Tensor], stride: int) -> Tensor:
+    """A batch of maps (B, C, (T,) h, w) and each image's boxes (N, 4) in pixels to (sum of N, C)."""
+    if feature.dim() == 5:
+        feature = feature.mean(dim=2)
+    bins = roi_align(feature, [own.to(feature) for own in boxes], ROI_RESOLUTION, 1 / stride, aligned=True)
+    return bins.mean(dim=(2, 3))  # of (R, C, 7, 7)
 
 
 def _check(cfg: CfgNode) -> None:

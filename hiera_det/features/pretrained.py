@@ -41,6 +41,10 @@ def load_extractor(cfg: CfgNode) -> FeatureExtractor:
     loaded = backbone_tensors(state, model, own, source)
     if wants_logits:
         loaded |= {ours: state[theirs] for ours, theirs in _CLASSIFIER.items()}
+    if missing := sorted(own.keys() - loaded.keys()):
+        raise ValueError(
+            f"MODEL.HIERA.NORM is {cfg.MODEL.HIERA.NORM!r}, but {source} has no {', '.join(missing)}; set it to ''"
+        )
     model.load_state_dict(loaded)
     return model.to(available_device(cfg.MODEL.DEVICE))
 

@@ -17,9 +17,10 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
+from hiera_det.features.config import INDIFFERENT_KEYS
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.items import Item, Plan
-from hiera_det.features.layout import done_parts, file_sum
+from hiera_det.features.layout import FAILED, Failure, done_parts, file_sum, read_failures, shard_name
 from hiera_det.features.pretrained import load_extractor
 from hiera_det.features.writer import create_store, write_failed
 from hiera_det.hiera.checkpoints import local_file
@@ -43,7 +44,7 @@ def extract(
 
     Args:
         cfg: see ``hiera_det/features/config.py``.
-        items: of the whole store, in its order.
+        items: of the whole store, in its order; the same on all ranks.
         root: its folder, on a file system that all processes see.
         engine: "torch" or "ray".
         strict: the first item that cannot be read ends the run.
@@ -52,24 +53,29 @@ def extract(
         How many items of the store could not be read.
 
     Raises:
-        ValueError: bad config or weights, or the store is of others; with ``strict`` an item that cannot be read.
+        ValueError: bad config or weights, boxes that do not fit it, ranks that found other items, or the store is of
+            other settings or items; with ``strict`` an item that cannot be read, in this run or before.
         OSError: the weights cannot be had, the folder holds something else, or it cannot be written to.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
+    _check(cfg, items)
     plan = Plan(items, cfg.STORE.ITEMS_PER_SHARD)
+    if engine == "ray":
+        _extract_on_cluster(cfg, plan, root, strict)
+        return _end(root)
+    if engine != "torch":
+        raise ValueError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     with _ranks() as (rank, world_size):
         model = load_extractor(cfg)
-        todo = _on_rank_zero(rank, partial(_begin, cfg, plan, root))
-        if engine == "ray":
-            from hiera_det.features.cluster import extract_on_cluster
-
-            extract_on_cluster(cfg, plan, todo, root, strict=strict)
-        else:
-            mine = todo[rank::world_size]
-            count = sum(len(plan[part]) for part in mine)
-            with tqdm(total=count, desc="items", disable=rank > 0, smoothing=0.05) as bar:
-                extract_parts(model, plan, mine, root, cfg, strict=strict, progress=bar.update)
+        todo, digest = _on_rank_zero(rank, partial(_begin, cfg, plan, root, strict))
+        if digest != plan.digest:
+            raise ValueError(
+                f"rank {rank} found other items than rank 0, {len(items)} of them: has a file come or gone meanwhile? "
+                "Start again, or give a list of paths"
+            )
+        mine = todo[rank::world_size]
+        count = sum(len(plan[part]) for part in mine)
+        with tqdm(total=count, desc="items", disable=rank > 0, smoothing=0.05) as bar:
+            extract_parts(model, plan, mine, root, cfg, strict=strict, progress=bar.update)
         return _on_rank_zero(rank, partial(_end, root))
 
 
@@ -77,7 +83,7 @@ def spec_of(cfg: CfgNode) -> dict[str, Any]:
     """What the features depend on, as the store keeps it: all keys of the config but where and how fast to compute."""
     keys = {f"{node}.{key}": value for node in ("INPUT", "FEATURES") for key, value in cfg[node].items()}
     keys |= {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}
-    keys |= {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items()}
+    keys |= {f"MODEL.HIERA.{key}": v for key, v in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
     keys["DATALOADER.BATCH_SIZE"] = cfg.DATALOADER.BATCH_SIZE  # last digits may depend on it
     return keys | {
         "model": cfg.MODEL.HIERA.NAME,
@@ -86,15 +92,49 @@ def spec_of(cfg: CfgNode) -> dict[str, Any]:
     }
 
 
-def _begin(cfg: CfgNode, plan: Plan, root: str | Path) -> list[int]:
+def _check(cfg: CfgNode, items: Sequence[Item]) -> None:
+    for key in ("DATALOADER.BATCH_SIZE", "STORE.ITEMS_PER_SHARD", "INPUT.NUM_FRAMES", "INPUT.MAX_PIXELS"):
+        node, name = key.split(".")
+        if cfg[node][name] < 1:
+            raise ValueError(f"{key} is {cfg[node][name]}; expected at least 1")
+    if cfg.DATALOADER.NUM_WORKERS < 0 or cfg.INPUT.RATE < 0:
+        raise ValueError("DATALOADER.NUM_WORKERS and INPUT.RATE cannot be below 0")
+    wanted, there = "roi" in cfg.FEATURES.VECTORS, any(item.boxes for item in items)
+    if wanted and not there:
+        raise ValueError("FEATURES.VECTORS has roi, but no item has boxes: give them, or leave roi out")
+    if there and not wanted:
+        raise ValueError("boxes are given, but FEATURES.VECTORS has no roi: add it, or leave the boxes out")
+
+
+def _begin(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool) -> tuple[list[int], str]:
+    """The parts that are not done, and the digest of the plan."""
     create_store(root, spec_of(cfg), plan)
     done = done_parts(root)
     if done:
         logger.info("%s: %d of %d shards are there, going on with the others", root, len(done), len(plan))
-    return sorted(set(range(len(plan))) - done)
+    if strict and (failed := first_failure(root)) is not None:
+        raise ValueError(f"{failed.reason}; it was skipped by an earlier run; to skip such items leave out --strict")
+    return sorted(set(range(len(plan))) - done), plan.digest
+
+
+def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool) -> None:
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise ValueError("--engine ray starts its own processes: run it without torchrun")
+    try:
+        from hiera_det.features.cluster import extract_on_cluster
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--engine ray: pip install 'hiera_det[cluster]' ({error})") from error
+    local = cfg.clone()  # workers have other working folders
+    local.MODEL.WEIGHTS = str(local_file(cfg.MODEL.WEIGHTS).absolute()) if cfg.MODEL.WEIGHTS else ""
+    on_cpu = local.clone()
+    on_cpu.MODEL.DEVICE = "cpu"
+    load_extractor(on_cpu)  # errors show here, and the GPUs stay free
+    todo, _ = _begin(cfg, plan, root, strict)
+    extract_on_cluster(local, plan, todo, root, strict=strict)
 
 
 def _end(root: str | Path) -> int:
+    """Write the list of what could not be read; how many items that is."""
     failed = write_failed(root)
     if failed:
         logger.warning("%d items could not be read: %s says why", failed, Path(root) / "failed.csv")
@@ -109,8 +149,8 @@ def _ranks() -> Iterator[tuple[int, int]]:
         yield 0, 1
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
+    dist.init_process_group("gloo")
     try:
         yield dist.get_rank(), world_size
     finally:
@@ -121,7 +161,7 @@ def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
     """Once all ranks are here, let rank 0 work; all of them get its result, or its error."""
     if not dist.is_initialized():
         return work()
-    dist.barrier()
+    dist.monitored_barrier(timeout=_PATIENCE)
     outcome: list[Any] = [None]
     if rank == 0:
         try:
@@ -133,3 +173,9 @@ def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
     if problem is not None:
         raise problem
     return result
+
+
+def first_failure(root: str | Path) -> Failure | None:
+    """The first item of the finished shards that could not be read."""
+    paths = (Path(root) / shard_name(part, FAILED) for part in sorted(done_parts(root)))
+    return next((failure for path in paths if path.exists() for failure in read_failures(path)), None)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 import weakref
 
 import numpy as np
 import pytest
 
 from hiera_det.features import batching
-from hiera_det.features.batching import Batch, PartEnd, batches
+from hiera_det.features.batching import Batch, PartEnd, Unreadable, batches
 from hiera_det.features.config import get_cfg
 from hiera_det.features.items import Item, Plan
 from hiera_det.features.reading import UnreadableItemError
@@ -52,7 +53,7 @@ def test_all_come_once_and_few_wait(monkeypatch, cfg, alive, sizes):
             seen += [int(image.item.id) for image in step.images]
             most = max(most, sum(reference() is not None for reference in alive))
         else:
-            assert isinstance(step, PartEnd) and not step.failed
+            assert isinstance(step, PartEnd)
             assert sorted(seen) == list(range(min(90 * (step.part + 1), 200)))
     assert len(alive) == 200 and most <= 5 * BATCH  # with the batch that is out
 
@@ -82,8 +83,32 @@ def test_what_fails_is_told_with_its_part(monkeypatch, cfg):
         return np.zeros((8, 8, 3), np.uint8)
 
     monkeypatch.setattr(batching, "read_item", read)
+    cfg.FEATURES.VECTORS = ["roi"]
     outside = Item("5", "nowhere", boxes=((0.0, 0.0, 4.0, 40.0),))
     plan = Plan([Item(str(i), "nowhere") for i in range(5)] + [outside], 2)
-    ends = [step for step in batches(plan, [0, 1, 2], cfg) if isinstance(step, PartEnd)]
-    assert [[item.id for item, _ in end.failed] for end in ends] == [[], ["3"], ["5"]]
-    assert ends[1].failed[0][1] == "torn" and "(8 x 8)" in ends[2].failed[0][1]
+    steps = [step for step in batches(plan, [0, 1, 2], cfg) if not isinstance(step, Batch)]
+    assert [step.part if isinstance(step, PartEnd) else step.item.id for step in steps] == [0, "3", 1, "5", 2]
+    assert isinstance(steps[1], Unreadable) and steps[1].reason == "torn"
+    assert steps[3].reason.count("item 5") == 1 and "(8 x 8)" in steps[3].reason
+    cfg.FEATURES.VECTORS = ["mean"]  # nobody asks for the boxes
+    assert not [step for step in batches(plan, [2], cfg) if isinstance(step, Unreadable)]
+
+
+def test_large_images_go_in_small_batches(monkeypatch, cfg):
+    monkeypatch.setattr(batching, "_MAX_PIXELS", 64 * 64 * 3)
+    monkeypatch.setattr(batching, "read_item", lambda item, **_: np.zeros((64, 50, 3), np.uint8))
+    plan = Plan([Item(str(i), "nowhere") for i in range(8)], 8)
+    assert [len(step.images) for step in batches(plan, [0], cfg) if isinstance(step, Batch)] == [3, 3, 2]
+    monkeypatch.setattr(batching, "read_item", lambda item, **_: np.zeros((2, 64, 50, 3), np.uint8))  # clips
+    assert [len(step.images) for step in batches(plan, [0], cfg) if isinstance(step, Batch)] == [2, 2, 2, 2]
+
+
+def test_worker_memory_is_given_back(monkeypatch, cfg):
+    """Tensors of workers cost an open file each."""
+    cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.BATCH_SIZE = 1, 100
+    monkeypatch.setattr(batching, "read_item", lambda item, **_: np.zeros((8, 8, 3), np.uint8))
+    plan = Plan([Item(str(i), "nowhere") for i in range(100)], 100)
+    before = len(os.listdir("/proc/self/fd"))
+    held = next(iter(batches(plan, [0], cfg)))
+    assert isinstance(held, Batch) and len(held.images) == 100
+    assert len(os.listdir("/proc/self/fd")) - before < 40

@@ -34,7 +34,7 @@ def test_each_item_is_what_the_model_makes_of_it_alone(whole, config, pictures):
         height, width = (-(-n // 32) for n in image.shape[1:])
         assert features["res5"].shape == (64, height, width)
         torch.testing.assert_close(features["res5"], alone.maps["res5"][0], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(features["logits"], alone.vectors[0]["logits"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(features["logits"], alone.vectors["logits"][0], rtol=1e-4, atol=1e-5)
 
 
 def test_what_cannot_be_read_is_listed(whole, tool, config, pictures, tmp_path, capsys, contents):
@@ -45,6 +45,8 @@ def test_what_cannot_be_read_is_listed(whole, tool, config, pictures, tmp_path, 
     store = FeatureStore(tmp_path / "f")
     assert len(store) == 8 and not store.complete
     tool.main(arguments(config, pictures, tmp_path / "f"))
+    with pytest.raises(ValueError, match=r"item 009\.png: .*skipped by an earlier run"):
+        tool.main([*arguments(config, pictures, tmp_path / "f"), "--strict"])
     assert contents(tmp_path / "f") == contents(whole)
     assert f"22 items in {tmp_path / 'f'}, 1 could not be read" in capsys.readouterr().out
 
@@ -148,7 +150,7 @@ def test_two_shards_in_memory_at_most(monkeypatch, config):
     monkeypatch.setattr(extract, "Features", Counted)
     monkeypatch.setattr(extract, "write_shard", write)
     plan = Plan([Item(str(i), "nowhere") for i in range(60)], 6)
-    assert extract.extract_parts(load_extractor(cfg), plan, range(len(plan)), "nowhere", cfg) == 0
+    extract.extract_parts(load_extractor(cfg), plan, range(len(plan)), "nowhere", cfg)
     assert len(alive) == 60 and held == [12] * 9 + [6]
 
 
