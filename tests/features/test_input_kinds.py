@@ -77,7 +77,7 @@ def test_images(kind, extracted, pictures, tmp_path, whole):
 
 def test_boxes_of_a_coco_file(extracted, pictures, tmp_path):
     source = coco(pictures, tmp_path / "instances.json")
-    words = ["--image-root", str(pictures), "--coco-boxes", "FEATURES.VECTORS", "[roi]"]
+    words = ["--image-root", str(pictures), "--coco-boxes", "FEATURES.VECTORS", "['roi']"]
     store = extracted(source, *words)
     assert [len(store[name]["roi"]) for name in ("7", "8", "9", "10")] == [0, 0, 0, 2]
     boxes = torch.tensor([[4.0, 4.0, 24.0, 28.0], [0.0, 0.0, 8.0, 8.0]])
@@ -88,7 +88,7 @@ def test_boxes_of_a_coco_file(extracted, pictures, tmp_path):
 def test_boxes_of_a_table(extracted, pictures, tmp_path):
     (tmp_path / "boxes.csv").write_text("id,x1,y1,x2,y2\n001.png,0,0,33,40\n003.png,0,0,40,50\n")
     store = extracted(
-        pictures / "00[0-3].png", "--boxes", str(tmp_path / "boxes.csv"), "FEATURES.VECTORS", "[roi,mean]"
+        pictures / "00[0-3].png", "--boxes", str(tmp_path / "boxes.csv"), "FEATURES.VECTORS", "['roi', 'mean']"
     )
     assert store["001.png"]["roi"].shape == (1, 64) and store["000.png"]["roi"].shape == (0, 64)
     (failure,) = store.failed  # 003.png has 32 x 32 pixels
@@ -120,10 +120,10 @@ def test_what_is_refused(config, pictures, tmp_path, monkeypatch):
             run.extract(load_config(config, list(map(str, options)), get_cfg()), items, tmp_path / "f")
         assert not (tmp_path / "f").exists()
 
-    refused("has roi, but no item has boxes", "FEATURES.VECTORS", "[roi]")
+    refused("has roi, but no item has boxes", "FEATURES.VECTORS", "['roi']")
     refused(r"DATALOADER\.BATCH_SIZE is 0; expected at least 1", "DATALOADER.BATCH_SIZE", 0)
     refused("cannot be below 0", "DATALOADER.NUM_WORKERS", -1)
-    refused("no stage is called 'res6'", "FEATURES.MAPS", "[res6]")
+    refused("no stage is called 'res6'", "FEATURES.MAPS", "['res6']")
     (tmp_path / "boxes.csv").write_text("id,x1,y1,x2,y2\n001.png,0,0,33,40\n")
     refused("has no roi", items=find_items([str(pictures)], boxes=tmp_path / "boxes.csv"))
     monkeypatch.setattr(run, "_on_rank_zero", lambda rank, work: ([], "another digest"))
