@@ -124,7 +124,9 @@ def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool
         from hiera_det.features.cluster import extract_on_cluster
     except ModuleNotFoundError as error:
         raise ValueError(f"--engine ray: pip install 'hiera_det[cluster]' ({error})") from error
-    local = cfg.clone()  # workers have other working folders
+    local = cfg.clone()
+    local.defrost()
+    # Workers have other working folders.
     local.MODEL.WEIGHTS = str(local_file(cfg.MODEL.WEIGHTS).absolute()) if cfg.MODEL.WEIGHTS else ""
     on_cpu = local.clone()
     on_cpu.MODEL.DEVICE = "cpu"
