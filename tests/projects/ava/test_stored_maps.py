@@ -29,6 +29,7 @@ from hiera_det.features.run import extract
 from hiera_det.features.stored_maps import StoredMaps
 
 BASE = ["DATASETS.SOURCE", "videos", "MODEL.BACKBONE.FREEZE_AT", "5", "TEST.EVAL_PERIOD", "0"]
+BASE += ["MODEL.ROI_HEAD.IN_FEATURES", "['res4']"]
 
 
 @pytest.fixture(scope="module")
@@ -232,8 +233,9 @@ def test_a_clip_that_extraction_could_not_read(new_run, make_store, trained, roo
     broken.write_bytes(broken.read_bytes()[:2000])
     run = new_run()
     weights = ["MODEL.WEIGHTS", str(trained.folder / "model_final.pth")]
-    store = make_store(*weights, "FEATURES.MAPS", ["res4"], videos=tmp_path / "videos")
-    run("--eval-only", *BASE, *weights, "DATASETS.TEST_FEATURES", store)
+    stages = load_config(trained.folder / "config.yaml", [], get_ava_cfg()).MODEL.ROI_HEAD.IN_FEATURES
+    store = make_store(*weights, "FEATURES.MAPS", stages, videos=tmp_path / "videos")
+    run("--eval-only", *BASE, "MODEL.ROI_HEAD.IN_FEATURES", str(stages), *weights, "DATASETS.TEST_FEATURES", store)
     log = (run.folder / "log.txt").read_text()
     assert f"not evaluated: clip of video {broken.stem} at second 902: no maps in the store: " in log
     assert broken.stem not in run.results and len(run.results) > 0

@@ -35,7 +35,7 @@ class AvaDataset(Dataset):
 
     An item is a dict:
         clip: (3, T, H, W) uint8 RGB; with stored maps there are these in its place:
-        maps: by stage (C, T, h, w) float32.
+        maps: by stage (C, T, h, w), of the store's type.
         boxes: (N, 4) float32 xyxy in pixels of the clip; N may be 0 where a crop misses all persons.
         labels: (N, K) float32, 1 for the actions of a person, else 0.
         kept: (N,) int64, which of the keyframe's boxes these are.
