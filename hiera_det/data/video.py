@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -40,25 +41,22 @@ def video_duration(path: Path) -> float:
     """Seconds from the container's start to the end of the video stream; by the header where it says, else by packets.
 
     Raises:
-        ValueError: there is no video stream, its packets have no timestamps, it lasts longer than a month, or the file
-            cannot be opened.
+        ValueError: there is no video stream or no decoder for it, its packets have no timestamps, it lasts longer than
+            a month, or the file cannot be opened.
         OSError: the file cannot be read.
     """
-    try:
-        with av.open(str(path)) as container:
-            stream = _video_stream(path, container)
-            begin = (container.start_time or 0) / av.time_base
-            end = _end(container, stream, begin)
-            if end is None:
-                end = _last_packet_end(path, container, stream, begin)
-    except av.FFmpegError as error:
-        raise _as_error(error, f"video {path} cannot be opened") from error
+    with _errors_of_files(f"video {path} cannot be opened"), av.open(str(path)) as container:
+        stream = _video_stream(path, container)
+        begin = (container.start_time or 0) / av.time_base
+        end = _end(container, stream, begin)
+        if end is None:
+            end = _last_packet_end(path, container, stream, begin)
     if not 0 <= end <= _LONGEST:
         raise ValueError(f"video {path} lasts {end:g} s by its timestamps; they are damaged, re-encode it")
     return end
 
 
-def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
+def read_nearest(path: Path, keyframe: float, wanted: np.ndarray, *, max_pixels: int | None = None) -> np.ndarray:
     """Decode, for each time, the frame nearest to it; of two at the same distance the earlier.
 
     Times before the first frame give the first, times behind the last frame the last.
@@ -67,35 +65,48 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
         path: the video.
         keyframe: a time that the video has to show, in seconds from the container's start.
         wanted: (T,) ascending times, in the same seconds.
+        max_pixels: a video with frames of more is refused before it is decoded.
 
     Returns:
         (T, H, W, 3) uint8 RGB, turned as the file's display matrix says.
 
     Raises:
-        ValueError: there is no video stream, the keyframe lies behind the end, the video is cut off, timestamps are
-            missing or go backward, frames differ in size, or the file cannot be decoded.
+        ValueError: there is no video stream, its frames have too many pixels or differ in size, the keyframe lies
+            behind the end, the video is cut off, timestamps are missing or go backward, or the file cannot be decoded.
         OSError: the file cannot be read.
     """
+    with _errors_of_files(f"video {path} cannot be decoded around {keyframe:.3f} s"):
+        return _read_nearest(path, keyframe, wanted, max_pixels)
+
+
+@contextmanager
+def _errors_of_files(text: str) -> Iterator[None]:
+    """Make whatever a damaged file leads to an OSError or a ValueError."""
     try:
-        return _read_nearest(path, keyframe, wanted)
+        yield
     except av.FFmpegError as error:
-        raise _as_error(error, f"video {path} cannot be decoded around {keyframe:.3f} s") from error
-
-
-def _as_error(error: av.FFmpegError, text: str) -> OSError | ValueError:
-    return (OSError if isinstance(error, OSError) else ValueError)(f"{text}: {error.strerror}")
+        raise (OSError if isinstance(error, OSError) else ValueError)(f"{text}: {error.strerror}") from error
+    except Exception as error:  # damaged headers and timestamps give nearly anything, TypeError and OverflowError too
+        if isinstance(error, MemoryError | OSError) or type(error) is ValueError:
+            raise
+        raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
 
 
 def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
         raise ValueError(f"{path} has no video stream")
+    if stream.codec_context is None:
+        raise ValueError(f"{path} has a video stream that FFmpeg has no decoder for")
     return stream
 
 
-def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray) -> np.ndarray:
+def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray, max_pixels: int | None) -> np.ndarray:
     with av.open(str(path)) as container:
         stream = _video_stream(path, container)
+        if max_pixels is not None and stream.width * stream.height > max_pixels:
+            size = f"{stream.width} x {stream.height}"
+            raise ValueError(f"frames of {path} have {size} pixels, more than the {max_pixels} allowed")
         stream.thread_type = "NONE"  # with threads FFmpeg decodes damaged frames differently from time to time
         begin = (container.start_time or 0) / av.time_base
         end = _end(container, stream, begin)
