@@ -55,8 +55,8 @@ def thumbnail(item: Item) -> Image.Image:
 
     Why a picture cannot be read goes to the log: files may have been moved since their features were taken.
     """
-    try:
-        pixels = read_item(item, num_frames=1, rate=0)  # (H, W, 3), or (1, H, W, 3) at the middle of a clip
+    try:  # its features were taken within the limit of pixels that their run was given
+        pixels = read_item(item, num_frames=1, rate=0, max_pixels=None)  # (H, W, 3), or (1, H, W, 3) of a clip
     except UnreadableItemError as error:
         logger.warning("no picture: %s", error)
         return _missing()

@@ -4,6 +4,7 @@ import io
 import re
 import tarfile
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -14,6 +15,7 @@ from hiera_det.features.items import Item
 from hiera_det.features.reading import UnreadableItemError, check_boxes, read_item
 from hiera_det.features.tars import images_of_tar
 
+read = partial(read_item, max_pixels=None)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 
 
@@ -38,17 +40,17 @@ def film(tmp_path_factory):
 
 
 def test_an_image(png):
-    pixels = read_item(Item("a", str(png)))
+    pixels = read(Item("a", str(png)))
     np.testing.assert_array_equal(pixels, PIXELS)
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable  # torch warns about others
 
 
 def test_a_clip(film):
-    clip = read_item(Item("a@1.000", str(film), time=1.0), num_frames=4, rate=6)
+    clip = read(Item("a@1.000", str(film), time=1.0), num_frames=4, rate=6)
     assert clip.shape == (4, 32, 48, 3)
     np.testing.assert_allclose(clip.mean(axis=(1, 2, 3)), [4 * index for index in (18, 24, 30, 36)], atol=3)
-    assert read_item(Item("a@1.000", str(film), time=1.0)).shape == (16, 32, 48, 3)
+    assert read(Item("a@1.000", str(film), time=1.0)).shape == (16, 32, 48, 3)
 
 
 @pytest.fixture
@@ -69,10 +71,10 @@ def tar(tmp_path, png):
 
 def test_images_in_a_tar(tar):
     first, second, broken = images_of_tar(tar)
-    np.testing.assert_array_equal(read_item(second), 255 - PIXELS)
-    np.testing.assert_array_equal(read_item(first), PIXELS)
+    np.testing.assert_array_equal(read(second), 255 - PIXELS)
+    np.testing.assert_array_equal(read(first), PIXELS)
     with pytest.raises(UnreadableItemError) as caught:
-        read_item(broken)
+        read(broken)
     reason = "its content is of no image format that PIL knows"
     assert str(caught.value) == f"item x/3.jpg: cannot read image {tar}:x/3.jpg (10 bytes): {reason}"
 
@@ -82,14 +84,21 @@ def test_a_tar_that_has_become_shorter(tar):
     with open(tar, "r+b") as file:
         file.truncate(items[1].offset + 10)
     with pytest.raises(UnreadableItemError, match=r"item x/2\.png: .*s\.tar has become shorter"):
-        read_item(items[1])
-    np.testing.assert_array_equal(read_item(items[0]), PIXELS)
+        read(items[1])
+    np.testing.assert_array_equal(read(items[0]), PIXELS)
 
 
 def test_too_many_pixels(png):
-    assert read_item(Item("a", str(png)), max_pixels=35).shape == (5, 7, 3)
+    assert read(Item("a", str(png)), max_pixels=35).shape == (5, 7, 3)
     with pytest.raises(UnreadableItemError, match=r"item a: .*a\.png.*7 x 5 pixels are more than the 34 allowed"):
-        read_item(Item("a", str(png)), max_pixels=34)
+        read(Item("a", str(png)), max_pixels=34)
+
+
+def test_too_many_pixels_of_a_clip(film):
+    clip = Item("a@1.000", str(film), time=1.0)
+    assert read(clip, max_pixels=32 * 48).shape == (16, 32, 48, 3)
+    with pytest.raises(UnreadableItemError, match=r"item a@1\.000: .*a\.mp4 have 48 x 32 pixels, more than the 1535"):
+        read(clip, max_pixels=32 * 48 - 1)
 
 
 @pytest.mark.parametrize("time", [None, 1.0])
@@ -99,7 +108,7 @@ def test_damaged_files_have_one_line(tmp_path, content, time):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UnreadableItemError) as caught:
-        read_item(Item("the\nid", str(path), time=time))
+        read(Item("the\nid", str(path), time=time))
     assert re.fullmatch(r"item the id: .*two lines\.mp4.*", str(caught.value))
     assert isinstance(caught.value, ValueError)
 
@@ -107,12 +116,12 @@ def test_damaged_files_have_one_line(tmp_path, content, time):
 def test_a_folder_in_place_of_a_file(tmp_path):
     for time in (None, 0.0):
         with pytest.raises(UnreadableItemError, match="item a: "):
-            read_item(Item("a", str(tmp_path), time=time))
+            read(Item("a", str(tmp_path), time=time))
 
 
 def test_a_time_behind_the_end(film):
     with pytest.raises(UnreadableItemError, match=r"item a@9\.000: .*a\.mp4 ends at 2\.000 s"):
-        read_item(Item("a@9.000", str(film), time=9.0))
+        read(Item("a@9.000", str(film), time=9.0))
 
 
 def test_boxes_are_clipped():
@@ -125,6 +134,6 @@ def test_boxes_are_clipped():
 
 @pytest.mark.parametrize("box", [(0, 0, 21.5, 5), (0, 0, 5, 12), (-2, 0, 5, 5), (20, 0, 21, 5), (30, 30, 40, 40)])
 def test_boxes_outside(box):
-    with pytest.raises(ValueError, match=r"item a: box .* lies outside the image \(20 x 10\)") as caught:
+    with pytest.raises(UnreadableItemError, match=r"^item a: box .* lies outside the image \(20 x 10\)$") as caught:
         check_boxes(Item("a", "a.png", boxes=((0, 0, 1, 1), box)), height=10, width=20)
     assert ",".join(f"{value:g}" for value in box) in str(caught.value)
