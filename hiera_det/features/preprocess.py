@@ -32,10 +32,10 @@ class Preprocess:
     down. Images are resized by PIL, the frames of clips by torchvision.
 
     Args:
-        cfg: ``INPUT`` is read.
+        cfg: ``INPUT`` and ``MODEL.HIERA.SQUARE_PAD`` are read.
 
     Raises:
-        ValueError: there is no such mode, or a size below 1.
+        ValueError: there is no such mode, or a size is below 1 or above ``SQUARE_PAD`` for all images.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -48,6 +48,10 @@ class Preprocess:
             raise ValueError("INPUT.SIZE, INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST are in pixels, at least 1")
         self.mode = node.RESIZE
         self.side = node.SIZE
+        self.max_pixels = node.MAX_PIXELS
+        self.square_pad = cfg.MODEL.HIERA.SQUARE_PAD
+        if self.mode in ("crop", "squash"):
+            self._check_fits(self.side, self.side)
         self.shortest_edge = node.MIN_SIZE_TEST, node.MAX_SIZE_TEST
         self.flip_channels = node.FORMAT == "BGR"
 
@@ -62,19 +66,33 @@ class Preprocess:
             (3, h, w) or (3, T, h, w) uint8, channels in the order of ``INPUT.FORMAT``; and the boxes in its pixels.
 
         Raises:
-            ValueError: nothing is left of a box.
+            ValueError: nothing is left of a box, the result is larger than ``SQUARE_PAD``, or the image is so thin that
+                it would have more than ``INPUT.MAX_PIXELS`` before its centre is cut out.
         """
         height, width = pixels.shape[-3:-1]
         size = self._size(height, width, is_clip=pixels.ndim == 4)
+        if self.mode == "crop" and size[0] * size[1] > self.max_pixels:
+            raise ValueError(
+                f"an image of {height} x {width} pixels, which crop would first make {size[0]} x {size[1]}, more than "
+                f"INPUT.MAX_PIXELS ({self.max_pixels}); choose another INPUT.RESIZE"
+            )
         out = _resize(pixels, size, MODES[self.mode])  # ((T,) 3, h, w)
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
         if self.mode == "crop":
             top, left = ((n - self.side) // 2 for n in size)
             out = F.crop(out, top, left, self.side, self.side)
             boxes = _clipped(boxes - boxes.new_tensor([left, top] * 2), self.side)
+        self._check_fits(*out.shape[-2:])
         if out.dim() == 4:
             out = out.transpose(0, 1)  # (3, T, h, w)
         return (out.flip(0) if self.flip_channels else out).contiguous(), boxes
+
+    def _check_fits(self, height: int, width: int) -> None:
+        if 0 < self.square_pad < max(height, width):
+            raise ValueError(
+                f"an image of {height} x {width} pixels, but MODEL.HIERA.SQUARE_PAD is {self.square_pad}: "
+                "raise it, or make the images smaller by INPUT.RESIZE"
+            )
 
     def _size(self, height: int, width: int, *, is_clip: bool) -> tuple[int, int]:
         if self.mode == "none":

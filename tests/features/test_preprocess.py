@@ -9,7 +9,9 @@ from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.transforms import build_test_transform
 from hiera_det.features.config import get_cfg
+from hiera_det.features.items import Item
 from hiera_det.features.preprocess import Preprocess
+from hiera_det.features.reading import read_item
 
 NO_BOXES = torch.zeros(0, 4)
 
@@ -40,6 +42,64 @@ def test_crop_is_how_the_original_evaluates_its_classifiers(picture):
     )(Image.fromarray(picture))
     ours, _ = preprocess("INPUT.RESIZE", "crop")(picture, NO_BOXES)
     assert np.array_equal(ours.numpy(), np.asarray(theirs).transpose(2, 0, 1))
+
+
+def test_a_thin_image_is_not_blown_up():
+    thin = np.zeros((4, 400, 3), np.uint8)  # 256 x 25600 before its centre is cut out
+    image, _ = preprocess("INPUT.RESIZE", "crop", "INPUT.MAX_PIXELS", 6_553_600)(thin, NO_BOXES)
+    assert image.shape == (3, 224, 224)
+    with pytest.raises(ValueError, match="4 x 400 pixels, which crop would first make 256 x 25600, more than"):
+        preprocess("INPUT.RESIZE", "crop", "INPUT.MAX_PIXELS", 6_553_599)(thin, NO_BOXES)
+
+
+def test_what_does_not_fit_the_square(picture):
+    for mode, side in (("none", 90), ("crop", 224), ("squash", 224), ("shortest_edge", 1200)):
+        image, _ = preprocess("INPUT.RESIZE", mode, "MODEL.HIERA.SQUARE_PAD", side)(picture, NO_BOXES)
+        assert max(image.shape) == side
+        with pytest.raises(ValueError, match=rf"x {side} pixels, but MODEL\.HIERA\.SQUARE_PAD is {side - 1}: raise it"):
+            preprocess("INPUT.RESIZE", mode, "MODEL.HIERA.SQUARE_PAD", side - 1)(picture, NO_BOXES)
+    with pytest.raises(ValueError, match="SQUARE_PAD is 223"):  # no image would fit
+        preprocess("INPUT.RESIZE", "crop", "MODEL.HIERA.SQUARE_PAD", 223)
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = 6  # by a quarter
+    return exif
+
+
+def _palette() -> Image.Image:
+    image = Image.new("P", (40, 30), 1)
+    image.putpalette([9, 8, 7, 200, 100, 50])
+    return image
+
+
+@pytest.mark.parametrize("mode", ["none", "crop"])
+@pytest.mark.parametrize(
+    ("name", "image", "options", "size", "colour"),
+    [
+        ("a.jpg", Image.new("CMYK", (40, 30), (255, 0, 0, 0)), {}, (30, 40), (0, 255, 255)),
+        ("a.png", Image.new("L", (40, 30), 70), {}, (30, 40), (70, 70, 70)),
+        ("a.png", Image.fromarray(np.full((30, 40), 70 * 256, np.uint16)), {}, (30, 40), (70, 70, 70)),
+        ("a.png", _palette(), {"transparency": 1}, (30, 40), (200, 100, 50)),
+        ("a.jpg", Image.new("RGB", (40, 30), (200, 100, 50)), {"exif": _turned()}, (40, 30), (200, 100, 50)),
+        ("a.png", Image.new("RGB", (1, 1), (200, 100, 50)), {}, (1, 1), (200, 100, 50)),
+        ("a.png", Image.new("RGB", (3000, 1), (200, 100, 50)), {}, (1, 3000), (200, 100, 50)),
+        ("a.png", Image.new("RGB", (1, 3000), (200, 100, 50)), {}, (3000, 1), (200, 100, 50)),
+    ],
+    ids=["cmyk", "grey", "grey16", "palette", "turned", "1x1", "1x3000", "3000x1"],
+)
+def test_odd_files(tmp_path, mode, name, image, options, size, colour):
+    image.save(tmp_path / name, **options)
+    pixels = read_item(Item("a", str(tmp_path / name)), max_pixels=3000)
+    transform = preprocess("INPUT.RESIZE", mode)
+    if mode == "crop" and max(size) == 3000:
+        with pytest.raises(ValueError, match=r"more than INPUT\.MAX_PIXELS \(40000000\); choose another"):
+            transform(pixels, NO_BOXES)
+        return
+    out, _ = transform(pixels, NO_BOXES)
+    assert out.shape == (3, *(size if mode == "none" else (224, 224)))
+    np.testing.assert_allclose(out.flatten(1).float().T, np.broadcast_to(colour, (out[0].numel(), 3)), atol=3)
 
 
 def test_shortest_edge_is_how_detectors_see_it(picture):
