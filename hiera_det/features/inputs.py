@@ -62,23 +62,25 @@ def find_items(
         raise ValueError(f"boxes are to come from a COCO file, but none is among the inputs: {' '.join(inputs)}")
     finder = Finder(video, image_root, coco_boxes)
     items = [item for source in inputs for item in finder.find(source)]
-    _check_names(items)
+    _check_names(
+        items,
+        "give only one of them, or of files in folders the folder above both or a list of their paths; "
+        "tar or COCO files that share ids go into stores of their own",
+    )
     if every is not None:
         items = clips_every(items, every)
+        _check_names(items, "give more seconds from clip to clip")
     elif times is not None:
         items = clips_at(items, times)
     return items if boxes is None else _with_boxes(items, boxes)
 
 
-def _check_names(items: Sequence[Item]) -> None:
+def _check_names(items: Sequence[Item], advice: str) -> None:
     seen: dict[str, Item] = {}
     for item in items:
         first = seen.setdefault(item.id, item)
         if first is not item:
-            raise ValueError(
-                f"id {item.id!r} comes twice, from {first.source} and from {item.source}; give a folder above both, "
-                "a list of their paths, or only one of them"
-            )
+            raise ValueError(f"id {item.id!r} comes twice, from {first.source} and from {item.source}; {advice}")
         try:
             f"{item.id}{item.source}".encode()
         except UnicodeEncodeError as error:

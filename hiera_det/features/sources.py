@@ -18,7 +18,7 @@ from hiera_det.features.tars import expand_braces, images_of_tar
 
 __all__ = ["Finder"]
 
-_COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)$")
+_COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst|lz4|lzma|z))$")
 
 
 @dataclass(frozen=True)
@@ -70,22 +70,21 @@ class Finder:
             return self._list(Path(source))
         if suffix == ".json":
             return self._coco(Path(source))
-        if suffix == ".tar":
+        if suffix == ".tar" or _COMPRESSED_TAR.search(source.lower()):
             return self._tar(source)
-        self._check_suffix(source, f"input {source}")
+        others = "of a list .txt" + ("" if self.video else ", of a COCO file .json, of a WebDataset .tar")
+        self._check_suffix(source, f"input {source}", others)
         return [Item(os.path.basename(source), os.path.abspath(source))]
 
-    def _check_suffix(self, name: str, where: str) -> None:
+    def _check_suffix(self, name: str, where: str, others: str) -> None:
         lower = name.lower()
         if lower.endswith(self.suffixes):
             return
         if lower.endswith(IMAGE_SUFFIXES + VIDEO_SUFFIXES):
             other = "an image" if self.video else "a video"
             raise ValueError(f"{where} is {other} by its name, but features are taken of {self.kind}s")
-        if _COMPRESSED_TAR.search(os.path.basename(lower)):
-            raise ValueError(f"{where} is a compressed tar file, which cannot be read by seeking; unpack it to a .tar")
-        known = f"{' '.join(self.suffixes)}, of a list .txt, of a COCO file .json, of a WebDataset .tar"
-        raise ValueError(f"{where} is no {self.kind} by its name; endings of {self.kind}s: {known}")
+        known = f"endings of {self.kind}s: {' '.join(self.suffixes)}; {others}"
+        raise ValueError(f"{where} is no {self.kind} by its name; {known}")
 
     def _folder(self, folder: str) -> list[Item]:
         root = os.path.join(os.path.abspath(folder), "")
@@ -119,7 +118,7 @@ class Finder:
                 for number, line in enumerate(lines, 1):
                     name = line.strip()
                     if name and not name.startswith("#"):
-                        self._check_suffix(name, f"{path}, line {number}: {name}")
+                        self._check_suffix(name, f"{path}, line {number}: {name}", "a list names nothing else")
                         items.append(Item(name, os.path.join(folder, name)))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is not a list of paths in UTF-8 ({error})") from error
@@ -147,6 +146,9 @@ class Finder:
     def _tar(self, source: str) -> list[Item]:
         if self.video:
             raise ValueError(f"input {source}: videos inside a tar file cannot be read; unpack it and give the folder")
+        if _COMPRESSED_TAR.search(source.lower()):
+            text = "is a compressed tar file, which cannot be read by seeking; unpack it to a .tar"
+            raise ValueError(f"input {source} {text}")
         return images_of_tar(os.path.abspath(source))
 
 

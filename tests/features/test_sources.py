@@ -118,6 +118,7 @@ def test_a_name_with_brackets_is_no_glob(tree):
             False,
             r"notes\.md is no image by its name; .* \.jpg .* \.txt, .* \.json, .* \.tar$",
         ),
+        ("notes.md", True, r"notes\.md is no video by its name; endings of videos: [. \w]*; of a list \.txt$"),
     ],
 )
 def test_a_file_of_another_kind(tree, name, video, message):
@@ -146,6 +147,7 @@ def test_a_list(tree):
         (b"# b.jpg\n\n", ValueError, r"list\.txt names no image; expected a path per line"),
         (b"b.jpg\na/film.mp4\n", ValueError, r"list\.txt, line 2: a/film\.mp4 is a video by its name"),
         (b"b.jpg 3\n", ValueError, r"line 1: b\.jpg 3 is no image by its name"),
+        (b"s.tar\n", ValueError, r"line 1: s\.tar is no image .*: \.jpg [. \w]*; a list names nothing else$"),
         (b"\xff\xfe\x00b", ValueError, r"list\.txt is not a list of paths in UTF-8"),
         (b"x.jpg\ny.jpg\n", FileNotFoundError, r"none of the 2 files of .*list\.txt, whose paths start from .*x\.jpg"),
     ],
@@ -258,3 +260,5 @@ def test_a_compressed_tar_by_its_name(tree, name):
     (tree / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"is a compressed tar file.*unpack it to a \.tar"):
         _find(tree / name)
+    with pytest.raises(ValueError, match="videos inside a tar file cannot be read; unpack it and give the folder"):
+        _find(tree / name, video=True)
