@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -104,11 +104,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         return FeatureStore, (self.root,)  # a worker opens its own files
 
     def __getitem__(self, key: str) -> dict[str, Tensor]:
-        if key not in self._rows:
-            raise KeyError(self._unknown(str(key)))
-        row = self._rows[key]
-        part = self.index["shard"][row].as_py()
-        return {**self._read_maps(part, key), **self._read_vectors(part, row - self._shards[part])}
+        return self.read(key, (*self.stages, *self.vector_names))
 
     @cached_property
     def stages(self) -> tuple[str, ...]:
@@ -135,6 +131,33 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
                     failures += read_failures(path)
         return failures
 
+    def read(self, key: str, names: Sequence[str]) -> dict[str, Tensor]:
+        """Some maps and vectors of an item; the others are not read.
+
+        Args:
+            key: the item's id.
+            names: such as "res4" and "mean".
+
+        Returns:
+            By name what ``store[key]`` gives.
+
+        Raises:
+            KeyError: there is no such item.
+            ValueError: the store has no such maps or vectors, or the shard is damaged.
+        """
+        if key not in self._rows:
+            raise KeyError(self._unknown(str(key)))
+        if unknown := [name for name in names if name not in self.stages and name not in self.vector_names]:
+            there = ", ".join((*self.stages, *self.vector_names)) or "none"
+            raise ValueError(
+                f"{self.root} has no maps or vectors {', '.join(map(repr, unknown))}; those there are: {there}"
+            )
+        row = self._rows[key]
+        part = self.index["shard"][row].as_py()
+        stages = [name for name in names if name in self.stages]
+        vectors = tuple(sorted(set(names).difference(stages)))
+        return {**self._read_maps(part, key, stages), **self._read_vectors(part, row - self._shards[part], vectors)}
+
     def vectors(self, name: str) -> tuple[list[str], np.ndarray]:
         """One vector of every item.
 
@@ -154,8 +177,8 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         filled: np.ndarray | None = None
         for part, start in self._shards.items():
             path = self.root / shard_name(part, TABLE)
-            with _readable(path):
-                column = open_rows(path).read(columns=[name])[name].combine_chunks()
+            with _readable(path), open_rows(path) as table:
+                column = table.read(columns=[name])[name].combine_chunks()
             if not pa.types.is_fixed_size_list(column.type):
                 raise ValueError(f"{self.root} has several vectors {name!r} per item; read them item by item")
             rows = column.flatten().to_numpy().reshape(len(column), -1)  # (n, D)
@@ -180,29 +203,29 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         with _readable(path):
             return open_rows(path)
 
-    def _group(self, part: int, group: int) -> pa.Table:
+    def _group(self, part: int, group: int, names: tuple[str, ...]) -> pa.Table:
         """A few rows around the wanted one: Parquet reads no single row."""
         table = self._open_table(part)
         with _readable(self.root / shard_name(part, TABLE)):
-            return table.read_row_group(group, columns=list(self.vector_names), use_threads=False)
+            return table.read_row_group(group, columns=list(names), use_threads=False)
 
     def _maps(self, part: int) -> safe_open:
         path = self.root / shard_name(part, MAPS)
         with _readable(path):
             return safe_open(path, "pt")
 
-    def _read_maps(self, part: int, key: str) -> dict[str, Tensor]:
-        if not self.stages:
+    def _read_maps(self, part: int, key: str, stages: Sequence[str]) -> dict[str, Tensor]:
+        if not stages:
             return {}
         maps = self._open_maps(part)
         with _readable(self.root / shard_name(part, MAPS)):
-            return {stage: maps.get_tensor(f"{key}/{stage}") for stage in self.stages}
+            return {stage: maps.get_tensor(f"{key}/{stage}") for stage in stages}
 
-    def _read_vectors(self, part: int, row: int) -> dict[str, Tensor]:
-        if not self.vector_names:
+    def _read_vectors(self, part: int, row: int, names: tuple[str, ...]) -> dict[str, Tensor]:
+        if not names:
             return {}
         group, inside = divmod(row, self._open_table(part).metadata.row_group(0).num_rows)
-        return row_vectors(self._read_group(part, group).slice(inside, 1))
+        return row_vectors(self._read_group(part, group, names).slice(inside, 1))
 
     def _unknown(self, key: str) -> str:
         for failure in self.failed:

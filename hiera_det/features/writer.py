@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from hiera_det.features.aside import folder_aside, remove_stale
+from hiera_det.features.differences import differences
 from hiera_det.features.items import Item, Plan
 from hiera_det.features.layout import (
     FAILED,
@@ -34,17 +35,21 @@ from hiera_det.features.layout import (
     sums_text,
 )
 from hiera_det.features.rows import SPEC_COLUMNS, Features, to_table, write_rows
-from hiera_det.files import ASIDE, written_aside
+from hiera_det.files import ASIDE
 
 __all__ = ["create_store", "write_failed", "write_shard"]
 
 logger = logging.getLogger(__name__)
 
+_NAMED = 5  # items that a warning names
+
 
 def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
     """Make a store, or go on with one that was made with the same spec for the same plan.
 
-    Nothing that is there is overwritten. One process calls it, before others write shards.
+    Nothing that is there is overwritten. One process calls it, before others write shards. What killed processes of
+    this host left aside is removed. What those of other hosts left, in folders ``tmp.<host>.<pid>.<name>``, stays until
+    one of those hosts goes on with the store; once nothing runs any more it can be deleted.
 
     Args:
         root: folder of the store.
@@ -63,14 +68,18 @@ def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
     header = Header(json.loads(json.dumps(dict(spec))), len(plan.items), plan.items_per_part, plan.digest)
     root.mkdir(parents=True, exist_ok=True)
     if (root / HEADER).exists():
-        _refuse_another(root, read_header(root), header)
+        if lines := differences(root, read_header(root), header, plan):
+            raise ValueError(
+                "\n".join([f"{root} was made with other settings or for other items:", *lines])
+                + "\nrun with the settings and inputs of the store, or choose another folder"
+            )
     elif any(not path.name.startswith(ASIDE) for path in root.iterdir()):
         raise FileExistsError(
             f"{root} is not empty and no store of features (it has no {HEADER}); choose a new or an empty folder"
         )
     else:
         _write_text(root / HEADER, header.text)
-    _remove_stale(root, rf"{HEADER}|{HEADER_SUMS}|{FAILED}|\d{{5,}}")
+    remove_stale(root)
     if not (root / HEADER_SUMS).exists():
         _write_text(root / HEADER_SUMS, sums_text({HEADER: file_sum(root / HEADER)}))
 
@@ -98,13 +107,14 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
             f"part {index} of {root}: {len(features)} items with features and {len(failed)} without, expected"
             f" {header.items_of(index)} together"
         )
-    if (root / shard_name(index, SUMS)).exists():
-        logger.warning("shard %d of %s is there already, by another process: it is kept", index, root)
+    if _is_there(root, index):
         return
     try:
-        with _folder_aside(root, index) as aside:
+        with folder_aside(root, f"{index:05d}") as aside:
+            _warn_of_infinite(root, index, features)
             _write_files(aside, index, features, failed, header)
-            _place(aside, root, index)
+            if not _is_there(root, index):  # by now, where two machines were given the same part
+                _place(aside, root, index)
     except OSError as error:
         raise OSError(
             f"shard {index} of {root} cannot be written ({error.strerror or error}); the {len(done_parts(root))} shards"
@@ -116,6 +126,8 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
 def write_failed(root: str | Path) -> int:
     """Gather the items that could not be read into the store's ``failed.csv``; without any it is a header alone.
 
+    One process calls it, when the others have written their shards. It too removes what killed ones left aside.
+
     Returns:
         How many they are.
 
@@ -126,21 +138,32 @@ def write_failed(root: str | Path) -> int:
     root = Path(root)
     paths = [root / shard_name(index, FAILED) for index in sorted(done_parts(root))]
     failures = [failure for path in paths if path.exists() for failure in read_failures(path)]
+    remove_stale(root)
     _write_text(root / FAILED, failures_text(failures))
     return len(failures)
 
 
-def _refuse_another(root: Path, there: Header, this: Header) -> None:
-    old, new = ({**header.spec, **{k: v for k, v in vars(header).items() if k != "spec"}} for header in (there, this))
-    lines = [
-        f"{key}: store has {old.get(key, 'nothing')}, this run {new.get(key, 'nothing')}"
-        for key in sorted(old.keys() | new.keys())
-        if (key in old, old.get(key)) != (key in new, new.get(key))
+def _is_there(root: Path, index: int) -> bool:
+    there = (root / shard_name(index, SUMS)).exists()
+    if there:
+        logger.warning("shard %d of %s is there already, by another process: it is kept", index, root)
+    return there
+
+
+def _warn_of_infinite(root: Path, index: int, features: Sequence[Features]) -> None:
+    """Values beyond the range of their type have become infinite."""
+    found = [
+        (f"{one.item.id}: {name}", values.dtype)
+        for one in features
+        for name, values in (*one.maps.items(), *one.vectors.items())
+        if values.numel() and not torch.stack(values.aminmax()).isfinite().all()  # NaN goes through
     ]
-    if lines:
-        raise ValueError(
-            "\n".join([f"{root} was made with other settings or for other items (plan: their digest):", *lines])
-            + "\nrun with the settings and inputs of the store, or choose another folder"
+    if found:
+        named = "; ".join(text for text, _ in found[:_NAMED]) + ("; …" if len(found) > _NAMED else "")
+        half = any(dtype == torch.float16 for _, dtype in found)
+        advice = "fp16 ends at 65504: set FEATURES.DTYPE to bf16 or fp32" if half else "the model gave them"
+        logger.warning(
+            "shard %d of %s: %d maps or vectors hold inf or NaN (%s); %s", index, root, len(found), named, advice
         )
 
 
@@ -178,44 +201,12 @@ def _place(aside: Path, root: Path, index: int) -> None:
     _sync(root)
 
 
-@contextmanager
-def _folder_aside(root: Path, index: int) -> Iterator[Path]:
-    """A folder for one shard's files, gone when the block ends; those that killed processes left go first."""
-    _remove_stale(root, f"{index:05d}")
-    aside = root / f"{ASIDE}{os.getpid()}.{index:05d}"
-    aside.mkdir()
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside)
-
-
-def _remove_stale(root: Path, names: str) -> None:
-    """Remove what was written aside by processes that are no more, and by this one, which is not writing now."""
-    for path in root.iterdir():
-        name = re.fullmatch(rf"{re.escape(ASIDE)}(\d+)\.({names})", path.name)
-        if name and (int(name[1]) == os.getpid() or not _alive(int(name[1]))):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
-        return False
-    return True
-
-
 def _write_text(path: Path, text: str) -> None:
     try:
-        with written_aside(path) as aside:
-            aside.write_text(text, encoding="utf-8", newline="")
-            _sync(aside)
+        with folder_aside(path.parent, path.name) as aside:
+            (aside / path.name).write_text(text, encoding="utf-8", newline="")
+            _sync(aside / path.name)
+            (aside / path.name).replace(path)
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror})") from error
 

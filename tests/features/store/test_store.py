@@ -15,7 +15,9 @@ import pytest
 import torch
 from safetensors import safe_open
 
+import hiera_det.features.store as store_module
 from hiera_det.features.items import Item, Plan
+from hiera_det.features.rows import open_rows
 from hiera_det.features.store import Features, FeatureStore
 from hiera_det.features.writer import create_store, write_failed, write_shard
 
@@ -134,6 +136,46 @@ def test_one_vector_of_all_items(store, plan, make_features):
         opened.vectors("max")
     with pytest.raises(ValueError, match="several vectors 'roi' per item"):
         opened.vectors("roi")
+
+
+def test_vectors_leave_no_file_open(store, monkeypatch):
+    opened, files = FeatureStore(store), []
+    monkeypatch.setattr(store_module, "open_rows", lambda path: files.append(open_rows(path)) or files[-1])
+    opened.vectors("mean")
+    assert len(files) == 3 and all(file.closed for file in files if file is not opened._open_table(0))
+
+
+def test_some_of_an_item(store, plan):
+    opened = FeatureStore(store)
+    name = plan.items[4].id
+    whole = opened[name]
+    for names in (["res5"], ("logits", "res4", "mean"), ["roi"], []):
+        some = opened.read(name, names)
+        assert sorted(some) == sorted(names) and all(_same(values, whole[entry]) for entry, values in some.items())
+    with pytest.raises(ValueError, match="no maps or vectors 'res3', 'max'; those there are: res4, res5, logits, mean"):
+        opened.read(name, ["res3", "mean", "max"])
+    with pytest.raises(KeyError, match="is not among the 5 ids"):
+        opened.read("nothing", ["res4"])
+
+
+def test_only_what_is_wanted_is_read(store, plan, monkeypatch):
+    opened, maps, vectors = FeatureStore(store), [], []
+    read_group = pq.ParquetFile.read_row_group
+
+    class Maps:
+        def get_tensor(self, name):
+            return maps.append(name) or torch.zeros(1)
+
+    def group(table, number, columns=None, **options):
+        return vectors.append(columns) or read_group(table, number, columns=columns, **options)
+
+    monkeypatch.setattr(opened, "_open_maps", lambda part: Maps())
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", group)
+    name = plan.items[4].id
+    opened.read(name, ["res5"])
+    assert (maps, vectors) == ([f"{name}/res5"], [])
+    opened.read(name, ["mean"])
+    assert (maps, vectors) == ([f"{name}/res5"], [["mean"]])
 
 
 def test_a_store_of_maps_alone_and_one_of_vectors_alone(tmp_path, spec, plan, write_parts):
