@@ -112,13 +112,12 @@ class StoredMaps:
             size: (height, width) in pixels of what the model would see, without padding.
 
         Returns:
-            By stage (C, h, w) or (C, T, h, w), float32.
+            By stage (C, h, w) or (C, T, h, w), of the store's type.
 
         Raises:
             ValueError: they are of another size, or the shard is damaged.
         """
-        item = self.store[name]
-        maps = {stage: item[stage].float() for stage in self.stages}
+        maps = self.store.read(name, self.stages)
         for stage, feature in maps.items():
             expected = tuple(-(-side // self.strides[stage]) for side in size)
             if feature.shape[-2:] != expected:
@@ -144,7 +143,7 @@ class StoredMaps:
         for stage, theirs in stored.items():
             height, width = theirs.shape[-2:]
             ours = computed[stage][..., :height, :width].float().cpu()
-            difference = ours - theirs.cpu()
+            difference = ours - theirs.float().cpu()
             share = float(difference.norm() / ours.norm())
             if not share <= allowed:
                 raise ValueError(

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from hiera_det.config import get_cfg
+from hiera_det.features.config import INDIFFERENT_KEYS
 from hiera_det.features.items import Item, Plan
 from hiera_det.features.opening import open_stored_maps
-from hiera_det.features.store import Features
+from hiera_det.features.store import Features, FeatureStore
 from hiera_det.features.stored_maps import StoredMaps
 from hiera_det.features.writer import create_store, write_shard
 
@@ -20,7 +21,7 @@ SIZES = {"a": (40, 60), "b": (64, 64), "d": (33, 32)}  # as decoded, and as seen
 
 def write_store(root, cfg, parts=(0, 1), **changes):
     """A store that fits a config, but for some keys."""
-    spec = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items()}
+    spec = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
     spec |= {"MODEL.PIXEL_MEAN": cfg.MODEL.PIXEL_MEAN, "MODEL.PIXEL_STD": cfg.MODEL.PIXEL_STD, "INPUT.FORMAT": "RGB"}
     spec |= {"FEATURES.MAPS": ["res4", "res5"], "FEATURES.DTYPE": "fp16", "FEATURES.PRECISION": "fp32"}
     spec |= {"model": "hiera_base_224", "weights_sha256": "ab" * 32, "package_version": "0"} | changes
@@ -61,11 +62,18 @@ def maps(cfg, tmp_path):
 def test_reading(maps):
     assert maps.strides == {"res4": 16} and maps.failed == {"c": "cut off"}
     found = maps.read("d", (33, 32))
-    assert list(found) == ["res4"] and found["res4"].dtype == torch.float32 and found["res4"].shape == (4, 3, 2)
-    assert torch.equal(found["res4"], maps.store["d"]["res4"].float())
+    assert list(found) == ["res4"] and found["res4"].dtype == torch.float16 and found["res4"].shape == (4, 3, 2)
+    assert torch.equal(found["res4"], maps.store["d"]["res4"])
     assert maps.sizes(["d", "c", "a", "d"]).tolist() == [[33, 32], [0, 0], [40, 60], [33, 32]]
     with pytest.raises(ValueError, match=r"res4 of 'd' is 3 x 2, expected is 2 x 2 of 32 x 32 pixels"):
         maps.read("d", (32, 32))
+
+
+def test_other_stages_and_vectors_are_not_read(maps, monkeypatch):
+    asked, read = [], FeatureStore.read
+    monkeypatch.setattr(FeatureStore, "read", lambda self, *words: asked.append(words) or read(self, *words))
+    maps.read("a", SIZES["a"])
+    assert asked == [("a", ("res4",))]
 
 
 def test_without_the_libraries_of_a_store(cfg, monkeypatch):
