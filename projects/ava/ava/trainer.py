@@ -8,9 +8,9 @@ from pathlib import Path
 from fvcore.common.config import CfgNode
 
 from ava.callback import ActionEvaluation
-from ava.data.stored import compare_maps
 from ava.datamodule import AvaData
 from ava.evaluation import PROTOCOLS, Result
+from ava.maps_check import compare_maps
 from ava.model import build_model
 from ava.module import ActionModule, check_label_map
 from hiera_det.config import save_config

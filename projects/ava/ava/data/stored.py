@@ -13,12 +13,10 @@ One store of both splits serves both keys.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
@@ -27,11 +25,9 @@ from ava.data.videos import VideoFiles
 from hiera_det.features.opening import open_stored_maps
 
 if TYPE_CHECKING:
-    from ava.data.dataset import AvaDataset
-    from ava.model import ActionDetector
     from hiera_det.features.stored_maps import StoredMaps
 
-__all__ = ["StoredClips", "compare_maps", "open_maps"]
+__all__ = ["StoredClips", "open_maps"]
 
 
 class StoredClips:
@@ -93,21 +89,3 @@ def open_maps(cfg: CfgNode, split: str) -> StoredMaps | None:
     inputs = {f"INPUT.{name}": cfg.INPUT[name] for name in ("MIN_SIZE_TEST", "NUM_FRAMES", "RATE")}
     inputs |= {"INPUT.FORMAT": "RGB", "INPUT.RESIZE": "shortest_edge"}
     return open_stored_maps(cfg, split, cfg.MODEL.ROI_HEAD.IN_FEATURES, inputs=inputs, needed=needed)
-
-
-@torch.no_grad()
-def compare_maps(model: ActionDetector, dataset: AvaDataset) -> None:
-    """Compare one clip of a dataset's store, if it has one, with what the model's backbone computes of the video.
-
-    Raises:
-        ValueError: they differ, or the video cannot be read.
-    """
-    if dataset.stored is None:
-        return
-    sample = dataset[(0, 0)]  # as in training: the first that can be read, then one at random
-    without = copy.copy(dataset)
-    without.stored = None
-    clip = without[sample["index"]]["clip"].to(model.pixel_mean.device)  # (3, T, H, W)
-    computed = model.backbone.stage_maps(model.normalise(clip[None]))
-    own = {name: feature[0] for name, feature in computed.items()}
-    dataset.stored.maps.compare(str(dataset.stored.ids[sample["index"]]), sample["maps"], own)
