@@ -67,7 +67,7 @@ def run_features(args: argparse.Namespace) -> list[dict]:
     # Imported here: the extra "features" is not needed for backbones.
     from hiera_det.benchmark.features import compare_extraction
     from hiera_det.features.config import get_cfg
-    from hiera_det.features.inputs import find_items
+    from hiera_det.features.inputs.find import find_items
 
     cfg = load_config(args.config, args.overrides, get_cfg())
     items = find_items(args.input)

@@ -20,9 +20,9 @@ from pathlib import Path
 from hiera_det.cli import user_errors
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
-from hiera_det.features.inputs import find_items
+from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import ENGINES, extract
-from hiera_det.features.verify import verify_store
+from hiera_det.features.store.verify import verify_store
 from hiera_det.hiera.variants import variant_arguments
 
 

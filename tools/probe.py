@@ -15,10 +15,10 @@ import logging
 from collections.abc import Sequence
 
 from hiera_det.cli import user_errors
-from hiera_det.features.labels import labels_of
-from hiera_det.features.probe import METHODS, probe, split_labels
-from hiera_det.features.probe_report import format_probe, write_confusion, write_probe
-from hiera_det.features.store import FeatureStore
+from hiera_det.features.analysis.labels import labels_of
+from hiera_det.features.analysis.probe import METHODS, probe, split_labels
+from hiera_det.features.analysis.probe_report import format_probe, write_confusion, write_probe
+from hiera_det.features.store.reader import FeatureStore
 from hiera_det.files import make_folder
 
 

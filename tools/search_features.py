@@ -14,9 +14,9 @@ import logging
 from collections.abc import Sequence
 
 from hiera_det.cli import user_errors
-from hiera_det.features.contact_sheet import check_sheet, match_rows, write_sheet
-from hiera_det.features.search import format_matches, search_store
-from hiera_det.features.store import FeatureStore
+from hiera_det.features.analysis.contact_sheet import check_sheet, match_rows, write_sheet
+from hiera_det.features.analysis.search import format_matches, search_store
+from hiera_det.features.store.reader import FeatureStore
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -15,8 +15,8 @@ from fvcore.common.config import CfgNode
 from hiera_det.features.batching import Batch, batches
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.extractor import FeatureExtractor
-from hiera_det.features.items import Item, Plan
-from hiera_det.features.writer import create_store
+from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.store.writer import create_store
 
 __all__ = ["Extraction", "compare_extraction"]
 

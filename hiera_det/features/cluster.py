@@ -11,7 +11,7 @@ import torch
 from fvcore.common.config import CfgNode
 
 from hiera_det.features.extract import extract_parts
-from hiera_det.features.items import Plan
+from hiera_det.features.inputs.items import Plan
 from hiera_det.features.pretrained import load_extractor
 
 __all__ = ["extract_on_cluster"]

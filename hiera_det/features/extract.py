@@ -14,10 +14,10 @@ from torch import Tensor
 
 from hiera_det.features.batching import Batch, Unreadable, batches
 from hiera_det.features.extractor import Extracted, FeatureExtractor, cut
-from hiera_det.features.items import Item, Plan
-from hiera_det.features.reading import UnreadableItemError
-from hiera_det.features.store import Features
-from hiera_det.features.writer import write_shard
+from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.inputs.reading import UnreadableItemError
+from hiera_det.features.store.reader import Features
+from hiera_det.features.store.writer import write_shard
 
 __all__ = ["extract_parts"]
 

@@ -19,10 +19,10 @@ from tqdm import tqdm
 import hiera_det
 from hiera_det.features.config import INDIFFERENT_KEYS
 from hiera_det.features.extract import extract_parts
-from hiera_det.features.items import Item, Plan
-from hiera_det.features.layout import FAILED, Failure, done_parts, file_sum, read_failures, shard_name
+from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.pretrained import load_extractor
-from hiera_det.features.writer import create_store, write_failed
+from hiera_det.features.store.layout import FAILED, Failure, done_parts, file_sum, read_failures, shard_name
+from hiera_det.features.store.writer import create_store, write_failed
 from hiera_det.hiera.checkpoints import local_file
 
 __all__ = ["ENGINES", "extract"]

@@ -14,7 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor
 
 from hiera_det.features.config import INDIFFERENT_KEYS
-from hiera_det.features.store import FeatureStore
+from hiera_det.features.store.reader import FeatureStore
 
 __all__ = ["StoredMaps"]
 

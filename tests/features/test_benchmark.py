@@ -4,7 +4,7 @@ from hiera_det.benchmark import features
 from hiera_det.benchmark.features import Extraction, compare_extraction
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
-from hiera_det.features.inputs import find_items
+from hiera_det.features.inputs.find import find_items
 
 
 def test_both_do_all_the_work(config, pictures, monkeypatch):

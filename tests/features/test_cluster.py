@@ -6,9 +6,9 @@ import pytest
 
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
-from hiera_det.features.inputs import find_items
+from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import extract
-from hiera_det.features.store import FeatureStore
+from hiera_det.features.store.reader import FeatureStore
 
 ray = pytest.importorskip("ray")
 

@@ -15,9 +15,9 @@ from PIL import Image
 from hiera_det.config import load_config
 from hiera_det.features import batching, extract
 from hiera_det.features.config import get_cfg
-from hiera_det.features.items import Item, Plan
+from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.pretrained import load_extractor
-from hiera_det.features.store import Features, FeatureStore
+from hiera_det.features.store.reader import Features, FeatureStore
 
 
 def arguments(config, pictures, root) -> list[str]:

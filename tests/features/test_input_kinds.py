@@ -15,8 +15,8 @@ from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.features import run
 from hiera_det.features.config import get_cfg
-from hiera_det.features.inputs import find_items
-from hiera_det.features.store import FeatureStore
+from hiera_det.features.inputs.find import find_items
+from hiera_det.features.store.reader import FeatureStore
 
 NAMES = ["000.png", "001.png", "002.png", "003.png"]
 

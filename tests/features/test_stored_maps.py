@@ -9,11 +9,11 @@ import torch
 
 from hiera_det.config import get_cfg
 from hiera_det.features.config import INDIFFERENT_KEYS
-from hiera_det.features.items import Item, Plan
+from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.opening import open_stored_maps
-from hiera_det.features.store import Features, FeatureStore
+from hiera_det.features.store.reader import Features, FeatureStore
+from hiera_det.features.store.writer import create_store, write_shard
 from hiera_det.features.stored_maps import StoredMaps
-from hiera_det.features.writer import create_store, write_shard
 
 ITEMS = [Item(name, f"{name}.jpg") for name in "abcd"]
 SIZES = {"a": (40, 60), "b": (64, 64), "d": (33, 32)}  # as decoded, and as seen; "c" cannot be read

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from hiera_det.features.writer import create_store, write_failed
+from hiera_det.features.store.writer import create_store, write_failed
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiera_det.features import writer
-from hiera_det.features.items import Item, Plan
-from hiera_det.features.layout import done_parts
-from hiera_det.features.store import Features, FeatureStore
-from hiera_det.features.verify import verify_store
-from hiera_det.features.writer import create_store, write_failed, write_shard
+from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.store import writer
+from hiera_det.features.store.layout import done_parts
+from hiera_det.features.store.reader import Features, FeatureStore
+from hiera_det.features.store.verify import verify_store
+from hiera_det.features.store.writer import create_store, write_failed, write_shard
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -112,10 +112,10 @@ KILL = """
 import os, sys
 from pathlib import Path
 import torch
-from hiera_det.features import writer
-from hiera_det.features.items import Item, Plan
-from hiera_det.features.store import Features
-from hiera_det.features.writer import create_store, write_shard
+from hiera_det.features.store import writer
+from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.store.reader import Features
+from hiera_det.features.store.writer import create_store, write_shard
 
 spec = {"package_version": "1", "model": "m", "weights_sha256": "ab"}
 plan = Plan([Item(str(i), str(i)) for i in range(4)], 2)

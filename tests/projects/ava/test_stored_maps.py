@@ -24,7 +24,7 @@ from hiera_det.backbone import HieraBackbone
 from hiera_det.config import load_config
 from hiera_det.data import video
 from hiera_det.features.config import get_cfg
-from hiera_det.features.inputs import find_items
+from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import extract
 from hiera_det.features.stored_maps import StoredMaps
 

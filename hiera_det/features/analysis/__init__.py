@@ -1,0 +1,1 @@
+"""What a store is good for: probes and nearest neighbours."""

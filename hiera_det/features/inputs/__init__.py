@@ -1,0 +1,1 @@
+"""From what a user names to items, and from items to pixels."""

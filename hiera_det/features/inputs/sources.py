@@ -1,0 +1,194 @@
+"""What one input stands for: a file, a folder, a glob, a list, a COCO JSON or tar files."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hiera_det.data.annotations import read_annotations
+from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from hiera_det.features.inputs.items import Item
+from hiera_det.features.inputs.tars import expand_braces, images_of_tar
+
+__all__ = ["Finder"]
+
+_COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst|lz4|lzma|z))$")
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Finds the files of one kind that an input stands for; their paths become absolute.
+
+    Args:
+        video: videos, else images.
+        image_root: of COCO JSONs; None: by COCO's layout, ``val2017`` beside the folder of ``instances_val2017.json``.
+        coco_boxes: take the boxes of COCO JSONs.
+    """
+
+    video: bool
+    image_root: Path | None
+    coco_boxes: bool
+
+    @property
+    def kind(self) -> str:
+        """The word for messages."""
+        return "video" if self.video else "image"
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of files of the kind, in lower case."""
+        return VIDEO_SUFFIXES if self.video else IMAGE_SUFFIXES
+
+    def find(self, source: str) -> Iterable[Item]:
+        """Items of an input, for videos one for each without a time.
+
+        Raises:
+            OSError: a file or folder is not there or cannot be read.
+            ValueError: the input is of no known or the other kind, or damaged, or has nothing of the kind in it.
+        """
+        if os.path.isdir(source):
+            return self._folder(source)
+        if not os.path.exists(source):
+            names = expand_braces(source) if source.lower().endswith(".tar") else [source]
+            if names != [source]:
+                return (item for name in names for item in self.find(name))
+            if glob.has_magic(source):
+                return self._glob(source)
+        return self._file(source)
+
+    def _file(self, source: str) -> Iterable[Item]:
+        if not os.path.isfile(source):
+            raise FileNotFoundError(f"no file or folder at {source}")
+        suffix = os.path.splitext(source)[1].lower()
+        if suffix == ".txt":
+            return self._list(Path(source))
+        if suffix == ".json":
+            return self._coco(Path(source))
+        if suffix == ".tar" or _COMPRESSED_TAR.search(source.lower()):
+            return self._tar(source)
+        others = "of a list .txt" + ("" if self.video else ", of a COCO file .json, of a WebDataset .tar")
+        self._check_suffix(source, f"input {source}", others)
+        return [Item(os.path.basename(source), os.path.abspath(source))]
+
+    def _check_suffix(self, name: str, where: str, others: str) -> None:
+        lower = name.lower()
+        if lower.endswith(self.suffixes):
+            return
+        if lower.endswith(IMAGE_SUFFIXES + VIDEO_SUFFIXES):
+            other = "an image" if self.video else "a video"
+            raise ValueError(f"{where} is {other} by its name, but features are taken of {self.kind}s")
+        known = f"endings of {self.kind}s: {' '.join(self.suffixes)}; {others}"
+        raise ValueError(f"{where} is no {self.kind} by its name; {known}")
+
+    def _folder(self, folder: str) -> list[Item]:
+        root = os.path.join(os.path.abspath(folder), "")
+        names = [name.removeprefix(root) for name in _walk(root)]
+        return self._of_names(root, names, f"folder {folder}")
+
+    def _glob(self, pattern: str) -> Iterable[Item]:
+        matches = sorted({name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)})
+        if not matches:
+            raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")
+        if pattern.lower().endswith(".tar"):
+            return (item for name in matches for item in self._tar(name))
+        root = os.path.join(os.path.abspath(_fixed_folder(pattern)), "")
+        return self._of_names(root, [os.path.abspath(name).removeprefix(root) for name in matches], pattern)
+
+    def _of_names(self, root: str, names: Sequence[str], where: str) -> list[Item]:
+        """Items of those files below a folder that are of the kind."""
+        names = sorted(names)
+        chosen = [name for name in names if name.lower().endswith(self.suffixes)]
+        if not chosen:
+            there = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names).most_common(5)
+            holds = ", ".join(f"{count} {suffix}" for suffix, count in there) or "nothing"
+            raise ValueError(f"no {self.kind} in {where}; looked for {' '.join(self.suffixes)}; there is: {holds}")
+        return [Item(name, root + name) for name in chosen]
+
+    def _list(self, path: Path) -> list[Item]:
+        folder = os.path.abspath(path.parent)
+        items = []
+        try:
+            with open(path, encoding="utf-8-sig") as lines:
+                for number, line in enumerate(lines, 1):
+                    name = line.strip()
+                    if name and not name.startswith("#"):
+                        self._check_suffix(name, f"{path}, line {number}: {name}", "a list names nothing else")
+                        items.append(Item(name, os.path.join(folder, name)))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not a list of paths in UTF-8 ({error})") from error
+        if not items:
+            raise ValueError(f"{path} names no {self.kind}; expected a path per line, relative to the list's folder")
+        _check_some_exist(items, f"{path}, whose paths start from {folder}")
+        return items
+
+    def _coco(self, path: Path) -> list[Item]:
+        if self.video:
+            raise ValueError(f"input {path} is a COCO file of images, but features are taken of videos")
+        root = self.image_root or path.absolute().parent.parent / path.stem.rpartition("_")[2]
+        if not root.is_dir():
+            raise FileNotFoundError(f"no folder with the images of {path} at {root}; name it as the image root")
+        if self.coco_boxes:
+            records = read_annotations(path, mask_format=None).records
+            images = [(record.image_id, record.file_name, tuple(record.boxes)) for record in records]
+        else:
+            images = [(number, name, ()) for number, name in sorted(_coco_images(path))]
+        folder = os.path.abspath(root)
+        items = [Item(str(number), os.path.join(folder, name), boxes=boxes) for number, name, boxes in images]
+        _check_some_exist(items, f"{path}, whose images are looked for in {root}")
+        return items
+
+    def _tar(self, source: str) -> list[Item]:
+        if self.video:
+            raise ValueError(f"input {source}: videos inside a tar file cannot be read; unpack it and give the folder")
+        if _COMPRESSED_TAR.search(source.lower()):
+            text = "is a compressed tar file, which cannot be read by seeking; unpack it to a .tar"
+            raise ValueError(f"input {source} {text}")
+        return images_of_tar(os.path.abspath(source))
+
+
+def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """All files below a folder, through links too, but never back into a folder that is being walked."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _walk(entry.path, (*above, real))
+            else:
+                yield entry.path
+
+
+def _fixed_folder(pattern: str) -> str:
+    """``a/b`` of ``a/b/*/c*.jpg``."""
+    parts = Path(pattern).parts
+    return os.path.join("", *parts[: next(place for place, part in enumerate(parts) if glob.has_magic(part))])
+
+
+def _coco_images(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from error
+    images = content.get("images") if isinstance(content, dict) else None
+    if not images or not isinstance(images, list):
+        raise ValueError(f"{path}: expected COCO's object with a list 'images' that is not empty")
+    for place, image in enumerate(images):
+        match image:
+            case {"id": int(number), "file_name": str(name)}:
+                yield number, name
+            case _:
+                text = f"{image!r:.200}"
+                raise ValueError(f"{path}: image number {place} lacks an integer 'id' or a text 'file_name': {text}")
+
+
+def _check_some_exist(items: Sequence[Item], where: str) -> None:
+    """A single missing file is a failure among many results, but if there is none at all the folder is wrong."""
+    if not any(os.path.exists(item.path) for item in items):
+        raise FileNotFoundError(f"none of the {len(items)} files of {where}, is there, such as {items[0].path}")

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from hiera_det.features.inputs.tars import expand_braces, images_of_tar
+
+NAMES = ["b/2.jpg", "b/2.json", "a.left.PNG", "._a.png", "b/.x.jpg", "c.cls"]
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Writes a tar of members {name: content}."""
+
+    def _pack(members, name="s.tar", mode="w", file_format=tarfile.PAX_FORMAT):
+        path = tmp_path / name
+        with tarfile.open(path, mode, format=file_format) as tar:
+            for member, content in members.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        return str(path)
+
+    return _pack
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("a.tar", ["a.tar"]),
+        ("s-{008..011}.tar", ["s-008.tar", "s-009.tar", "s-010.tar", "s-011.tar"]),
+        ("{1..1}", ["1"]),
+        ("{0..1}-{2..3}.tar", ["0-2.tar", "0-3.tar", "1-2.tar", "1-3.tar"]),
+        ("{a..b}.tar", ["{a..b}.tar"]),
+    ],
+)
+def test_expand_braces(pattern, names):
+    assert expand_braces(pattern) == names
+
+
+def test_braces_that_go_backward():
+    with pytest.raises(ValueError, match=r"s-\{3\.\.1\}\.tar: the range 3\.\.1 goes backward"):
+        expand_braces("s-{3..1}.tar")
+
+
+@pytest.mark.parametrize("file_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_in_their_order(pack, file_format):
+    contents = {name: name.encode() * 200 for name in NAMES}
+    contents["long/" + "x" * 90 + ".bmp"] = b"1"
+    path = pack(contents, file_format=file_format)
+    items = images_of_tar(path)
+    assert [item.id for item in items] == ["b/2.jpg", "a.left.PNG", "long/" + "x" * 90 + ".bmp"]
+    raw = Path(path).read_bytes()
+    for item in items:
+        assert (item.path, item.member) == (path, item.id)
+        assert raw[item.offset : item.offset + item.length] == contents[item.id]
+
+
+def test_names_beyond_ascii_and_ustar(pack):
+    name = "ä/" + "long" * 60 + ".jpg"
+    assert [item.id for item in images_of_tar(pack({name: b"x"}))] == [name]
+
+
+def test_a_tar_by_gnu_tar(tmp_path):
+    (tmp_path / "in" / "folder.jpg").mkdir(parents=True)
+    (tmp_path / "in" / "a.jpg").write_bytes(b"picture")
+    subprocess.run(["tar", "-cf", tmp_path / "s.tar", "-C", tmp_path / "in", "."], check=True)
+    (item,) = images_of_tar(str(tmp_path / "s.tar"))
+    assert item.id == "./a.jpg"
+    assert (tmp_path / "s.tar").read_bytes()[item.offset :].startswith(b"picture")
+
+
+def test_links_are_counted(pack, caplog):
+    path = pack({"a.jpg": b"x"})
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("b.jpg")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.jpg"
+        tar.addfile(link)
+    assert [item.id for item in images_of_tar(path)] == ["a.jpg"]
+    assert "1 links to images are left out" in caplog.text
+
+
+def test_a_sparse_member(tmp_path):
+    with open(tmp_path / "a.jpg", "wb") as file:
+        file.truncate(1 << 20)
+        file.seek(1 << 19)
+        file.write(b"x")
+    subprocess.run(["tar", "-cSf", tmp_path / "s.tar", "-C", tmp_path, "a.jpg"], check=True)
+    with pytest.raises(ValueError, match=r"'a\.jpg' is stored sparse; pack it without --sparse"):
+        images_of_tar(str(tmp_path / "s.tar"))
+
+
+def test_no_images(pack):
+    with pytest.raises(ValueError, match=r"s\.tar: no image among its 2 members; looked for \.jpg"):
+        images_of_tar(pack({"a.json": b"{}", "a.mp4": b""}))
+
+
+@pytest.mark.parametrize(("name", "mode", "kind"), [("s.tar", "w:gz", "gzip"), ("t.tar", "w:xz", "xz")])
+def test_compressed(pack, name, mode, kind):
+    with pytest.raises(ValueError, match=rf"{name} is compressed \({kind}\).*unpack it to a \.tar"):
+        images_of_tar(pack({"a.jpg": b"x"}, name, mode))
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        (0, "its beginning"),
+        (300, "its beginning"),
+        (512, r"member '0\.jpg'"),  # before its data
+        (1023, r"member '0\.jpg'"),  # one byte of its block is missing
+        (1024, r"member '0\.jpg'"),  # whole, but there must be more
+        (1300, r"member '0\.jpg'"),  # in the next header
+        (2000, r"member '1\.jpg'"),
+        (3072, r"member '2\.jpg'"),  # all is there but the end mark
+    ],
+)
+def test_cut_off(pack, end, last):
+    path = pack({f"{i}.jpg": bytes([i]) * 512 for i in range(3)}, file_format=tarfile.USTAR_FORMAT)
+    with open(path, "r+b") as file:
+        file.truncate(end)
+    with pytest.raises(ValueError, match=rf"s\.tar \({end} bytes\) is cut off or damaged at or behind {last}: "):
+        images_of_tar(path)
+
+
+def test_a_damaged_header_is_not_the_end(pack):
+    path = pack({f"{i}.jpg": b"x" for i in range(3)}, file_format=tarfile.USTAR_FORMAT)
+    with open(path, "r+b") as file:
+        file.seek(1024)
+        file.write(b"!")
+    with pytest.raises(ValueError, match=r"damaged at or behind member '0\.jpg': no end mark"):
+        images_of_tar(path)
+
+
+def test_no_tar_file(tmp_path):
+    (tmp_path / "s.tar").write_text("not an archive" * 100)
+    with pytest.raises(ValueError, match=r"s\.tar \(1400 bytes\) is cut off or damaged at or behind its beginning"):
+        images_of_tar(str(tmp_path / "s.tar"))
