@@ -20,6 +20,7 @@ import hiera_det
 from hiera_det.features.config import INDIFFERENT_KEYS
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.preprocess import Preprocess
 from hiera_det.features.pretrained import load_extractor
 from hiera_det.features.store.layout import FAILED, Failure, done_parts, file_sum, read_failures, shard_name
 from hiera_det.features.store.writer import create_store, write_failed
@@ -93,6 +94,8 @@ def spec_of(cfg: CfgNode) -> dict[str, Any]:
 
 
 def _check(cfg: CfgNode, items: Sequence[Item]) -> None:
+    """Before anything is written: a store that was begun with a wrong config would refuse the right one."""
+    Preprocess(cfg)
     for key in ("DATALOADER.BATCH_SIZE", "STORE.ITEMS_PER_SHARD", "INPUT.NUM_FRAMES", "INPUT.MAX_PIXELS"):
         node, name = key.split(".")
         if cfg[node][name] < 1:
