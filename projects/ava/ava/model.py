@@ -54,7 +54,11 @@ class ActionDetector(nn.Module):
         self.backbone = backbone
         finest = backbone.out_features[0]
         channels = list(backbone.channels.values())
-        self.fpn = FeaturePyramidNetwork(channels, fpn_channels) if len(channels) > 1 else None
+        self.fpn = None
+        if len(channels) > 1:
+            self.fpn = FeaturePyramidNetwork(channels, fpn_channels)
+            for level in range(1, len(channels)):  # coarser levels feed the finest and are not pooled
+                self.fpn.layer_blocks[level] = nn.Identity()
         self.head = create_res_roi_pooling_head(
             in_features=channels[0] if self.fpn is None else fpn_channels,
             out_features=num_classes,
