@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hiera import Hiera as Original
 from torchvision.ops import roi_align
 
 from hiera_det import HieraBackbone, build_hiera
+from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
-from hiera_det.features.extractor import cut
+from hiera_det.features.extractor import FeatureExtractor, cut
 from hiera_det.features.pretrained import load_extractor
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_blocks": (3,)}
@@ -178,3 +181,10 @@ def test_what_is_refused(image_weights, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             load_extractor(config(*weights, f"FEATURES.{key}", value))
+
+
+def test_the_shipped_config():
+    path = Path(__file__).parents[2] / "configs" / "features_hiera_b.yaml"
+    cfg = load_config(path, [], get_cfg())
+    assert f"--config configs/{path.name}" in path.read_text()
+    assert FeatureExtractor(cfg).strides == {"res5": 32}
