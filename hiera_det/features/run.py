@@ -17,12 +17,12 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
-from hiera_det.features.config import INDIFFERENT_KEYS
+from hiera_det.features.config import backbone_keys
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.features.pretrained import load_extractor
-from hiera_det.features.store.layout import FAILED, Failure, done_parts, file_sum, read_failures, shard_name
+from hiera_det.features.store.layout import all_failures, done_parts, file_sum
 from hiera_det.features.store.writer import create_store, write_failed
 from hiera_det.hiera.checkpoints import local_file
 
@@ -83,10 +83,10 @@ def extract(
 def spec_of(cfg: CfgNode) -> dict[str, Any]:
     """What the features depend on, as the store keeps it: all keys of the config but where and how fast to compute."""
     keys = {f"{node}.{key}": value for node in ("INPUT", "FEATURES") for key, value in cfg[node].items()}
-    keys |= {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}
-    keys |= {f"MODEL.HIERA.{key}": v for key, v in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
     keys["DATALOADER.BATCH_SIZE"] = cfg.DATALOADER.BATCH_SIZE  # last digits may depend on it
-    return keys | {
+    return {
+        **keys,
+        **backbone_keys(cfg),
         "model": cfg.MODEL.HIERA.NAME,
         "weights_sha256": file_sum(local_file(cfg.MODEL.WEIGHTS)),
         "package_version": hiera_det.__version__,
@@ -115,7 +115,7 @@ def _begin(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool) -> tuple[li
     done = done_parts(root)
     if done:
         logger.info("%s: %d of %d shards are there, going on with the others", root, len(done), len(plan))
-    if strict and (failed := first_failure(root)) is not None:
+    if strict and (failed := next(all_failures(root), None)) is not None:
         raise ValueError(f"{failed.reason}; it was skipped by an earlier run; to skip such items leave out --strict")
     return sorted(set(range(len(plan))) - done), plan.digest
 
@@ -178,9 +178,3 @@ def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
     if problem is not None:
         raise problem
     return result
-
-
-def first_failure(root: str | Path) -> Failure | None:
-    """The first item of the finished shards that could not be read."""
-    paths = (Path(root) / shard_name(part, FAILED) for part in sorted(done_parts(root)))
-    return next((failure for path in paths if path.exists() for failure in read_failures(path)), None)

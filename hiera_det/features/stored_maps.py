@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
-from hiera_det.features.config import INDIFFERENT_KEYS
+from hiera_det.features.config import backbone_keys
 from hiera_det.features.store.reader import FeatureStore
 
 __all__ = ["StoredMaps"]
@@ -167,9 +167,7 @@ def _check_needed(key: str, cfg: CfgNode, needed: Mapping[str, Any]) -> None:
 
 
 def _expected(cfg: CfgNode, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    hiera = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
-    pixels = {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}
-    return {**hiera, "MODEL.HIERA.NORM": "", **pixels, **inputs}
+    return {**backbone_keys(cfg), "MODEL.HIERA.NORM": "", **inputs}
 
 
 def _differences(spec: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

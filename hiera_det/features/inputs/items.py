@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 __all__ = ["Item", "Plan"]
 
@@ -71,7 +72,7 @@ class Plan:
     def __iter__(self) -> Iterator[list[Item]]:
         return (self[index] for index in range(len(self)))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256, in hex, over the items' ids, paths, members, times and boxes in order."""
         total = hashlib.sha256()

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ __all__ = [
     "TABLE",
     "Failure",
     "Header",
+    "all_failures",
     "done_parts",
     "failures_text",
     "file_sum",
@@ -167,3 +168,15 @@ def read_failures(path: Path) -> list[Failure]:
             return [Failure(*row) for row in rows]
         except (ValueError, TypeError, csv.Error) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
+
+
+def all_failures(root: str | Path) -> Iterator[Failure]:
+    """The items of the finished shards that could not be read, in their order.
+
+    Raises:
+        ValueError: a shard's list of them is damaged.
+    """
+    for index in sorted(done_parts(root)):
+        path = Path(root) / shard_name(index, FAILED)
+        if path.exists():
+            yield from read_failures(path)

@@ -26,10 +26,10 @@ from hiera_det.features.store.layout import (
     TABLE,
     Failure,
     Header,
+    all_failures,
     done_parts,
     failures_text,
     file_sum,
-    read_failures,
     read_header,
     shard_name,
     sums_text,
@@ -136,8 +136,7 @@ def write_failed(root: str | Path) -> int:
         ValueError: a shard's list of them is damaged.
     """
     root = Path(root)
-    paths = [root / shard_name(index, FAILED) for index in sorted(done_parts(root))]
-    failures = [failure for path in paths if path.exists() for failure in read_failures(path)]
+    failures = list(all_failures(root))
     remove_stale(root)
     _write_text(root / FAILED, failures_text(failures))
     return len(failures)
