@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hiera_det.backbone import HieraBackbone
     from hiera_det.hiera.model import Hiera, build_hiera
+    from hiera_det.weights import load_weights
 
-__all__ = ["Hiera", "HieraBackbone", "build_hiera"]
+__all__ = ["Hiera", "HieraBackbone", "build_hiera", "load_weights"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Hiera": "hiera_det.hiera.model",
     "HieraBackbone": "hiera_det.backbone",
     "build_hiera": "hiera_det.hiera.model",
+    "load_weights": "hiera_det.weights",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a model when it is asked for: what needs no torch, such as AVA's evaluator, does not load it."""
+    """Import a name when it is asked for: what needs no torch, such as AVA's evaluator, does not load it."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ASIDE", "make_folder", "written_aside"]
+__all__ = ["ASIDE", "file_sum", "make_folder", "written_aside"]
 
 ASIDE = "tmp."  # before the name, so that writers that go by a file's ending still do
+_CHUNK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -46,3 +48,12 @@ def make_folder(path: str | Path, name: str) -> Path:
     except OSError as error:
         raise OSError(f"{name} {folder} cannot be written to ({error.strerror}); choose another folder") from error
     return folder
+
+
+def file_sum(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            total.update(chunk)
+    return total.hexdigest()

@@ -1,7 +1,6 @@
-"""`MODEL.WEIGHTS` of every host: what a file has for a detector, under detectron2's names.
+"""`MODEL.WEIGHTS` of every host: a Hiera from anywhere, or a whole detector from a run on any host.
 
-A file is `{"model_state": ...}` as the original Hiera is published (the backbone), or `{"model": ...}` with
-detectron2's names (a whole detector), from a run on any host.
+A detector's file is `{"model": ...}` with detectron2's names.
 """
 
 from __future__ import annotations
@@ -9,15 +8,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from hiera_det.backbone import HieraBackbone
-from hiera_det.hiera.checkpoints import local_file, original_encoder, read_checkpoint
-from hiera_det.hiera.pos_embed import split_plain
+from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.load import find_encoder, load_hiera
+from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
+from hiera_det.checkpoints.report import LoadReport
+from hiera_det.checkpoints.source import local_file
+from hiera_det.checkpoints.zoo import licence_of
 
-__all__ = ["backbone_tensors", "check_same_model", "read_trained", "read_weights"]
+__all__ = ["HasDetectron2Names", "check_same_model", "load_trained", "load_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -26,52 +28,62 @@ CLASS_LAYERS = re.compile(  # detectron2's names of what has one output for each
 )
 
 
-def read_weights(source: str, model: nn.Module, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `MODEL.WEIGHTS` makes of a detector's state dict; says in the log what came from the file.
+@runtime_checkable
+class HasDetectron2Names(Protocol):
+    """A detector whose parameters have other names than detectron2's, which its files have."""
+
+    def detectron2_state_dict(self) -> dict[str, Tensor]:
+        """Its state dict under detectron2's names."""
+
+    def load_detectron2_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load a whole state dict with detectron2's names."""
+
+
+def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadReport:
+    """Load weights into a Hiera, or into a model that has one: backbone, detector, action detector.
+
+    From a file of a whole detector, a detector gets everything but layers of another number of classes; any other
+    model, and from any other file, gets the Hiera in it. Formats are told apart by their keys, see
+    :mod:`hiera_det.checkpoints.formats`; what differs in input size, clip length or position embedding is made to fit,
+    see :mod:`hiera_det.checkpoints.fit`.
 
     Args:
-        source: a local file or URL; "" leaves the model as it is. Layers with an output for each class stay where the
-            file has another number of classes.
-        model: the detector.
-        own: its state dict under detectron2's names.
+        model: it is or has one ``HieraEncoder``.
+        source: "hiera_base_224.mae_in1k" or another name of the zoo, a URL, ``hf://owner/name``, a local ``.pth``,
+            ``.pt``, ``.safetensors`` or ``.pkl``; see :func:`~hiera_det.checkpoints.source.local_file`. "" leaves the
+            model as it is, with a warning.
+        strict: False admits missing and unexpected tensors of the Hiera; the report has them.
 
     Returns:
-        A whole state dict under detectron2's names.
+        The report, which is also logged.
 
     Raises:
         FileNotFoundError: the file cannot be had.
-        ValueError: the file is of neither format, or its keys or shapes do not fit the model; the message names them.
+        ValueError: it cannot be read, or is of another model; the message lists every difference.
     """
     if source == "":
-        logger.info("MODEL.WEIGHTS is empty: training from scratch")
-        return dict(own)
+        logger.warning("MODEL.WEIGHTS is empty: training from scratch")
+        return LoadReport(source, "none", "none", missing=sorted(model.state_dict()))
     path = local_file(source)
-    checkpoint = read_checkpoint(path)
-    if "model" in checkpoint:
-        state = _keep_other_classes(checkpoint["model"], own, str(path))
-        check_same_model(state, own, str(path))
-        logger.info("%s: loaded all %d tensors of the detector", path, len(state))
-        return state
-    if "model_state" in checkpoint:
-        logger.info("%s is in the original Hiera's format", path)
-        found = backbone_tensors(checkpoint["model_state"], model, own, str(path))
-        logger.info("initialised anew: the %d tensors of pyramid and heads", len(own) - len(found))
-        return {**own, **found}
-    raise ValueError(
-        f"{path} has the keys {sorted(map(str, checkpoint))[:8]}; expected 'model_state' (the original Hiera's format)"
-        " or 'model' (a detector with detectron2's names)"
-    )
+    state = state_dict_of(read_checkpoint(path), str(path))
+    weights = find_hiera(state, str(path))
+    if weights.file_format == "detectron2" and _has_heads(model):
+        return _load_detector(model, state, source)
+    report = load_hiera(model, weights, source, strict=strict)
+    if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):
+        logger.info("initialised anew: the %d tensors of the rest of the model", others)
+    return report
 
 
-def read_trained(source: str, own: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Read a trained detector, heads included: what evaluation and prediction need.
+def load_trained(model: nn.Module, source: str) -> dict[str, Any]:
+    """Load a trained detector, heads included: what evaluation and prediction need.
 
     Args:
-        source: a local file or URL: `{"model": ...}` with detectron2's names.
-        own: the model's state dict under detectron2's names.
+        model: the detector.
+        source: see :func:`load_weights`; `{"model": ...}` with detectron2's names.
 
     Returns:
-        The checkpoint, whose `model` fits `own`. The torchvision host's also hold `class_names` and `category_ids`.
+        The checkpoint. The torchvision host's also hold `class_names` and `category_ids`.
 
     Raises:
         FileNotFoundError: the file cannot be had.
@@ -86,7 +98,8 @@ def read_trained(source: str, own: Mapping[str, Tensor]) -> dict[str, Any]:
             f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
             f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
         )
-    check_same_model(checkpoint["model"], own, str(path))
+    check_same_model(checkpoint["model"], _state(model), str(path))
+    _load_state(model, checkpoint["model"])
     logger.info("%s: loaded all %d tensors of the detector", path, len(checkpoint["model"]))
     return checkpoint
 
@@ -102,15 +115,6 @@ def check_same_model(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sou
     Raises:
         ValueError: they differ; the message lists all differences.
     """
-    if lines := _differences(state, own):
-        raise ValueError(
-            f"{source} is of another model than this config builds (MODEL.HIERA, MODEL.ROI_HEADS.NUM_CLASSES, heads); "
-            f"the config.yaml of a run's folder fits its checkpoints. Differences:{lines}"
-        )
-
-
-def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """A line for each name that one of them lacks, and each shape that differs."""
     lines = [f"missing: {key}" for key in own.keys() - state.keys()]
     lines += [f"unknown: {key}" for key in state.keys() - own.keys()]
     lines += [
@@ -118,48 +122,41 @@ def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
         for key in own.keys() & state.keys()
         if state[key].shape != own[key].shape
     ]
-    return "".join(f"\n  {line}" for line in sorted(lines))
+    if lines:
+        raise ValueError(
+            f"{source} is of another model than this config builds (MODEL.HIERA, MODEL.ROI_HEADS.NUM_CLASSES, heads); "
+            f"the config.yaml of a run's folder fits its checkpoints. Differences:"
+            + "".join(f"\n  {line}" for line in sorted(lines))
+        )
 
 
-def _keep_other_classes(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Fine-tuning to other classes: in place of the file's class layers of another shape, the model's own."""
+def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
+    """A whole detector into one, of perhaps other classes: in place of class layers of another shape, its own stay."""
+    own = _state(model)
     there = [key for key in own if CLASS_LAYERS.fullmatch(key) and key in state]
     other = [key for key in there if len(own[key]) != len(state[key]) and own[key].shape[1:] == state[key].shape[1:]]
+    whole = {**state, **{key: own[key] for key in other}}
+    check_same_model(whole, own, source)
+    _load_state(model, whole)
+    report = LoadReport(source, "detectron2", licence_of(source, "detectron2"), missing=sorted(other))
+    report.loaded = sorted(own.keys() - set(other))
     if other:
         logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))
-    return {**state, **{key: own[key] for key in other}}
+    logger.info("%s", report)
+    return report
 
 
-def backbone_tensors(
-    state: dict[str, Tensor], model: nn.Module, own: Mapping[str, Tensor], source: str
-) -> dict[str, Tensor]:
-    """The tensors of a backbone, named as the model's; says in the log what came from the file.
+def _has_heads(model: nn.Module) -> bool:
+    prefix, _ = find_encoder(model)
+    return any(not key.startswith(prefix) for key in model.state_dict())
 
-    Args:
-        state: under the original's names. Norms of maps may be there or not, and are not used if the model has none.
-        model: it has a :class:`HieraBackbone`.
-        own: its state dict.
-        source: the file, for messages.
 
-    Raises:
-        ValueError: the model has no Hiera, or another one.
-    """
-    found_in = [(f"{name}.", m) for name, m in model.named_modules() if isinstance(m, HieraBackbone)]
-    if not found_in:
-        raise ValueError(f"{source} is for a Hiera, but the model has none: see MODEL.BACKBONE.NAME")
-    prefix, backbone = found_in[0]
-    encoder, dropped = original_encoder(state)
-    later = tuple(f"blocks.{i}." for i in range(len(backbone.blocks), sum(backbone.stages)))  # after the last map
-    dropped += [key for key in encoder if key.startswith(later)]
-    dropped += [key for key in encoder if key.startswith("norm_res") and prefix + key not in own]  # of other maps
-    if backbone.pos_embed_kind == "absolute_win":
-        split_plain(encoder, (backbone.mask_unit_size[-2], backbone.mask_unit_size[-1]))
-    found = {prefix + key: value for key, value in encoder.items() if key not in dropped}
-    optional = f"{prefix}norm_res"
-    wanted = {k: v for k, v in own.items() if k.startswith(prefix) and (k in found or not k.startswith(optional))}
-    if lines := _differences(found, wanted):
-        raise ValueError(f"{source} is of another variant than MODEL.HIERA.NAME. Differences:{lines}")
-    logger.info("%s: loaded %d backbone tensors", source, len(found))
-    if dropped:
-        logger.info("not used, no part of a backbone: %s", ", ".join(dropped))
-    return found
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    return model.detectron2_state_dict() if isinstance(model, HasDetectron2Names) else model.state_dict()
+
+
+def _load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    if isinstance(model, HasDetectron2Names):
+        model.load_detectron2_state_dict(state)
+    else:
+        model.load_state_dict(state)

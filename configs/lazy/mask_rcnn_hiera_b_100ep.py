@@ -27,5 +27,5 @@ model.proposal_generator.head.conv_dims = [-1, -1]
 model.roi_heads.box_head.update(conv_dims=[256] * 4, fc_dims=[1024], conv_norm="LN")
 model.roi_heads.mask_head.conv_norm = "LN"
 
-train.init_checkpoint = "hiera://mae_hiera_base_224.pth"
+train.init_checkpoint = "hiera://hiera_base_224.mae_in1k"
 train.output_dir = "./output/mask_rcnn_hiera_b_100ep"

@@ -17,14 +17,15 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
+from hiera_det.checkpoints.source import local_file
 from hiera_det.features.config import backbone_keys
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.features.pretrained import load_extractor
-from hiera_det.features.store.layout import all_failures, done_parts, file_sum
+from hiera_det.features.store.layout import all_failures, done_parts
 from hiera_det.features.store.writer import create_store, write_failed
-from hiera_det.hiera.checkpoints import local_file
+from hiera_det.files import file_sum
 
 __all__ = ["ENGINES", "extract"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import re
@@ -24,7 +23,6 @@ __all__ = [
     "all_failures",
     "done_parts",
     "failures_text",
-    "file_sum",
     "read_failures",
     "read_header",
     "read_sums",
@@ -39,8 +37,6 @@ FAILED = "failed.csv"  # of the whole store, and behind a dot the ending of a sh
 MAPS = "safetensors"
 TABLE = "parquet"
 SUMS = "sha256"  # it makes the shard exist
-
-_CHUNK = 1 << 20  # bytes
 
 
 class Failure(NamedTuple):
@@ -114,15 +110,6 @@ def done_parts(root: str | Path) -> set[int]:
     """The parts of the plan whose shards are there."""
     names = (re.fullmatch(rf"(\d{{5,}})\.{SUMS}", path.name) for path in Path(root).iterdir())
     return {int(name[1]) for name in names if name and name[0] == shard_name(int(name[1]), SUMS)}
-
-
-def file_sum(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            total.update(chunk)
-    return total.hexdigest()
 
 
 def sums_text(sums: Mapping[str, str]) -> str:

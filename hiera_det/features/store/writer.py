@@ -29,13 +29,12 @@ from hiera_det.features.store.layout import (
     all_failures,
     done_parts,
     failures_text,
-    file_sum,
     read_header,
     shard_name,
     sums_text,
 )
 from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
-from hiera_det.files import ASIDE
+from hiera_det.files import ASIDE, file_sum
 
 __all__ = ["create_store", "write_failed", "write_shard"]
 

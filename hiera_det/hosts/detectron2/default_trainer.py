@@ -13,11 +13,11 @@ from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import COCOEvaluator
 from detectron2.utils import comm
 
+from hiera_det.checkpoints.read import read_checkpoint
 from hiera_det.evaluation.coco import write_metrics
-from hiera_det.hiera.checkpoints import read_checkpoint
 from hiera_det.hosts.detectron2.data import build_mapper, check_classes
 from hiera_det.optim import build_optimizer, clip_gradients
-from hiera_det.weights import check_same_model, read_weights
+from hiera_det.weights import check_same_model, load_weights
 
 __all__ = ["Trainer"]
 
@@ -75,7 +75,7 @@ class Trainer(DefaultTrainer):
         """
         model = _bare(self.model)
         if not (resume and self.checkpointer.has_checkpoint()):
-            model.load_state_dict(read_weights(self.cfg.MODEL.WEIGHTS, model, model.state_dict()))
+            load_weights(model, self.cfg.MODEL.WEIGHTS)
             return
         path = Path(self.checkpointer.get_checkpoint_file())
         checkpoint = read_checkpoint(path)

@@ -1,12 +1,14 @@
-"""``hiera://``: the original's weights for detectron2's own checkpointer, in YAML and LazyConfig alike.
+"""``hiera://``: a Hiera's weights for detectron2's own checkpointer, in YAML and LazyConfig alike.
 
-detectron2 refuses the original's files (``model_state`` holds a dict) and knows nothing of position embeddings. Through
-its ``PathManager``, ``hiera://mae_hiera_base_224.pth`` (a published file) and ``hiera:///data/my.pth`` (a local one)
-are files that it loads by its name matching, with its own report.
+detectron2 refuses the original's files (``model_state`` holds a dict), and knows no other format of Hiera's nor its
+position embeddings. Through its ``PathManager``, ``hiera://hiera_base_224.mae_in1k`` (a name of the zoo),
+``hiera:///data/my.pth`` (a local file) or any other source of :func:`~hiera_det.weights.load_weights` is a file that it
+loads by its name matching, with its own report.
 """
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import torch
 from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, get_cache_dir
 
+from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
+from hiera_det.checkpoints.source import local_file
 from hiera_det.files import written_aside
-from hiera_det.hiera.checkpoints import local_file, original_encoder, read_checkpoint
 from hiera_det.hiera.pos_embed import split_plain
 
 __all__ = ["register_weights"]
@@ -24,7 +28,7 @@ UNIT = (8, 8)  # tokens of a mask unit, in every published model
 
 
 class HieraWeights(PathHandler):
-    """Turns a file of the original's into one for detectron2, with the embedding split for ``absolute_win``."""
+    """Turns a Hiera's file into one for detectron2, with the embedding split for ``absolute_win``."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["hiera:"]
@@ -33,22 +37,19 @@ class HieraWeights(PathHandler):
         """The converted file, in iopath's cache.
 
         Raises:
-            FileNotFoundError: the original's file cannot be had.
-            ValueError: it is no file of the original's.
+            FileNotFoundError: the file cannot be had.
+            ValueError: it holds no Hiera, or a whole detector.
         """
         original = local_file(path)
-        checkpoint = read_checkpoint(original)
-        if "model_state" not in checkpoint:
-            raise ValueError(
-                f"{path} has the keys {sorted(map(str, checkpoint))[:8]}; expected 'model_state', the original Hiera's"
-                " format. A detector's checkpoint needs no hiera://"
-            )
-        state, _ = original_encoder(checkpoint["model_state"])
-        split_plain(state, UNIT)
-        converted = Path(get_cache_dir()) / "hiera_det" / original.name
+        weights = find_hiera(state_dict_of(read_checkpoint(original), str(original)), str(original))
+        if weights.file_format == "detectron2":
+            raise ValueError(f"{path} is a detector's checkpoint, which detectron2 reads itself: it needs no hiera://")
+        split_plain(weights.encoder, UNIT)
+        name = f"{hashlib.sha256(str(original).encode()).hexdigest()[:12]}_{original.stem}.pth"
+        converted = Path(get_cache_dir()) / "hiera_det" / name
         converted.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(converted) as aside:
-            torch.save({"model": state, "matching_heuristics": True}, aside)
+            torch.save({"model": weights.encoder, "matching_heuristics": True}, aside)
         return str(converted)
 
 

@@ -21,7 +21,7 @@ from hiera_det.engine.launch import Launch, available_device, check_rendezvous, 
 from hiera_det.files import make_folder, written_aside
 from hiera_det.hosts.detectron2.data import register_dataset, register_named
 from hiera_det.hosts.detectron2.default_trainer import Trainer
-from hiera_det.weights import read_trained
+from hiera_det.weights import load_trained
 
 __all__ = ["evaluate", "get_cfg", "train"]
 
@@ -168,5 +168,5 @@ def _evaluate(cfg: CfgNode, files: tuple, resume: bool) -> None:
     if not cfg.DATASETS.TEST:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     model = Trainer.build_model(cfg)
-    model.load_state_dict(read_trained(cfg.MODEL.WEIGHTS, model.state_dict())["model"])
+    load_trained(model, cfg.MODEL.WEIGHTS)
     Trainer.test(cfg, model)

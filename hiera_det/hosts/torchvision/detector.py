@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from hiera_det.backbone import HieraBackbone, pyramid_maps
 from hiera_det.config import CfgNode
 from hiera_det.data.maps import stack_maps
 from hiera_det.hosts.torchvision.batching import build_batching
+from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
 from hiera_det.hosts.torchvision.pasting import to_output_size
 from hiera_det.hosts.torchvision.pyramid import build_pyramid
 from hiera_det.hosts.torchvision.roi_heads import BoxAndMaskHeads
@@ -73,6 +75,14 @@ class Detector(nn.Module):
             return {**roi_losses, **rpn_losses}
         sizes = zip(detections, batch.image_sizes, output_sizes or batch.image_sizes, strict=True)
         return [to_output_size(found, given, wanted) for found, given, wanted in sizes]
+
+    def detectron2_state_dict(self) -> dict[str, Tensor]:
+        """The state dict under detectron2's names."""
+        return to_detectron2(self.state_dict())
+
+    def load_detectron2_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Load a whole state dict with detectron2's names."""
+        self.load_state_dict(from_detectron2(state))
 
     def _from_maps(self, maps: list[dict[str, Tensor]], batch: Tensor) -> dict[str, Tensor]:
         """The pyramid of maps of single images, for a batch (B, 3, H, W)."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hiera_det.engine.module import TrainingModule
 from hiera_det.hosts.torchvision.datamodule import check_classes
-from hiera_det.hosts.torchvision.names import to_detectron2
-from hiera_det.hosts.torchvision.weights import convert_detector
+from hiera_det.hosts.torchvision.names import from_detectron2, to_detectron2
+from hiera_det.weights import check_same_model
 
 __all__ = ["DetectionModule"]
 
@@ -51,7 +51,8 @@ class DetectionModule(TrainingModule):
         Raises:
             ValueError: names or shapes differ from the detector's; the message lists them under detectron2's names.
         """
-        return convert_detector(state, self.model.state_dict(), "the checkpoint")
+        check_same_model(state, to_detectron2(self.model.state_dict()), "the checkpoint")
+        return from_detectron2(state)
 
     def notes(self) -> dict[str, Any]:
         """The training set's classes."""

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 from hiera_det.data.transforms import build_test_transform
 from hiera_det.engine.launch import available_device
 from hiera_det.hosts.torchvision.detector import build_model
-from hiera_det.hosts.torchvision.weights import load_trained
+from hiera_det.weights import load_trained
 
 __all__ = ["Predictor"]
 

@@ -23,7 +23,7 @@ from hiera_det.hosts.torchvision.evaluation import Evaluation
 from hiera_det.hosts.torchvision.module import DetectionModule
 from hiera_det.hosts.torchvision.pictures import Pictures
 from hiera_det.hosts.torchvision.stored_maps import compare_maps
-from hiera_det.hosts.torchvision.weights import load_trained, load_weights
+from hiera_det.weights import load_trained, load_weights
 
 __all__ = ["Metrics", "evaluate", "get_cfg", "train"]
 

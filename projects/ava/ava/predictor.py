@@ -8,8 +8,9 @@ from fvcore.common.config import CfgNode
 
 from ava.data.transforms import TestTransform
 from ava.model import build_model
+from hiera_det.checkpoints.read import read_checkpoint
+from hiera_det.checkpoints.source import local_file
 from hiera_det.engine.launch import available_device
-from hiera_det.hiera.checkpoints import local_file, read_checkpoint
 from hiera_det.weights import check_same_model
 
 __all__ = ["ActionPredictor"]

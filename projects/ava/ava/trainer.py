@@ -21,7 +21,7 @@ from hiera_det.engine.maps_check import MapsCheck
 from hiera_det.engine.module import seed_step
 from hiera_det.engine.records import Records
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
-from hiera_det.weights import read_trained, read_weights
+from hiera_det.weights import load_trained, load_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -54,7 +54,7 @@ def train(cfg: CfgNode, launch: Launch, *, resume: bool = False) -> Result:
     seed_step(seed)
     model = build_model(cfg, len(data.label_map))
     if checkpoint is None:
-        model.load_state_dict(read_weights(cfg.MODEL.WEIGHTS, model, model.state_dict()))
+        load_weights(model, cfg.MODEL.WEIGHTS)
     else:
         logger.info("resuming from %s", checkpoint)
 
@@ -89,9 +89,7 @@ def evaluate(cfg: CfgNode, launch: Launch) -> Result:
     output_dir, first = prepare_output(cfg, launch, ("hiera_det", "ava"))
     data = AvaData(cfg)
     model = build_model(cfg, len(data.label_map))
-    checkpoint = read_trained(cfg.MODEL.WEIGHTS, model.state_dict())
-    check_label_map(checkpoint, data.label_map)
-    model.load_state_dict(checkpoint["model"])
+    check_label_map(load_trained(model, cfg.MODEL.WEIGHTS), data.label_map)
     evaluation = ActionEvaluation(cfg, Records(output_dir))
     callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation, _maps_check(data)]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)

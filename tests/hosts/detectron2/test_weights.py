@@ -15,7 +15,7 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
 
 from hiera_det import HieraBackbone, build_hiera
-from hiera_det.weights import read_trained, read_weights
+from hiera_det.weights import load_trained, load_weights
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 
@@ -50,7 +50,7 @@ def test_the_originals_file(config, original, caplog, name):
     model = build_model(cfg)
     heads = sum(not key.startswith("backbone.bottom_up.") for key in model.state_dict())
     with caplog.at_level(logging.INFO):
-        model.load_state_dict(read_weights(str(path), model, model.state_dict()))
+        load_weights(model, str(path))
     assert_loaded(model, state, cfg)
     assert f"initialised anew: the {heads} tensors" in caplog.text and "mask_token" in caplog.text
 
@@ -84,20 +84,20 @@ def test_other_variants_and_other_models(config, original, tmp_path):
     path, _ = original
     other = build_model(config("quickstart", "MODEL.HIERA.EMBED_DIM", "16"))
     with pytest.raises(ValueError, match=r"(?s)another variant.*blocks\.0\.norm1\.weight: \(8,\) in the checkpoint"):
-        read_weights(str(path), other, other.state_dict())
+        load_weights(other, str(path))
     torch.save({"model": other.state_dict()}, tmp_path / "detector.pth")
     model = build_model(config("quickstart"))
     with pytest.raises(ValueError, match=r"detector\.pth is of another model"):
-        read_weights(str(tmp_path / "detector.pth"), model, model.state_dict())
+        load_weights(model, str(tmp_path / "detector.pth"))
     with pytest.raises(ValueError, match=r"detector\.pth is of another model"):
-        read_trained(str(tmp_path / "detector.pth"), model.state_dict())
+        load_trained(model, str(tmp_path / "detector.pth"))
 
 
 def test_a_model_without_hiera(original):
     path, _ = original
     model = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match="is for a Hiera, but the model has none"):
-        read_weights(str(path), model, model.state_dict())
+        load_weights(model, str(path))
 
 
 def test_fine_tuning_to_other_classes(config, tmp_path, caplog):

@@ -1,0 +1,132 @@
+"""Downloads that a lost connection does not lose: kept in torch.hub's cache, resumed, checked, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import shutil
+import urllib.error
+import urllib.request
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.parse import urldefrag, urlparse
+
+import torch
+from filelock import FileLock
+from huggingface_hub.constants import HF_HUB_OFFLINE
+from tqdm import tqdm
+
+from hiera_det.files import file_sum
+
+__all__ = ["cached_file", "download"]
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 30  # seconds without a byte
+BLOCK = 2**20
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")  # torch.hub's convention
+
+
+def cached_file(url: str) -> Path:
+    """Where a URL's file is kept: torch.hub's cache, so that what other packages fetched is found."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+
+
+def download(url: str) -> Path:
+    """The file of a URL: from the cache, otherwise downloaded to it.
+
+    A download that was broken off is continued. The file gets its name when it is whole: of the announced length, and
+    of the right checksum where one is known, by ``#sha256=…`` at the end of the URL or in torch.hub's manner by the
+    file's name (``name-0123abcd.pth``, the first digits of its SHA-256). Processes wait for one another. With
+    ``HF_HUB_OFFLINE=1`` in the environment nothing is fetched.
+
+    Raises:
+        FileNotFoundError: the file cannot be had; the message has the command to fetch it by hand.
+        ValueError: the checksum is another one; what was fetched is removed.
+    """
+    url, fragment = urldefrag(url)
+    target = cached_file(url)
+    if target.is_file():
+        return target
+    by_hand = f"fetch it by hand: curl -L --create-dirs -o {target} {url}"
+    if HF_HUB_OFFLINE:
+        raise FileNotFoundError(f"{url} is not in the cache and HF_HUB_OFFLINE is set; {by_hand}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.is_file():  # another process may have fetched it meanwhile
+            try:
+                part = _fetch(url, target)
+            except (OSError, HTTPException) as error:
+                raise FileNotFoundError(
+                    f"{url} cannot be downloaded ({error}); run it again to continue, or {by_hand}"
+                ) from error
+            _check(part, url, fragment)
+            part.replace(target)
+    return target
+
+
+def _fetch(url: str, target: Path) -> Path:
+    """Download beside the target, from where an earlier attempt at the same content stopped; the whole file's path."""
+    for part in target.parent.glob(f"{target.name}.*.part"):
+        with _open(url, part.stat().st_size) as response:
+            if response.status == 206 and part == _part(target, response):
+                return _receive(response, part, target.name)
+        part.unlink()  # the file has changed, or the server cannot continue
+    with _open(url, 0) as response:
+        return _receive(response, _part(target, response), target.name)
+
+
+def _open(url: str, start: int) -> HTTPResponse:
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "hiera_det", "Range": f"bytes={start}-"} if start else {}
+    )
+    try:
+        return urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if start and error.code == 416:  # nothing is left from there on: start anew
+            return _open(url, 0)
+        raise
+
+
+def _part(target: Path, response: HTTPResponse) -> Path:
+    """Named by what tells this content from another: the server's tag or date, and the length."""
+    length = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
+    identity = f"{response.headers.get('ETag')} {response.headers.get('Last-Modified')} {length}"
+    return target.with_name(f"{target.name}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}.part")
+
+
+def _receive(response: HTTPResponse, part: Path, name: str) -> Path:
+    """Append what comes to the part, which is then the whole file."""
+    start = part.stat().st_size if response.status == 206 else 0
+    announced = response.headers.get("Content-Length")
+    total = start + int(announced) if announced else None
+    if total:
+        _check_room(part.parent, total - start)
+    with (
+        part.open("ab" if start else "wb") as file,
+        tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True) as bar,
+    ):
+        while block := response.read(BLOCK):
+            file.write(block)
+            bar.update(len(block))
+    if total and part.stat().st_size != total:
+        raise OSError(f"the connection ended after {part.stat().st_size} of {total} bytes")
+    return part
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(f"{needed} bytes are needed in {folder}, {free} are free")
+
+
+def _check(part: Path, url: str, fragment: str) -> None:
+    in_name = _HASH_IN_NAME.search(urlparse(url).path)
+    expected = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else in_name and in_name[1]
+    if not expected:
+        return
+    found = file_sum(part)
+    if not found.startswith(expected.lower()):
+        part.unlink()
+        raise ValueError(f"{url}: the SHA-256 of what came is {found}, expected {expected}; removed, try again")

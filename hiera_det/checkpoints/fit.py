@@ -1,0 +1,119 @@
+"""A file's tensors made to fit a model of another input: size, clip length, image to video, position embedding."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hiera_det.hiera import pos_embed as pe
+from hiera_det.hiera.encoder import HieraEncoder
+
+__all__ = ["fit"]
+
+_PATCHES = "patch_embed.proj.weight"
+
+
+def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
+    """Adapt an encoder's state dict to a model, in place; what fits already stays the same to the bit.
+
+    Image weights in a video model: the patch embedding's kernel becomes the middle one along time, between zeros
+    (ViViT, arXiv 2103.15691, "central frame"), and the temporal position embedding zero. A clip that stands still then
+    has in every frame the image's maps.
+
+    Args:
+        state: under the original's names.
+        model: with the position embedding to fit.
+
+    Returns:
+        What was done, by the name of the tensor.
+
+    Raises:
+        ValueError: video weights for an image model, or an embedding whose grid cannot be told.
+    """
+    done: dict[str, str] = {}
+    if _PATCHES not in state:
+        return done
+    is_clip, wants_clip = state[_PATCHES].ndim == 5, len(model.patch_stride) == 3
+    if is_clip and not wants_clip:
+        raise ValueError("the weights are a video model's, the model is for images: choose a variant such as …_16x224")
+    if wants_clip and not is_clip:
+        _inflate(state, model, done)
+    _fit_spatial(state, model, done)
+    _fit_temporal(state, model, done)
+    return done
+
+
+def _inflate(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:
+    kernel = state[_PATCHES]  # (C, 3, kh, kw)
+    depth = model.patch_embed.proj.weight.shape[2]
+    inflated = kernel.new_zeros(*kernel.shape[:2], depth, *kernel.shape[2:])
+    inflated[:, :, depth // 2] = kernel
+    state[_PATCHES] = inflated
+    done[_PATCHES] = f"inflated: in the middle of {depth} frames, the others zero"
+    state["pos_embed_spatial"] = state.pop("pos_embed")
+    frames, channels = model.pos_embed_temporal.shape[1:]
+    state["pos_embed_temporal"] = kernel.new_zeros(1, frames, channels)
+    done["pos_embed_temporal"] = f"zeros for {frames} steps, the weights are an image model's"
+
+
+def _fit_spatial(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:
+    name = model.spatial_name
+    if name not in state:
+        return
+    embed = state[name]
+    own = model.get_parameter(name)
+    window = state.get("pos_embed_window")
+    if model.pos_embed_kind == "absolute_win":
+        if window is None:
+            plain = _as_grid(embed, model)
+            embed, window = pe.split_absolute_win(plain, (model.mask_unit_size[-2], model.mask_unit_size[-1]))
+            done["pos_embed_window"] = "mean over the mask units of the plain embedding"
+            done[name] = "the plain embedding without its window part"
+        size = (own.shape[-2], own.shape[-1])
+        if embed.shape[-2:] != size:
+            done[name] = f"{done.get(name, 'global part')}, bicubic from {_sides(embed)} to {size[0]} x {size[1]}"
+        state[name], state["pos_embed_window"] = pe.resize(embed, size), window
+        return
+    size = (model.pos_embed_grid[-2], model.pos_embed_grid[-1])
+    if window is not None:
+        state[name] = _as_tokens(pe.absolute_win(embed, state.pop("pos_embed_window"), size))
+        done[name] = f"global and window part added up at {size[0]} x {size[1]}"
+    elif embed.shape[1] != own.shape[1]:
+        grid = _as_grid(embed, model)
+        state[name] = _as_tokens(pe.resize(grid, size))
+        done[name] = (
+            f"bicubic from {_sides(grid)} to {size[0]} x {size[1]}, as a whole: mask units no longer fit its pattern"
+        )
+
+
+def _fit_temporal(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:
+    name = "pos_embed_temporal"
+    if name not in state or not hasattr(model, name):
+        return
+    steps, wanted = state[name].shape[1], model.pos_embed_temporal.shape[1]
+    if steps != wanted:
+        state[name] = pe.resize_temporal(state[name], wanted)
+        done[name] = f"linear from {steps} to {wanted} steps"
+
+
+def _as_grid(embed: Tensor, model: HieraEncoder) -> Tensor:
+    """A plain embedding (1, H * W, C) as (1, C, H, W)."""
+    tokens = embed.shape[1]
+    own = (model.pos_embed_grid[-2], model.pos_embed_grid[-1])
+    side = math.isqrt(tokens)
+    grid = own if tokens == math.prod(own) else (side, side)
+    if embed.ndim != 3 or math.prod(grid) != tokens:
+        raise ValueError(
+            f"a position embedding of shape {tuple(embed.shape)} is neither square nor of the model's {own}"
+        )
+    return embed.transpose(1, 2).unflatten(2, grid)
+
+
+def _as_tokens(grid: Tensor) -> Tensor:
+    return grid.flatten(2).transpose(1, 2).contiguous(memory_format=torch.contiguous_format)  # (1, H * W, C)
+
+
+def _sides(grid: Tensor) -> str:
+    return f"{grid.shape[-2]} x {grid.shape[-1]}"

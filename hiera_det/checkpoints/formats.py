@@ -1,0 +1,157 @@
+"""The formats in which Hiera circulates, told apart by their keys, and read to the original's names.
+
+=====================  ============================================================================================
+original               facebookresearch/hiera: this package's own names; MAE files also have a decoder
+timm                   ``head.norm``, ``head.fc``; absolute-win models ``pos_embed_win``
+transformers           ``encoder.stages.S.layers.L`` in place of ``blocks.B``
+sam2                   facebookresearch/sam2: ``image_encoder.trunk.*`` with ``mlp.layers.0`` and ``1``
+sam2-transformers      ``vision_encoder.backbone.*`` with ``layer_norm1``, ``mlp.proj_in``
+detectron2             a detector or action detector of this package: ``backbone.*`` beside other modules
+=====================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+__all__ = ["HieraWeights", "find_hiera", "hiera_prefix"]
+
+
+@dataclass
+class HieraWeights:
+    """A Hiera's tensors under the original's names.
+
+    Attributes:
+        encoder: what a ``HieraEncoder`` has, and norms of stage maps, ``norm_res2`` … ``norm_res5``.
+        classifier: ``norm.*`` and ``head.projection.*``, as far as there are any.
+        dropped: names in the file of what is neither, by what they are.
+        file_format: one of the module's table.
+    """
+
+    encoder: dict[str, Tensor]
+    classifier: dict[str, Tensor]
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    file_format: str = "original"
+
+
+_PATCHES = re.compile(
+    r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
+)
+
+_TIMM = ((r"head\.norm\.", "norm."), (r"head\.fc\.", "head.projection."), (r"pos_embed_win$", "pos_embed_window"))
+_SAM2 = ((r"(blocks\.\d+\.mlp)\.layers\.0\.", r"\1.fc1."), (r"(blocks\.\d+\.mlp)\.layers\.1\.", r"\1.fc2."))
+_SAM2_TRANSFORMERS = (
+    (r"patch_embed\.projection\.", "patch_embed.proj."),
+    (r"(blocks\.\d+)\.layer_norm([12])\.", r"\1.norm\2."),
+    (r"(blocks\.\d+\.mlp)\.proj_in\.", r"\1.fc1."),
+    (r"(blocks\.\d+\.mlp)\.proj_out\.", r"\1.fc2."),
+)
+_TRANSFORMERS = (
+    (r"embeddings\.position_embeddings$", "pos_embed"),
+    (r"embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"(blocks\.\d+)\.layernorm_before\.", r"\1.norm1."),
+    (r"(blocks\.\d+)\.layernorm_after\.", r"\1.norm2."),
+    (r"pooler\.layernorm\.", "norm."),
+    (r"hidden_states_norms\.stage1\.", "norm_res2."),
+    (r"hidden_states_norms\.stage2\.", "norm_res3."),
+    (r"hidden_states_norms\.stage3\.", "norm_res4."),
+    (r"hidden_states_norms\.stage4\.", "norm_res5."),
+)
+_CLASSIFIER = re.compile(r"(norm|head\.projection)\.(weight|bias)")
+_DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
+
+
+def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
+    """What stands before a Hiera's names in a state dict; None: there is not exactly one Hiera in it."""
+    found = [match[1] for key in state if (match := _PATCHES.fullmatch(key))]
+    pools = [
+        prefix for prefix in found if any(re.match(rf"{re.escape(prefix)}(blocks|encoder\.stages)\.", k) for k in state)
+    ]
+    return pools[0] if len(pools) == 1 else None
+
+
+def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
+    """Recognise the format of a state dict and name its Hiera as the original does.
+
+    Args:
+        state: of the file.
+        source: the file, for the message.
+
+    Raises:
+        ValueError: there is no Hiera in it, or more than one.
+    """
+    prefix = hiera_prefix(state)
+    if prefix is None:
+        raise ValueError(
+            f"{source} holds no Hiera, or several: its names begin {sorted(state)[:6]}; expected the names of the"
+            " original, timm, transformers, SAM 2, or a detector of this package"
+        )
+    inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    outside = [key for key in state if not key.startswith(prefix)]
+    file_format, inside = _renamed(inside, prefix, outside)
+    if file_format == "transformers":  # these stand beside the Hiera in transformers' models with heads
+        for theirs, ours in (("classifier.", "head.projection."), ("encoder_norm.", "encoder_norm.")):
+            inside |= {ours + key.removeprefix(theirs): state[key] for key in outside if key.startswith(theirs)}
+        outside = [key for key in outside if not key.startswith(("classifier.", "encoder_norm."))]
+    return _sorted_out(inside, outside, file_format)
+
+
+def _renamed(inside: dict[str, Tensor], prefix: str, outside: Iterable[str]) -> tuple[str, dict[str, Tensor]]:
+    """The format, and the Hiera under the original's names."""
+    if any(key.startswith("encoder.stages.") for key in inside):
+        return "transformers", _substituted(_numbered(inside), _TRANSFORMERS)
+    if "patch_embed.projection.weight" in inside:
+        return "sam2-transformers", _substituted(inside, _SAM2_TRANSFORMERS)
+    if any(".mlp.layers." in key for key in inside):
+        return "sam2", _substituted(inside, _SAM2)
+    if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
+        return "timm", _substituted(inside, _TIMM)
+    return "detectron2" if prefix.startswith("backbone.") else "original", inside
+
+
+def _substituted(state: Mapping[str, Tensor], rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    renamed = {}
+    for key, value in state.items():
+        for pattern, replacement in rules:
+            key = re.sub(rf"^{pattern}", replacement, key)
+        renamed[key] = value
+    return renamed
+
+
+def _numbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Transformers counts blocks by stage, the original through."""
+    places = {
+        tuple(map(int, match.groups()))
+        for key in state
+        if (match := re.match(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.", key))
+    }
+    number = {place: index for index, place in enumerate(sorted(places))}
+    renamed = {}
+    for key, value in state.items():
+        if match := re.match(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(.*)", key):
+            key = f"blocks.{number[int(match[1]), int(match[2])]}.{match[3]}"
+        renamed[key] = value
+    return renamed
+
+
+def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:
+    found = HieraWeights({}, {}, file_format=file_format)
+    for key, value in inside.items():
+        if key.startswith("encoder_norm."):  # of MAE; timm too makes it the classifier's
+            found.classifier[key.removeprefix("encoder_")] = value
+        elif _CLASSIFIER.fullmatch(key):
+            found.classifier[key] = value
+        elif _DECODER.fullmatch(key):
+            found.dropped.setdefault("the decoder of MAE", []).append(key)
+        else:  # also what no Hiera has: it is for the reader to see that the model has no such tensor
+            found.encoder[key] = value
+    decoder = [key for key in outside if _DECODER.fullmatch(key)]
+    if decoder:
+        found.dropped.setdefault("the decoder of MAE", []).extend(decoder)
+    if others := [key for key in outside if key not in decoder]:
+        found.dropped["other parts of the model"] = others
+    return found

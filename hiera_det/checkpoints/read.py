@@ -1,0 +1,89 @@
+"""Reading checkpoint files without running anything in them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hiera_det.pickles import load_data_pickle
+
+__all__ = ["read_checkpoint", "state_dict_of"]
+
+_KEYS = ("model_state", "model", "state_dict")  # under which files keep a state dict
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU.
+
+    Args:
+        path: written by torch.save, read with ``weights_only=True``; ``.safetensors``; or ``.pkl``, a plain pickle of
+            numpy arrays as detectron2's, of which nothing but arrays and plain values is admitted.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, is no checkpoint, or holds more than tensors and plain values.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    checkpoint = _read(path)
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f"{path} holds a {type(checkpoint).__name__}, expected a dict with tensors")
+    for key in set(_KEYS) & set(checkpoint):
+        if not isinstance(checkpoint[key], dict):
+            raise ValueError(f"{path}: {key!r} is a {type(checkpoint[key]).__name__}, expected a dict of tensors")
+    return checkpoint
+
+
+def _read(path: Path) -> Any:
+    size = f"{path} ({path.stat().st_size} bytes)"
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(
+                f"{size} cannot be read as safetensors: it is truncated or no such file ({error})"
+            ) from error
+    if path.suffix == ".pkl":
+        return _tensors(load_data_pickle(path))
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{size} cannot be read as a checkpoint of tensors: it is truncated, or not written by torch.save, or holds"
+            f" other objects ({str(error).splitlines()[0] if str(error) else error!r})"
+        ) from error
+
+
+def _tensors(value: Any) -> Any:
+    """Numpy arrays in nested dicts as tensors."""
+    if isinstance(value, dict):
+        return {key: _tensors(entry) for key, entry in value.items()}
+    return (
+        torch.from_numpy(np.ascontiguousarray(value))
+        if isinstance(value, np.ndarray) and value.dtype != object
+        else value
+    )
+
+
+def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:
+    """The state dict in a checkpoint: under ``model_state``, ``model`` or ``state_dict``, or the checkpoint itself.
+
+    Raises:
+        ValueError: there is none.
+    """
+    state = next((checkpoint[key] for key in _KEYS if key in checkpoint), checkpoint)
+    found = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not found:
+        raise ValueError(
+            f"{source} has the keys {sorted(map(str, checkpoint))[:8]}; expected a state dict, by itself or under"
+            f" {', '.join(map(repr, _KEYS))}"
+        )
+    return found

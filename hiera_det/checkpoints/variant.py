@@ -1,0 +1,45 @@
+"""Which published variant an encoder's state dict is of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from hiera_det.hiera.variants import VARIANTS
+
+__all__ = ["stages_of", "variant_of"]
+
+
+def stages_of(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
+    """Blocks by stage: the first block of each stage but the first changes the channels, and so has a ``proj``.
+
+    Args:
+        encoder: under the original's names.
+    """
+    blocks = 1 + max(int(key.split(".")[1]) for key in encoder if key.startswith("blocks."))
+    firsts = sorted(int(match[1]) for key in encoder if (match := re.fullmatch(r"blocks\.(\d+)\.proj\.weight", key)))
+    edges = [0, *firsts, blocks]
+    return tuple(end - start for start, end in zip(edges, edges[1:], strict=False))
+
+
+def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:
+    """The name of the variant, such as "hiera_base_224".
+
+    Args:
+        encoder: under the original's names.
+        source: where it is from, for the message.
+
+    Raises:
+        ValueError: it is none of the published ones.
+    """
+    kernel, stages = encoder["patch_embed.proj.weight"], stages_of(encoder)
+    for name, arguments in VARIANTS.items():
+        is_clip = "sep_pos_embed" in arguments
+        if (len(kernel), stages, kernel.ndim == 5) == (arguments["embed_dim"], tuple(arguments["stages"]), is_clip):
+            return name
+    raise ValueError(
+        f"{source}: {len(kernel)} channels and stages of {stages} blocks are no published variant; there are "
+        + ", ".join(VARIANTS)
+    )

@@ -1,0 +1,46 @@
+"""The original's model zoo by its names, and the licences of published weights."""
+
+from __future__ import annotations
+
+import re
+
+from hiera_det.hiera.variants import VARIANTS
+
+__all__ = ["PUBLISHED", "ZOO", "licence_of"]
+
+PUBLISHED = "https://dl.fbaipublicfiles.com/hiera/"
+
+
+def _zoo() -> dict[str, str]:
+    urls = {}
+    for variant in VARIANTS:
+        data = "k400" if variant.endswith("16x224") else "in1k"
+        urls[f"{variant}.mae_{data}"] = f"{PUBLISHED}mae_{variant}.pth"
+        urls[f"{variant}.mae_{data}_ft_{data}"] = f"{PUBLISHED}{variant}.pth"
+    return urls
+
+
+ZOO = _zoo()  # "hiera_base_224.mae_in1k": its URL (facebookresearch/hiera, hiera/hiera.py)
+
+_LICENCES = (  # of a source; the first that fits
+    (
+        rf"hf://timm/hiera_\w*abswin|hf://(facebook|timm)/sam2|{re.escape('https://dl.fbaipublicfiles.com/segment')}",
+        "Apache-2.0",
+    ),
+    (rf"hf://(facebook|timm)/hiera|{re.escape(PUBLISHED)}|({'|'.join(map(re.escape, ZOO))})$", "CC-BY-NC-4.0"),
+)
+
+
+def licence_of(source: str, file_format: str) -> str:
+    """The licence of weights, as far as it can be told.
+
+    Args:
+        source: as the user named it.
+        file_format: of the file: "sam2" for example.
+    """
+    for pattern, licence in _LICENCES:
+        if re.match(pattern, source.removeprefix("hiera://")):
+            return licence
+    if file_format.startswith("sam2"):
+        return "Apache-2.0, if they are SAM 2's"
+    return "not known; the original's published weights, and what is trained from them, are CC-BY-NC-4.0"
