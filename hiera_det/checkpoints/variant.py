@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ def stages_of(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
     blocks = 1 + max(int(key.split(".")[1]) for key in encoder if key.startswith("blocks."))
     firsts = sorted(int(match[1]) for key in encoder if (match := re.fullmatch(r"blocks\.(\d+)\.proj\.weight", key)))
     edges = [0, *firsts, blocks]
-    return tuple(end - start for start, end in zip(edges, edges[1:], strict=False))
+    return tuple(end - start for start, end in pairwise(edges))
 
 
 def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:

@@ -153,7 +153,7 @@ def test_norms_of_maps(image_weights, tmp_path, caplog):
     extractor = load_extractor(config(*weights, "MODEL.HIERA.NORM", "LN"))
     mean_square = extractor([torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)], [torch.zeros(0, 4)])
     assert mean_square.vectors["mean"][0].square().mean().item() == pytest.approx(9, rel=1e-3)
-    assert "not used, no part of a backbone: norm_res3.weight, norm_res3.bias" in caplog.text
+    assert "dropped, norms of maps: norm_res3.weight, norm_res3.bias" in caplog.text
     assert not load_extractor(config(*weights)).backbone.out_norm
     assert "norm_res5.bias" in caplog.text
 
@@ -165,7 +165,7 @@ def test_what_is_refused(image_weights, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
         load_extractor(config("MODEL.WEIGHTS", "nowhere.pth"))
     torch.save({"model": {"fc.weight": torch.zeros(1)}}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="holds 0 Hieras"):
+    with pytest.raises(ValueError, match="holds no Hiera"):
         load_extractor(config("MODEL.WEIGHTS", str(tmp_path / "other.pth")))
     with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NORM is 'LN', but .*small\.pth has no .*norm_res5\.bias"):
         load_extractor(config(*weights, "MODEL.HIERA.NORM", "LN"))

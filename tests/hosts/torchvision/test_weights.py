@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -82,7 +79,7 @@ def test_blocks_after_the_last_map_are_not_loaded(original, caplog):
     bottom_up = model.backbone.bottom_up.state_dict()
     assert torch.equal(bottom_up["blocks.3.norm1.weight"], state["blocks.3.norm1.weight"])
     assert "blocks.4.norm1.weight" not in bottom_up
-    assert "blocks.4.norm1.weight" in caplog.text
+    assert "dropped, blocks after the last map: blocks… (" in caplog.text
 
 
 def test_a_detectors_file_round_trips(tmp_path):
@@ -165,32 +162,6 @@ def test_a_hostile_pickle_is_not_run(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-def test_missing_file_and_unreachable_url(monkeypatch, tmp_path):
+def test_a_missing_file():
     with pytest.raises(FileNotFoundError, match=r"no weights file at nowhere\.pth"):
         load_weights(detector(), "nowhere.pth")
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"curl -LO http://127\.0\.0\.1:9/x\.pth") as error:
-        load_weights(detector(), "http://127.0.0.1:9/x.pth")
-    assert "train from scratch" in str(error.value)
-    monkeypatch.setattr("hiera_det.hiera.checkpoints.PUBLISHED", "http://127.0.0.1:9/")
-    with pytest.raises(FileNotFoundError, match=r"curl -LO http://127\.0\.0\.1:9/mae_hiera_base_224\.pth"):
-        load_weights(detector(), "hiera://mae_hiera_base_224.pth")
-
-
-def test_a_url_is_downloaded_once(original, tmp_path, monkeypatch):
-    path, _ = original
-    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path / "cache"))
-    requests = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            requests.append(args)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=path.parent))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        for _ in range(2):
-            load_weights(detector(), f"http://127.0.0.1:{server.server_port}/{path.name}")
-    finally:
-        server.shutdown()
-    assert len(requests) == 1
