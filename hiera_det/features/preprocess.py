@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from fvcore.common.config import CfgNode
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from hiera_det.data.resize import center_offset, resized, short_side_size, side_before_crop
 from hiera_det.data.transforms import shortest_edge_size
 
 __all__ = ["Preprocess"]
 
-CROP_SHARE = 224 / 256  # of the short side that "crop" keeps: the original's evaluation of classifiers
 MODES = {
     "none": None,
     "crop": InterpolationMode.BICUBIC,
@@ -76,10 +74,10 @@ class Preprocess:
                 f"an image of {height} x {width} pixels, which crop would first make {size[0]} x {size[1]}, more than "
                 f"INPUT.MAX_PIXELS ({self.max_pixels}); choose another INPUT.RESIZE"
             )
-        out = _resize(pixels, size, MODES[self.mode])  # ((T,) 3, h, w)
+        out = resized(pixels, size, MODES[self.mode])  # ((T,) 3, h, w)
         boxes = boxes * boxes.new_tensor([size[1] / width, size[0] / height] * 2)
         if self.mode == "crop":
-            top, left = ((n - self.side) // 2 for n in size)
+            top, left = (center_offset(n, self.side) for n in size)
             out = F.crop(out, top, left, self.side, self.side)
             boxes = _clipped(boxes - boxes.new_tensor([left, top] * 2), self.side)
         self._check_fits(*out.shape[-2:])
@@ -102,8 +100,7 @@ class Preprocess:
         if self.mode == "shortest_edge":
             fitted = _clip_size if is_clip else shortest_edge_size
             return fitted(height, width, *self.shortest_edge)
-        short = int(self.side / CROP_SHARE)
-        return max(short, height * short // min(height, width)), max(short, width * short // min(height, width))
+        return short_side_size(height, width, side_before_crop(self.side))
 
 
 def _clip_size(height: int, width: int, short_side: int, max_size: int) -> tuple[int, int]:
@@ -111,16 +108,6 @@ def _clip_size(height: int, width: int, short_side: int, max_size: int) -> tuple
     short, long = sorted((height, width))
     to, of = (short_side, short) if long * short_side // short <= max_size else (max_size, long)
     return max(height * to // of, 1), max(width * to // of, 1)
-
-
-def _resize(pixels: np.ndarray, size: tuple[int, int], interpolation: InterpolationMode | None) -> Tensor:
-    """((T,) H, W, 3) to ((T,) 3, h, w)."""
-    same = interpolation is None or pixels.shape[-3:-1] == size
-    if pixels.ndim == 3 and not same:
-        image = F.resize(Image.fromarray(pixels), list(size), interpolation=interpolation)
-        return F.pil_to_tensor(image)  # (3, h, w)
-    frames = torch.from_numpy(pixels).movedim(-1, -3)  # ((T,) 3, H, W)
-    return frames if same else F.resize(frames, list(size), interpolation=interpolation, antialias=True)
 
 
 def _clipped(boxes: Tensor, side: int) -> Tensor:
