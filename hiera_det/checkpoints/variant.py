@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from hiera_det.hiera.variants import VARIANTS
 
-__all__ = ["stages_of", "variant_of"]
+__all__ = ["input_size_of", "stages_of", "variant_of"]
 
 
 def stages_of(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -44,3 +45,26 @@ def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:
         f"{source}: {len(kernel)} channels and stages of {stages} blocks are no published variant; there are "
         + ", ".join(VARIANTS)
     )
+
+
+def input_size_of(encoder: Mapping[str, Tensor], source: str) -> tuple[int, ...]:
+    """The input's size, (T,) H, W, that the position embedding is for; where it is in parts, the variant's own.
+
+    Args:
+        encoder: under the original's names.
+        source: where it is from, for messages.
+
+    Raises:
+        ValueError: it is none of the published variants, or its embedding is not square.
+    """
+    arguments = VARIANTS[variant_of(encoder, source)]
+    size = arguments.get("input_size", (224, 224))
+    embed = encoder.get("pos_embed_spatial", encoder.get("pos_embed"))
+    if embed is None or "pos_embed_window" in encoder:
+        return size
+    side = math.isqrt(embed.shape[1])
+    if side**2 != embed.shape[1]:
+        raise ValueError(f"{source}: a position embedding of {embed.shape[1]} tokens is not square")
+    stride = arguments.get("patch_stride", (4, 4))
+    steps = [encoder["pos_embed_temporal"].shape[1]] if "pos_embed_temporal" in encoder else []
+    return tuple(n * s for n, s in zip([*steps, side, side], stride, strict=True))
