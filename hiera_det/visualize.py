@@ -1,4 +1,4 @@
-"""Drawing of boxes, masks, class names and scores on images."""
+"""Drawing of boxes, masks, class names, scores and lines of text on images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hiera_det.files import written_aside
 
-__all__ = ["draw_instances", "side_by_side", "write_image"]
+__all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 MASK_OPACITY = 0.45
@@ -36,8 +36,7 @@ def draw_instances(
         (H', W', 3) uint8, RGB.
     """
     height, width = image.shape[:2]
-    factor = max(1, -(-min_side // min(height, width)))
-    canvas = cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    canvas, factor = _enlarged(image, min_side)
     boxes = _numpy(instances["boxes"]).reshape(-1, 4) * factor
     labels = _numpy(instances["labels"]).astype(int)
     scores = _numpy(instances["scores"]) if "scores" in instances else None
@@ -57,6 +56,24 @@ def draw_instances(
         if scores is not None:
             text += f" {100 * scores[i]:.0f}%"
         _write(canvas, text, boxes[i], _colour(labels[i]))
+    return canvas
+
+
+def draw_lines(image: np.ndarray, lines: Sequence[str], *, min_side: int = 0) -> np.ndarray:
+    """Write lines of text on a copy of an image, from its upper left corner on, each on a filled strip.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        lines: as many of them are drawn as there is room for.
+        min_side: as of :func:`draw_instances`.
+
+    Returns:
+        (H', W', 3) uint8, RGB.
+    """
+    canvas, _ = _enlarged(image, min_side)
+    bottom = 0
+    for number, line in enumerate(lines, 1):
+        bottom = _write(canvas, line, np.array([0, bottom]), _colour(number), below=True)
     return canvas
 
 
@@ -106,17 +123,31 @@ def _paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     cv2.drawContours(canvas, outline, -1, colour, thickness, cv2.LINE_AA)
 
 
-def _write(canvas: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """A label on a filled strip: above the box, or inside where there is no room above."""
+def _enlarged(image: np.ndarray, min_side: int) -> tuple[np.ndarray, int]:
+    """A copy, by a whole factor so large that the shorter side has ``min_side`` pixels, and the factor."""
+    factor = max(1, -(-min_side // min(image.shape[:2])))
+    return cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), factor
+
+
+def _write(
+    canvas: np.ndarray, text: str, corner: np.ndarray, colour: tuple[int, int, int], *, below: bool = False
+) -> int:
+    """A label on a filled strip: above a corner (x, y), or below it, as also where there is no room above.
+
+    Returns:
+        The strip's lower edge.
+    """
     size = min(max(min(canvas.shape[:2]) / 1100, 0.38), 1.2)
     weight = 1 if size < 0.7 else 2
     (width, height), baseline = cv2.getTextSize(text, FONT, size, weight)
-    left = int(min(max(box[0], 0), max(canvas.shape[1] - width - 2, 0)))
-    bottom = int(box[1]) if box[1] > height + baseline else int(box[1]) + height + baseline + 2
+    left = int(min(max(corner[0], 0), max(canvas.shape[1] - width - 2, 0)))
+    has_room = corner[1] > height + baseline and not below
+    bottom = int(corner[1]) if has_room else int(corner[1]) + height + baseline + 2
     cv2.rectangle(canvas, (left, bottom - height - baseline - 1), (left + width + 2, bottom), colour, cv2.FILLED)
     dark = sum(weight * channel for weight, channel in zip((0.299, 0.587, 0.114), colour, strict=True)) < 140
     ink = (255, 255, 255) if dark else (0, 0, 0)
     cv2.putText(canvas, text, (left + 1, bottom - baseline), FONT, size, ink, weight, cv2.LINE_AA)
+    return bottom
 
 
 def _colour(label: int) -> tuple[int, int, int]:

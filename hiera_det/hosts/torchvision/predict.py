@@ -13,10 +13,11 @@ import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
+from hiera_det.data.find import find_files, make_output
 from hiera_det.data.images import UnreadableImageError, read_image
-from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from hiera_det.data.suffixes import VIDEO_SUFFIXES
 from hiera_det.evaluation.coco import to_coco_results
-from hiera_det.files import make_folder, written_aside
+from hiera_det.files import written_aside
 from hiera_det.hosts.torchvision.predictor import Predictor
 from hiera_det.visualize import draw_instances, write_image
 
@@ -48,31 +49,17 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
             a folder that cannot be read is skipped, with a warning in the log.
     """
     source, output = Path(source), Path(output)
-    if not source.exists():
-        raise FileNotFoundError(f"no image, folder or video at {source}")
-    if output.resolve() == (source if source.is_dir() else source.parent).resolve():
-        raise ValueError(f"output folder {output} is where the input lies: the pictures would overwrite it")
-    make_folder(output, "output folder")
-    if source.suffix.lower() in VIDEO_SUFFIXES and source.is_file():
+    is_video = source.suffix.lower() in VIDEO_SUFFIXES and source.is_file()
+    files = find_files(source, "video" if is_video else "image")
+    make_output(output, source)
+    if is_video:
         results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
     else:
-        results = _predict_images(predictor, _find_images(source), output)
+        results = _predict_images(predictor, files, output)
     with written_aside(output / "predictions.json") as aside:
         aside.write_text(json.dumps(results), encoding="utf-8")
     logger.info("%d detections; pictures and predictions.json in %s", len(results), output)
     return results
-
-
-def _find_images(source: Path) -> list[Path]:
-    if source.is_file():
-        if source.suffix.lower() not in IMAGE_SUFFIXES:
-            known = " ".join(IMAGE_SUFFIXES + VIDEO_SUFFIXES)
-            raise ValueError(f"{source} is neither an image nor a video by its name; known endings: {known}")
-        return [source]
-    images = sorted(path for path in source.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not images:
-        raise FileNotFoundError(f"no image in {source}; looked for {' '.join(IMAGE_SUFFIXES)}")
-    return images
 
 
 def _predict_images(predictor: Predictor, paths: list[Path], output: Path) -> list[dict]:

@@ -168,7 +168,12 @@ def test_video(predict, tmp_path):
     ("name", "content", "error", "message"),
     [
         ("missing.png", None, FileNotFoundError, "missing.png"),
-        ("notes.txt", b"x", ValueError, "neither an image nor a video"),
+        (
+            "notes.txt",
+            b"x",
+            ValueError,
+            "notes.txt is no image by its name; endings of images: .jpg .* endings of videos: .mp4",
+        ),
         ("broken.mp4", b"no video", ValueError, "broken.mp4 .* cannot be decoded"),
         ("broken.png", b"", ValueError, "none of the 1 images can be read"),
     ],

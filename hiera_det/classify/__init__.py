@@ -1,0 +1,1 @@
+"""Photos and clips classified by a Hiera with its head."""
