@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 torch.set_num_threads(2)
 
@@ -18,3 +19,31 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}; HIERA_DET_TEST_DATA may name the folder")
     return root
+
+
+def _redraw(model: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in list(model.named_parameters()):
+        draw = torch.randn(parameter.shape, generator=generator)
+        if "pos_embed" in name or parameter.ndim == 1:
+            draw = draw * 0.3 + (1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        else:
+            draw = draw * 1.5 / parameter[0].numel() ** 0.5
+        module, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(module), leaf, nn.Parameter(draw))  # also where it was on "meta"
+
+
+def _relative_error(got: Tensor, expected: Tensor) -> float:
+    assert got.shape == expected.shape, f"{tuple(got.shape)} is not {tuple(expected.shape)}"
+    return ((got - expected).abs().max() / expected.abs().max()).item()
+
+
+@pytest.fixture
+def redraw():
+    """As initialised the softmax is near uniform and the head near zero; any model would pass. Redraw the weights."""
+    return _redraw
+
+
+@pytest.fixture
+def relative_error():
+    return _relative_error

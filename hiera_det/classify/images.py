@@ -91,7 +91,7 @@ def read_processor(path: Path) -> ImageProcessor:
     """As transformers' ``BitImageProcessor``, which its Hiera checkpoints name, with the settings of a file.
 
     Behaviour matched: ``BitImageProcessorPil`` of transformers 5. ``BitImageProcessor`` itself resizes by torchvision,
-    whose values may differ by a step of 255.
+    whose values may differ by 2 of 255.
 
     Args:
         path: ``preprocessor_config.json``; what it does not say is as in ``BitImageProcessor``.
@@ -105,13 +105,11 @@ def read_processor(path: Path) -> ImageProcessor:
         if not str(kind).startswith("BitImageProcessor"):
             raise ValueError(f"the processor is {kind!r}; expected 'BitImageProcessor', as of transformers' Hiera")
         return _from_settings(settings)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def _from_settings(settings: dict[str, Any]) -> ImageProcessor:
-    crop = settings.get("crop_size", 224)
-    height, width = (crop, crop) if isinstance(crop, int) else (crop["height"], crop["width"])
     resample = settings.get("resample", 3)
     if resample not in _RESAMPLE:
         raise ValueError(f"resample is {resample!r}; expected one of PIL's numbers {sorted(_RESAMPLE)}")
@@ -119,12 +117,28 @@ def _from_settings(settings: dict[str, Any]) -> ImageProcessor:
     return ImageProcessor(
         _target_size(settings.get("size", 224)) if settings.get("do_resize", True) else None,
         _RESAMPLE[resample],
-        (int(height), int(width)) if settings.get("do_center_crop", True) else None,
+        _crop_size(settings.get("crop_size", 224)) if settings.get("do_center_crop", True) else None,
         _center_crop_as_transformers,
         float(settings.get("rescale_factor", 1 / 255)) if rescale else 1.0,
-        tuple(map(float, settings.get("image_mean", _CLIP_MEAN))) if normalise else (0.0, 0.0, 0.0),
-        tuple(map(float, settings.get("image_std", _CLIP_STD))) if normalise else (1.0, 1.0, 1.0),
+        _channels(settings, "image_mean", _CLIP_MEAN) if normalise else (0.0, 0.0, 0.0),
+        _channels(settings, "image_std", _CLIP_STD) if normalise else (1.0, 1.0, 1.0),
     )
+
+
+def _channels(settings: dict[str, Any], name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    values = settings.get(name, default)
+    if len(values) != 3:
+        raise ValueError(f"{name} is {values!r}; expected 3 numbers")
+    return tuple(map(float, values))
+
+
+def _crop_size(size: Any) -> tuple[int, int]:
+    match size:
+        case int():
+            return size, size
+        case {"height": int(height), "width": int(width)}:
+            return height, width
+    raise ValueError(f"crop_size is {size!r}; expected 'height' and 'width'")
 
 
 def _target_size(size: Any) -> int | tuple[int, int]:
