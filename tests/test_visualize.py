@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiera_det.visualize import draw_instances, side_by_side, write_image
+from hiera_det.visualize import draw_instances, draw_lines, side_by_side, write_image
 
 GREY = np.full((100, 120, 3), 128, np.uint8)
 
@@ -84,3 +84,14 @@ def test_written_pictures_keep_their_colours(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["red.png"]
     with pytest.raises(ValueError, match=r"cannot write a picture as '\.xyz'"):
         write_image(tmp_path / "red.xyz", image)
+
+
+def test_lines_below_one_another():
+    image = np.full((100, 200, 3), 7, np.uint8)
+    one, two = (draw_lines(image, ["first", "second, longer"][:count]) for count in (1, 2))
+    rows, columns = (one != two).any(axis=2).nonzero()
+    first_rows, _ = (one != image).any(axis=2).nonzero()
+    assert first_rows.min() == 0 and rows.min() >= first_rows.max() and rows.max() < 60
+    assert columns.min() == 0
+    assert (image == 7).all()
+    assert draw_lines(image, ["too long " * 20, *["x"] * 20], min_side=300).shape == (300, 600, 3)

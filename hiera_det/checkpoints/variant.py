@@ -48,7 +48,7 @@ def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:
 
 
 def input_size_of(encoder: Mapping[str, Tensor], source: str) -> tuple[int, ...]:
-    """The input's size, (T,) H, W, that the position embedding is for; where it is in parts, the variant's own.
+    """The input's size, (T,) H, W, that the position embedding is for; of one in two parts, the variant's own H, W.
 
     Args:
         encoder: under the original's names.
@@ -58,13 +58,13 @@ def input_size_of(encoder: Mapping[str, Tensor], source: str) -> tuple[int, ...]
         ValueError: it is none of the published variants, or its embedding is not square.
     """
     arguments = VARIANTS[variant_of(encoder, source)]
-    size = arguments.get("input_size", (224, 224))
+    *_, height, width = arguments.get("input_size", (224, 224))
+    *frames, stride, _ = arguments.get("patch_stride", (4, 4))
+    clip = [steps.shape[1] * frames[0]] if (steps := encoder.get("pos_embed_temporal")) is not None else []
     embed = encoder.get("pos_embed_spatial", encoder.get("pos_embed"))
-    if embed is None or "pos_embed_window" in encoder:
-        return size
-    side = math.isqrt(embed.shape[1])
-    if side**2 != embed.shape[1]:
-        raise ValueError(f"{source}: a position embedding of {embed.shape[1]} tokens is not square")
-    stride = arguments.get("patch_stride", (4, 4))
-    steps = [encoder["pos_embed_temporal"].shape[1]] if "pos_embed_temporal" in encoder else []
-    return tuple(n * s for n, s in zip([*steps, side, side], stride, strict=True))
+    if embed is not None and "pos_embed_window" not in encoder:
+        side = math.isqrt(embed.shape[1])
+        if side**2 != embed.shape[1]:
+            raise ValueError(f"{source}: a position embedding of {embed.shape[1]} tokens is not square")
+        height = width = side * stride
+    return *clip, height, width
