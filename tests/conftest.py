@@ -38,7 +38,7 @@ def _relative_error(got: Tensor, expected: Tensor) -> float:
     return ((got - expected).abs().max() / expected.abs().max()).item()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def redraw():
     """As initialised the softmax is near uniform and the head near zero; any model would pass. Redraw the weights."""
     return _redraw
