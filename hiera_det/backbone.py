@@ -9,6 +9,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.publishing import Publishable
 from hiera_det.hiera.variants import variant_arguments
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ __all__ = ["HieraBackbone", "pyramid_maps"]
 _OUT_NORMS = {"": False, "LN": True}
 
 
-class HieraBackbone(HieraEncoder):
+class HieraBackbone(HieraEncoder, Publishable):
     """Stage maps "res2" to "res5" of a Hiera variant, for a pyramid or any dense head.
+
+    Folders and repositories: :class:`~hiera_det.hiera.publishing.Publishable`. Weights of another model, such as the
+    classifier: :func:`~hiera_det.weights.load_weights`.
 
     Args:
         name: a variant, "hiera_base_224" or "hiera_base_16x224" for example.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from huggingface_hub import ModelCard
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder, init_weights, resolve_norm
+from hiera_det.hiera.publishing import Publishable
 from hiera_det.hiera.variants import variant_arguments
 
 __all__ = ["Hiera", "build_hiera"]
@@ -27,8 +29,11 @@ class Head(nn.Module):
         return x if self.training else x.softmax(dim=-1)
 
 
-class Hiera(HieraEncoder):
+class Hiera(HieraEncoder, Publishable):
     """Hiera with its classification head; state-dict keys are the original's.
+
+    ``Hiera.from_pretrained("facebook/hiera_base_224.mae_in1k_ft_in1k")`` reads what the original has published, and the
+    original reads what ``save_pretrained`` writes; see :class:`~hiera_det.hiera.publishing.Publishable`.
 
     Args:
         num_classes: outputs of the classifier.
@@ -77,6 +82,12 @@ class Hiera(HieraEncoder):
             out = self.head(self.norm(out.mean(dim=1)))
         return (out, [maps[i] for i in range(len(self.stages))]) if return_intermediates else out
 
+    def generate_model_card(self, **arguments: Any) -> ModelCard:
+        """The card of :class:`~hiera_det.hiera.publishing.Publishable`, with the task."""
+        card = super().generate_model_card(**arguments)
+        card.data["pipeline_tag"] = f"{'image' if len(self.patch_stride) == 2 else 'video'}-classification"
+        return card
+
 
 def build_hiera(name: str, **overrides: Any) -> Hiera:
     """Build a variant: `build_hiera("hiera_base_224", num_classes=10)`.
@@ -88,4 +99,7 @@ def build_hiera(name: str, **overrides: Any) -> Hiera:
     Raises:
         ValueError: there is no such variant, or arguments that do not fit one another.
     """
-    return Hiera(**{**variant_arguments(name), **overrides})
+    arguments = {**variant_arguments(name), **overrides}
+    if arguments.get("layout", "released") == "released":
+        arguments.pop("global_blocks")  # without effect there, and in config.json the original would stumble over it
+    return Hiera(**arguments)
