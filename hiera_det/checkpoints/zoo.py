@@ -6,7 +6,7 @@ import re
 
 from hiera_det.hiera.variants import VARIANTS
 
-__all__ = ["PUBLISHED", "ZOO", "licence_of"]
+__all__ = ["PUBLISHED", "ZOO", "checkpoints_of", "licence_of"]
 
 PUBLISHED = "https://dl.fbaipublicfiles.com/hiera/"
 
@@ -29,6 +29,12 @@ _LICENCES = (  # of a source; the first that fits
     ),
     (rf"hf://(facebook|timm)/hiera|{re.escape(PUBLISHED)}|({'|'.join(map(re.escape, ZOO))})$", "CC-BY-NC-4.0"),
 )
+
+
+def checkpoints_of(name: str) -> list[str]:
+    """The published checkpoints of a variant, the fine-tuned one first: "mae_in1k_ft_in1k", "mae_in1k"."""
+    found = [checkpoint for variant, _, checkpoint in (entry.partition(".") for entry in ZOO) if variant == name]
+    return sorted(found, key=lambda checkpoint: "_ft_" not in checkpoint)
 
 
 def licence_of(source: str, file_format: str) -> str:

@@ -1,0 +1,36 @@
+"""Entry points of torch.hub: the variants, with the original's names and arguments.
+
+torch.hub.load("path/to/this/checkout", "hiera_base_224", source="local", pretrained=True)
+"""
+
+from typing import Any as _Any
+
+from hiera_det.checkpoints.zoo import checkpoints_of as _checkpoints_of
+from hiera_det.hiera.variants import VARIANTS as _VARIANTS
+
+dependencies = ["torch", "filelock", "fvcore", "huggingface_hub", "numpy", "safetensors", "tqdm"]
+
+_DOC = """{name}, the classifier.
+
+    Args:
+        pretrained: load published weights.
+        checkpoint: which of them: {checkpoints}; None: the first.
+        strict: False admits missing and unexpected tensors.
+        arguments: those of `hiera_det.Hiera`, such as `num_classes`.
+    """
+
+
+def _entry(name: str) -> _Any:
+    def build(pretrained: bool = False, checkpoint: str | None = None, strict: bool = True, **arguments: _Any) -> _Any:
+        from hiera_det.checkpoints.pretrained import pretrained_hiera  # torch.hub first looks for the dependencies
+        from hiera_det.hiera.model import build_hiera
+
+        if not pretrained:
+            return build_hiera(name, **arguments)
+        return pretrained_hiera(name, checkpoint, strict=strict, **arguments)
+
+    build.__name__, build.__doc__ = name, _DOC.format(name=name, checkpoints=", ".join(_checkpoints_of(name)))
+    return build
+
+
+globals().update({name: _entry(name) for name in _VARIANTS})
