@@ -2,35 +2,48 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import logging
 import re
+import shlex
 import shutil
 import urllib.error
 import urllib.request
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import urldefrag, urlparse
+from uuid import uuid4
 
 import torch
 from filelock import FileLock
-from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub import is_offline_mode
 from tqdm import tqdm
 
+from hiera_det.checkpoints.zoo import PUBLISHED
 from hiera_det.files import file_sum
 
 __all__ = ["cached_file", "download"]
 
-logger = logging.getLogger(__name__)
-
 TIMEOUT = 30  # seconds without a byte
 BLOCK = 2**20
-_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[^.]+$")  # torch.hub's convention
+_HASH_IN_NAME = re.compile(r"-(?=\d*[a-f])([0-9a-f]{8,64})\.[^.]+$")  # torch.hub's convention; a mere number is a date
+_FRAGMENT = re.compile(r"sha256=([0-9a-fA-F]{8,64})")
 
 
 def cached_file(url: str) -> Path:
-    """Where a URL's file is kept: torch.hub's cache, so that what other packages fetched is found."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    """Where a URL's file is kept, in torch.hub's cache (`TORCH_HOME`).
+
+    The original's files have torch.hub's place, where other packages have perhaps put them. Of other URLs each has a
+    folder of its own: many a run's file is called ``model_final.pth``.
+
+    Raises:
+        ValueError: the URL names no file.
+    """
+    url = urldefrag(url).url
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", Path(urlparse(url).path).name
+    if not name:
+        raise ValueError(f"{url} names no file; expected one such as https://host/folder/model.pth")
+    return folder / name if url.startswith(PUBLISHED) else folder / _digest(url) / name
 
 
 def download(url: str) -> Path:
@@ -38,19 +51,20 @@ def download(url: str) -> Path:
 
     A download that was broken off is continued. The file gets its name when it is whole: of the announced length, and
     of the right checksum where one is known, by ``#sha256=…`` at the end of the URL or in torch.hub's manner by the
-    file's name (``name-0123abcd.pth``, the first digits of its SHA-256). Processes wait for one another. With
-    ``HF_HUB_OFFLINE=1`` in the environment nothing is fetched.
+    file's name (``name-0123abcd.pth``, the first digits of its SHA-256); what is in the cache is checked too.
+    Processes wait for one another. With ``HF_HUB_OFFLINE=1`` in the environment nothing is fetched.
 
     Raises:
         FileNotFoundError: the file cannot be had; the message has the command to fetch it by hand.
-        ValueError: the checksum is another one; what was fetched is removed.
+        ValueError: the checksum is another one; the file is removed. Or the URL is no file's.
     """
-    url, fragment = urldefrag(url)
+    url, expected = _checksum(url)
     target = cached_file(url)
     if target.is_file():
+        _check(target, url, expected)
         return target
-    by_hand = f"fetch it by hand: curl -L --create-dirs -o {target} {url}"
-    if HF_HUB_OFFLINE:
+    by_hand = f"fetch it by hand: {shlex.join(['curl', '-L', '--create-dirs', '-o', str(target), url])}"
+    if is_offline_mode():
         raise FileNotFoundError(f"{url} is not in the cache and HF_HUB_OFFLINE is set; {by_hand}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
@@ -61,14 +75,14 @@ def download(url: str) -> Path:
                 raise FileNotFoundError(
                     f"{url} cannot be downloaded ({error}); run it again to continue, or {by_hand}"
                 ) from error
-            _check(part, url, fragment)
+            _check(part, url, expected)
             part.replace(target)
     return target
 
 
 def _fetch(url: str, target: Path) -> Path:
     """Download beside the target, from where an earlier attempt at the same content stopped; the whole file's path."""
-    for part in target.parent.glob(f"{target.name}.*.part"):
+    for part in target.parent.glob(f"{glob.escape(target.name)}.*.part"):
         with _open(url, part.stat().st_size) as response:
             if response.status == 206 and part == _part(target, response):
                 return _receive(response, part, target.name)
@@ -90,10 +104,14 @@ def _open(url: str, start: int) -> HTTPResponse:
 
 
 def _part(target: Path, response: HTTPResponse) -> Path:
-    """Named by what tells this content from another: the server's tag or date, and the length."""
+    """Named by what tells this content from another: the server's tag or date, and the length.
+
+    Without tag and date the content may have changed, and no later part has the same name.
+    """
+    tag, date = response.headers.get("ETag"), response.headers.get("Last-Modified")
     length = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length", "")
-    identity = f"{response.headers.get('ETag')} {response.headers.get('Last-Modified')} {length}"
-    return target.with_name(f"{target.name}.{hashlib.sha256(identity.encode()).hexdigest()[:12]}.part")
+    identity = f"{tag} {date} {length}" if tag or date else uuid4().hex
+    return target.with_name(f"{target.name}.{_digest(identity)}.part")
 
 
 def _receive(response: HTTPResponse, part: Path, name: str) -> Path:
@@ -121,12 +139,25 @@ def _check_room(folder: Path, needed: int) -> None:
         raise OSError(f"{needed} bytes are needed in {folder}, {free} are free")
 
 
-def _check(part: Path, url: str, fragment: str) -> None:
-    in_name = _HASH_IN_NAME.search(urlparse(url).path)
-    expected = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else in_name and in_name[1]
-    if not expected:
+def _checksum(url: str) -> tuple[str, str | None]:
+    """The URL without its fragment, and the first digits of the file's SHA-256, if they are known."""
+    url, fragment = urldefrag(url)
+    if not fragment:
+        in_name = _HASH_IN_NAME.search(urlparse(url).path)
+        return url, in_name and in_name[1]
+    if not (stated := _FRAGMENT.fullmatch(fragment)):
+        raise ValueError(f"{url}#{fragment}: expected #sha256= and at least 8 hexadecimal digits behind the URL")
+    return url, stated[1].lower()
+
+
+def _check(path: Path, url: str, expected: str | None) -> None:
+    if expected is None:
         return
-    found = file_sum(part)
-    if not found.startswith(expected.lower()):
-        part.unlink()
-        raise ValueError(f"{url}: the SHA-256 of what came is {found}, expected {expected}; removed, try again")
+    found = file_sum(path)
+    if not found.startswith(expected):
+        path.unlink(missing_ok=True)
+        raise ValueError(f"{url}: the SHA-256 of {path} is {found}, expected {expected}; it is removed, try again")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
