@@ -59,8 +59,14 @@ class Publishable(
         return model
 
     @classmethod
-    def _from_pretrained(cls, *, strict: bool = True, **arguments: Any) -> Self:
-        return super()._from_pretrained(strict=strict, **arguments)
+    def _from_pretrained(cls, *, model_id: str, strict: bool = True, **arguments: Any) -> Self:
+        try:
+            return super()._from_pretrained(model_id=model_id, strict=strict, **arguments)
+        except TypeError as error:  # the constructor's: the folder is another library's
+            raise ValueError(
+                f"{model_id} does not describe a {cls.__name__} of this package or of the original ({error}). Build the"
+                f' model and give it the weights: load_weights(model, "hf://{model_id}"), or a file of a local folder'
+            ) from error
 
     def _save_pretrained(self, save_directory: Path) -> None:
         if self._unwritten:

@@ -104,6 +104,13 @@ def test_other_tensors_are_an_error_unless_asked_for(redraw, tmp_path, change):
     Hiera.from_pretrained(tmp_path, strict=False)
 
 
+def test_a_folder_of_transformers_is_refused_with_the_way_to_load_it(redraw, tmp_path):
+    small(redraw).save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"architectures": ["HieraForImageClassification"], "depths": [1, 2, 7, 2]}')
+    with pytest.raises(ValueError, match=r"does not describe a Hiera .*'architectures'.*load_weights\(model, "):
+        Hiera.from_pretrained(tmp_path)
+
+
 def test_what_json_cannot_hold_is_not_left_out_silently(tmp_path):
     model = Hiera(**SMALL, norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-3))
     with pytest.raises(
