@@ -21,6 +21,12 @@ def shared_data() -> Path:
     return root
 
 
+@pytest.fixture(autouse=True)
+def cache_of_downloads(tmp_path, monkeypatch):
+    """No test reads or fills the cache of the machine."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
+
+
 def _redraw(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(1)
     for name, parameter in list(model.named_parameters()):

@@ -169,4 +169,4 @@ def test_import_brings_neither_host_nor_lightning_nor_opencv():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
-    assert set(hiera_det.__all__) == {"Hiera", "HieraBackbone", "build_hiera"}
+    assert set(hiera_det.__all__) == {"Hiera", "HieraBackbone", "build_hiera", "load_weights"}

@@ -1,4 +1,4 @@
-"""Files of repositories on the Hugging Face hub, ``hf://owner/name[@revision][/file]``, from its cache or downloaded."""
+"""Files of repositories on the Hugging Face hub, ``hf://owner/name[@revision][/file]``, cached or downloaded."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def hub_weights(source: str) -> Path:
 
 
 def hub_file_beside(source: str, name: str) -> Path | None:
-    """The file of that name in the folder that an address is of; None: it has none, or cannot be asked, with a warning."""
+    """The file of that name in the folder of an address; None: there is none, or with a warning, none can be had."""
     repository, revision, file = _address(source)
     try:
         return _fetch(source, repository, revision, str(PurePosixPath(file).with_name(name) if file else name))
@@ -69,7 +69,9 @@ def _fetch(source: str, repository: str, revision: str | None, file: str, *, loc
     try:
         return Path(hf_hub_download(repository, file, revision=revision, local_files_only=local_only))
     except LocalEntryNotFoundError as error:
-        raise _UnreachableError(f"{source} is neither in the cache nor can it be fetched ({_first_line(error)})") from error
+        raise _UnreachableError(
+            f"{source} is neither in the cache nor can it be fetched ({_first_line(error)})"
+        ) from error
     except EntryNotFoundError:
         return None
     except RepositoryNotFoundError as error:

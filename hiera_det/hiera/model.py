@@ -101,5 +101,5 @@ def build_hiera(name: str, **overrides: Any) -> Hiera:
     """
     arguments = {**variant_arguments(name), **overrides}
     if arguments.get("layout", "released") == "released":
-        arguments.pop("global_blocks")  # without effect there, and in config.json the original would stumble over it
+        arguments.pop("global_blocks", None)  # without effect there, and in config.json the original would stumble over it
     return Hiera(**arguments)
