@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ _CHUNK = 1 << 20  # bytes
 def written_aside(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` when the block ends well, else it is removed.
 
+    What is written may be a folder where there is nothing at `path`.
     A process that is killed meanwhile leaves the file aside, and `path` as it was.
     """
     target = Path(path)
@@ -26,6 +28,8 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     try:
         yield aside
     except BaseException:
+        if aside.is_dir():
+            shutil.rmtree(aside)
         aside.unlink(missing_ok=True)
         raise
     aside.replace(target)

@@ -67,7 +67,7 @@ def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadR
     path = local_file(source)
     state = state_dict_of(read_checkpoint(path), str(path))
     weights = find_hiera(state, str(path))
-    if weights.file_format == "detectron2" and _has_heads(model):
+    if weights.file_format == "detectron2" and weights.dropped and _has_heads(model):  # not a backbone alone
         return _load_detector(model, state, source)
     report = load_hiera(model, weights, source, strict=strict)
     if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):

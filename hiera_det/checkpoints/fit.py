@@ -30,7 +30,8 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
         What was done, by the name of the tensor.
 
     Raises:
-        ValueError: video weights for an image model, or an embedding whose grid cannot be told.
+        ValueError: video weights for an image model, an embedding whose grid cannot be told, or window parts of
+            another size.
     """
     done: dict[str, str] = {}
     if _PATCHES not in state:
@@ -52,7 +53,8 @@ def _inflate(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]
     inflated[:, :, depth // 2] = kernel
     state[_PATCHES] = inflated
     done[_PATCHES] = f"inflated: in the middle of {depth} frames, the others zero"
-    state["pos_embed_spatial"] = state.pop("pos_embed")
+    if "pos_embed" in state:
+        state["pos_embed_spatial"] = state.pop("pos_embed")
     frames, channels = model.pos_embed_temporal.shape[1:]
     state["pos_embed_temporal"] = kernel.new_zeros(1, frames, channels)
     done["pos_embed_temporal"] = f"zeros for {frames} steps, the weights are an image model's"
@@ -65,10 +67,15 @@ def _fit_spatial(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, 
     embed = state[name]
     own = model.get_parameter(name)
     window = state.get("pos_embed_window")
+    unit = (model.mask_unit_size[-2], model.mask_unit_size[-1])
+    if window is not None and window.shape[-2:] != unit:
+        raise ValueError(
+            f"pos_embed_window is of {_sides(window)} tokens, the model's mask units are of {unit[0]} x {unit[1]}"
+        )
     if model.pos_embed_kind == "absolute_win":
         if window is None:
             plain = _as_grid(embed, model)
-            embed, window = pe.split_absolute_win(plain, (model.mask_unit_size[-2], model.mask_unit_size[-1]))
+            embed, window = pe.split_absolute_win(plain, unit)
             done["pos_embed_window"] = "mean over the mask units of the plain embedding"
             done[name] = "the plain embedding without its window part"
         size = (own.shape[-2], own.shape[-1])

@@ -13,10 +13,12 @@ detectron2             a detector or action detector of this package: ``backbone
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+from hiera_det.checkpoints.names import SAM2, SAM2_TRANSFORMERS, TIMM, TRANSFORMERS, numbered_through, renamed
 
 __all__ = ["HieraWeights", "find_hiera", "hiera_prefix"]
 
@@ -42,25 +44,6 @@ _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
 )
 
-_TIMM = ((r"head\.norm\.", "norm."), (r"head\.fc\.", "head.projection."), (r"pos_embed_win$", "pos_embed_window"))
-_SAM2 = ((r"(blocks\.\d+\.mlp)\.layers\.0\.", r"\1.fc1."), (r"(blocks\.\d+\.mlp)\.layers\.1\.", r"\1.fc2."))
-_SAM2_TRANSFORMERS = (
-    (r"patch_embed\.projection\.", "patch_embed.proj."),
-    (r"(blocks\.\d+)\.layer_norm([12])\.", r"\1.norm\2."),
-    (r"(blocks\.\d+\.mlp)\.proj_in\.", r"\1.fc1."),
-    (r"(blocks\.\d+\.mlp)\.proj_out\.", r"\1.fc2."),
-)
-_TRANSFORMERS = (
-    (r"embeddings\.position_embeddings$", "pos_embed"),
-    (r"embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
-    (r"(blocks\.\d+)\.layernorm_before\.", r"\1.norm1."),
-    (r"(blocks\.\d+)\.layernorm_after\.", r"\1.norm2."),
-    (r"pooler\.layernorm\.", "norm."),
-    (r"hidden_states_norms\.stage1\.", "norm_res2."),
-    (r"hidden_states_norms\.stage2\.", "norm_res3."),
-    (r"hidden_states_norms\.stage3\.", "norm_res4."),
-    (r"hidden_states_norms\.stage4\.", "norm_res5."),
-)
 _CLASSIFIER = re.compile(r"(norm|head\.projection)\.(weight|bias)")
 _DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
 
@@ -92,7 +75,7 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         )
     inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     outside = [key for key in state if not key.startswith(prefix)]
-    file_format, inside = _renamed(inside, prefix, outside)
+    file_format, inside = _recognised(inside, prefix)
     if file_format == "transformers":  # these stand beside the Hiera in transformers' models with heads
         for theirs, ours in (("classifier.", "head.projection."), ("encoder_norm.", "encoder_norm.")):
             inside |= {ours + key.removeprefix(theirs): state[key] for key in outside if key.startswith(theirs)}
@@ -100,42 +83,17 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
     return _sorted_out(inside, outside, file_format)
 
 
-def _renamed(inside: dict[str, Tensor], prefix: str, outside: Iterable[str]) -> tuple[str, dict[str, Tensor]]:
+def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, Tensor]]:
     """The format, and the Hiera under the original's names."""
     if any(key.startswith("encoder.stages.") for key in inside):
-        return "transformers", _substituted(_numbered(inside), _TRANSFORMERS)
+        return "transformers", renamed(numbered_through(inside), TRANSFORMERS)
     if "patch_embed.projection.weight" in inside:
-        return "sam2-transformers", _substituted(inside, _SAM2_TRANSFORMERS)
+        return "sam2-transformers", renamed(inside, SAM2_TRANSFORMERS)
     if any(".mlp.layers." in key for key in inside):
-        return "sam2", _substituted(inside, _SAM2)
+        return "sam2", renamed(inside, SAM2)
     if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
-        return "timm", _substituted(inside, _TIMM)
+        return "timm", renamed(inside, TIMM)
     return "detectron2" if prefix.startswith("backbone.") else "original", inside
-
-
-def _substituted(state: Mapping[str, Tensor], rules: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
-    renamed = {}
-    for key, value in state.items():
-        for pattern, replacement in rules:
-            key = re.sub(rf"^{pattern}", replacement, key)
-        renamed[key] = value
-    return renamed
-
-
-def _numbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Transformers counts blocks by stage, the original through."""
-    places = {
-        tuple(map(int, match.groups()))
-        for key in state
-        if (match := re.match(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.", key))
-    }
-    number = {place: index for index, place in enumerate(sorted(places))}
-    renamed = {}
-    for key, value in state.items():
-        if match := re.match(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(.*)", key):
-            key = f"blocks.{number[int(match[1]), int(match[2])]}.{match[3]}"
-        renamed[key] = value
-    return renamed
 
 
 def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:

@@ -52,7 +52,7 @@ def _read(path: Path) -> Any:
                 f"{size} cannot be read as safetensors: it is truncated or no such file ({error})"
             ) from error
     if path.suffix == ".pkl":
-        return _tensors(load_data_pickle(path))
+        return _tensors(load_data_pickle(path), str(path))
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
@@ -62,15 +62,16 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _tensors(value: Any) -> Any:
-    """Numpy arrays in nested dicts as tensors."""
+def _tensors(value: Any, name: str) -> Any:
+    """Numpy arrays in nested dicts as tensors; `name` is for the message."""
     if isinstance(value, dict):
-        return {key: _tensors(entry) for key, entry in value.items()}
-    return (
-        torch.from_numpy(np.ascontiguousarray(value))
-        if isinstance(value, np.ndarray) and value.dtype != object
-        else value
-    )
+        return {key: _tensors(entry, f"{name}: {key}") for key, entry in value.items()}
+    if not isinstance(value, np.ndarray):
+        return value
+    try:
+        return torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(value.shape))
+    except TypeError as error:
+        raise ValueError(f"{name} is an array of {value.dtype}, expected numbers") from error
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:

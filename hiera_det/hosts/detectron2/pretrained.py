@@ -17,14 +17,12 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, get_cache_dir
 
 from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.peers import detectron2_checkpoint
 from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
 from hiera_det.checkpoints.source import local_file
 from hiera_det.files import written_aside
-from hiera_det.hiera.pos_embed import split_plain
 
 __all__ = ["register_weights"]
-
-UNIT = (8, 8)  # tokens of a mask unit, in every published model
 
 
 class HieraWeights(PathHandler):
@@ -44,12 +42,11 @@ class HieraWeights(PathHandler):
         weights = find_hiera(state_dict_of(read_checkpoint(original), str(original)), str(original))
         if weights.file_format == "detectron2":
             raise ValueError(f"{path} is a detector's checkpoint, which detectron2 reads itself: it needs no hiera://")
-        split_plain(weights.encoder, UNIT)
         name = f"{hashlib.sha256(str(original).encode()).hexdigest()[:12]}_{original.stem}.pth"
         converted = Path(get_cache_dir()) / "hiera_det" / name
         converted.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(converted) as aside:
-            torch.save({"model": weights.encoder, "matching_heuristics": True}, aside)
+            torch.save(detectron2_checkpoint(weights), aside)
         return str(converted)
 
 

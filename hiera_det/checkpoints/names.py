@@ -1,0 +1,67 @@
+"""The peers' names of Hiera's tensors beside the original's; the blocks of transformers are counted apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+__all__ = ["SAM2", "SAM2_TRANSFORMERS", "TIMM", "TRANSFORMERS", "by_stage", "numbered_through", "renamed"]
+
+Names = tuple[tuple[str, str], ...]  # (theirs, the original's): a whole name, its beginning ("a."), or a part (".a.")
+
+TIMM: Names = (("head.norm.", "norm."), ("head.fc.", "head.projection."), ("pos_embed_win", "pos_embed_window"))
+SAM2: Names = ((".mlp.layers.0.", ".mlp.fc1."), (".mlp.layers.1.", ".mlp.fc2."))
+SAM2_TRANSFORMERS: Names = (
+    ("patch_embed.projection.", "patch_embed.proj."),
+    (".layer_norm1.", ".norm1."),
+    (".layer_norm2.", ".norm2."),
+    (".mlp.proj_in.", ".mlp.fc1."),
+    (".mlp.proj_out.", ".mlp.fc2."),
+)
+TRANSFORMERS: Names = (
+    ("embeddings.position_embeddings", "pos_embed"),
+    ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),
+    (".layernorm_before.", ".norm1."),
+    (".layernorm_after.", ".norm2."),
+    ("pooler.layernorm.", "norm."),
+    *((f"hidden_states_norms.stage{stage}.", f"norm_res{stage + 1}.") for stage in (1, 2, 3, 4)),
+)
+
+
+def renamed(state: Mapping[str, Tensor], names: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """The state dict with the first name of each pair replaced by the second."""
+    names = tuple(names)
+    return {_renamed(key, names): value for key, value in state.items()}
+
+
+def _renamed(key: str, names: Iterable[tuple[str, str]]) -> str:
+    for old, new in names:
+        if old.startswith(".") and old in key:
+            return key.replace(old, new)
+        if key == old or (old.endswith(".") and key.startswith(old)):
+            return new + key.removeprefix(old)
+    return key
+
+
+def numbered_through(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``encoder.stages.S.layers.L`` of transformers as ``blocks.B``."""
+    place = re.compile(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(.*)")
+    matches = {key: place.fullmatch(key) for key in state}
+    places = sorted({(int(match[1]), int(match[2])) for match in matches.values() if match})
+    return {
+        f"blocks.{places.index((int(match[1]), int(match[2])))}.{match[3]}" if (match := matches[key]) else key: value
+        for key, value in state.items()
+    }
+
+
+def by_stage(state: Mapping[str, Tensor], stages: Iterable[int]) -> dict[str, Tensor]:
+    """``blocks.B`` as ``encoder.stages.S.layers.L`` of transformers.
+
+    Args:
+        state: under the original's names.
+        stages: blocks by stage.
+    """
+    places = [f"encoder.stages.{stage}.layers.{layer}" for stage, n in enumerate(stages) for layer in range(n)]
+    return {re.sub(r"^blocks\.(\d+)", lambda match: places[int(match[1])], key): value for key, value in state.items()}

@@ -1,0 +1,80 @@
+"""What stands beside the weights in a folder of transformers: the model's config and the image processor's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hiera_det.hiera.variants import variant_arguments
+
+__all__ = ["model_config", "processor_config"]
+
+
+def model_config(variant: str, num_classes: int, tokens: int) -> dict[str, Any]:
+    """``config.json`` of transformers' Hiera.
+
+    Args:
+        variant: a name of :data:`~hiera_det.hiera.variants.VARIANTS`, for images.
+        num_classes: of the classifier; 0: there is none.
+        tokens: of the position embedding.
+
+    Raises:
+        ValueError: the embedding is not square, so that its sides cannot be told.
+    """
+    arguments = variant_arguments(variant)
+    heads, stages = arguments["num_heads"], arguments["stages"]
+    config = {
+        "architectures": ["HieraForImageClassification" if num_classes else "HieraModel"],
+        "model_type": "hiera",
+        "embed_dim": arguments["embed_dim"],
+        "image_size": [image_side(tokens)] * 2,
+        "depths": list(stages),
+        "num_heads": [heads * 2**stage for stage in range(len(stages))],
+        "patch_size": [7, 7],
+        "patch_stride": [4, 4],
+        "patch_padding": [3, 3],
+        "mlp_ratio": 4.0,
+        "embed_dim_multiplier": 2.0,
+        "num_query_pool": 3,
+        "query_stride": [2, 2],
+        "masked_unit_size": [8, 8],
+        "masked_unit_attention": [True, True, False, False],
+        "num_channels": 3,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+    }
+    return {**config, "num_labels": num_classes} if num_classes else config
+
+
+def processor_config(tokens: int) -> dict[str, Any]:
+    """``preprocessor_config.json``: the original's evaluation, a centre crop of 7/8 of the shorter side.
+
+    Args:
+        tokens: of the position embedding.
+
+    Raises:
+        ValueError: as :func:`model_config`.
+    """
+    side = image_side(tokens)
+    return {
+        "image_processor_type": "BitImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": side * 8 // 7},
+        "resample": 3,  # PIL's bicubic
+        "do_center_crop": True,
+        "crop_size": {"height": side, "width": side},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "do_convert_rgb": True,
+    }
+
+
+def image_side(tokens: int) -> int:
+    """Pixels along each side of the square image that a position embedding is for."""
+    side = math.isqrt(tokens)
+    if side**2 != tokens:
+        raise ValueError(f"a position embedding of {tokens} tokens is not square, and its sides cannot be told")
+    return 4 * side
