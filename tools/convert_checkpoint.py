@@ -3,8 +3,9 @@
     python tools/convert_checkpoint.py hiera_base_224.mae_in1k_ft_in1k hiera_base --to transformers
     python tools/convert_checkpoint.py output/model_final.pth trunk.safetensors --to timm
 
-IN is whatever MODEL.WEIGHTS may be: a name of the zoo, a URL, hf://owner/name, a file in any of the formats. OUT is a .pth for
-original, a .safetensors or .pth for timm, a .pkl or .pth for detectron2, and a folder for transformers; it must be new.
+IN is whatever MODEL.WEIGHTS may be: a name of the zoo, a URL, hf://owner/name, a file in any of the formats. OUT is a
+.pth for original, a .safetensors or .pth for timm, a .pkl or .pth for detectron2, and a folder for transformers; it must
+be new.
 No format says in which windows a model attends: the peers' models attend as the published ones do.
 """
 
