@@ -4,7 +4,7 @@
     python tools/convert_checkpoint.py output/model_final.pth trunk.safetensors --to timm
 
 IN is whatever MODEL.WEIGHTS may be: a name of the zoo, a URL, hf://owner/name, a file in any of the formats. OUT is a
-.pth for original, a .safetensors or .pth for timm, a .pkl or .pth for detectron2, and a folder for transformers; it must
+.pth for original, a .safetensors or .pth for timm, a .pkl or .pth for detectron2, a folder for transformers; it must
 be new.
 No format says in which windows a model attends: the peers' models attend as the published ones do.
 """
