@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,9 @@ def _read(path: Path) -> Any:
         return _tensors(load_data_pickle(path), str(path))
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # on damaged files torch's unpickler raises nearly anything, IndexError too
         raise ValueError(
             f"{size} cannot be read as a checkpoint of tensors: it is truncated, or not written by torch.save, or holds"
             f" other objects ({str(error).splitlines()[0] if str(error) else error!r})"

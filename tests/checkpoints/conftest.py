@@ -103,7 +103,7 @@ def peers() -> Peers:
 
 @pytest.fixture
 def on_meta(monkeypatch):
-    """A context, ``with on_meta():``, where models are built without their numbers; peers read these from a range on the way."""
+    """A context in which models are built without their numbers, but for a range that the original reads on the way."""
     linspace = torch.linspace
     monkeypatch.setattr(torch, "linspace", lambda *args, **kwargs: linspace(*args, **{**kwargs, "device": "cpu"}))
     return lambda: torch.device("meta")

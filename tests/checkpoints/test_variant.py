@@ -1,0 +1,25 @@
+"""The variant of a state dict, by widths and blocks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hiera_det import build_hiera
+from hiera_det.checkpoints.variant import stages_of, variant_of
+from hiera_det.hiera.variants import VARIANTS
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants(name):
+    with torch.device("meta"):
+        state = build_hiera(name).state_dict()
+    assert variant_of(state, "x.pth") == name
+    assert stages_of(state) == VARIANTS[name]["stages"]
+
+
+def test_another_model():
+    state = build_hiera("hiera_tiny_224", embed_dim=8, stages=(1, 2, 3, 1)).state_dict()
+    assert stages_of(state) == (1, 2, 3, 1)
+    with pytest.raises(ValueError, match=r"x\.pth: 8 channels and stages of \(1, 2, 3, 1\) blocks are no published"):
+        variant_of(state, "x.pth")
