@@ -20,7 +20,9 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
 
     Image weights in a video model: the patch embedding's kernel becomes the middle one along time, between zeros
     (ViViT, arXiv 2103.15691, "central frame"), and the temporal position embedding zero. A clip that stands still then
-    has in every frame the image's maps.
+    has in every frame the image's maps; where a plain embedding was split, only at its own size, as at others the two
+    forms differ. A global part of another size than the model's is resized here and again as the model runs: a SAM 2
+    trunk is the same function at all sizes only in a model with its ``pos_embed_size``.
 
     Args:
         state: under the original's names.
