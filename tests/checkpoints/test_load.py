@@ -227,6 +227,7 @@ def test_strict_and_not(peers, saved, caplog):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     report = load_weights(model, path, strict=False)
     assert (report.missing, report.unexpected) == (["blocks.0.norm1.bias"], ["blocks.0.ls1.gamma"])
+    assert report.loaded == sorted(before.keys() - {"blocks.0.norm1.bias"})
     assert "missing: blocks.0.norm1.bias" in caplog.text and "unexpected: blocks.0.ls1.gamma" in caplog.text
     assert torch.equal(model.blocks[0].norm1.bias, before["blocks.0.norm1.bias"])
     wide = ours(peers, embed_dim=24)
