@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from hiera_det.checkpoints.formats import HieraWeights
@@ -139,7 +139,8 @@ _WRITERS = {"original": _original, "timm": _timm, "transformers": _transformers,
 
 
 def _save_safetensors(state: Mapping[str, Tensor], path: Path) -> None:
-    save_file({key: value.contiguous() for key, value in state.items()}, path, metadata={"format": "pt"})
+    content = save({key: value.contiguous() for key, value in state.items()}, metadata={"format": "pt"})
+    path.write_bytes(content)  # safetensors' own save_file makes files that nobody else may read
 
 
 def _report(source: str, path: Path, to: str, weights: HieraWeights, written: int) -> None:

@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_finished_is_removed(tiny, tmp_path, monkeypatch
     def full(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr("hiera_det.checkpoints.export.save_file", full)
+    monkeypatch.setattr("hiera_det.checkpoints.export.save", full)
     with pytest.raises(OSError, match="no space left"):
         convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
     assert list(tmp_path.iterdir()) == []
@@ -241,8 +241,10 @@ def test_what_is_not_hiera_as_the_peers_have_it(peers, tmp_path, saved):
     assert [path.name for path in tmp_path.iterdir()] == ["in.pth"]
 
 
-def test_configs_are_plain_json(tiny, tmp_path):
+def test_files_of_the_folder(tiny, tmp_path):
     convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
+    modes = {path.stat().st_mode for path in (tmp_path / "x").iterdir()}
+    assert len(modes) == 1  # who may read one may read all
     config = json.loads((tmp_path / "x" / "config.json").read_text())
     assert config["num_heads"] == [1, 2, 4, 8] and config["depths"] == [1, 2, 7, 2] and config["num_labels"] == 7
     assert config["image_size"] == [64, 64]
