@@ -59,10 +59,12 @@ def test_masked_autoencoder(kind, peers, saved, redraw, relative_error):
 
 
 @pytest.mark.parametrize("kind", ["small", "hiera_tiny_224"])
-def test_timm(kind, peers, saved, redraw, relative_error):
+def test_timm(kind, peers, saved, on_meta, redraw, relative_error):
     arguments = peers.small if kind == "small" else peers.variant(kind)
-    peer, model = peers.timm(arguments).eval(), ours(peers, **arguments).eval()
+    with on_meta():
+        peer, model = peers.timm(arguments).eval(), ours(peers, **arguments)
     redraw(peer)
+    model.to_empty(device="cpu")
     report = load_weights(model, saved(peer, "x.pth"))
     x = image(*arguments.get("input_size", ()))
     with torch.no_grad():
@@ -81,10 +83,12 @@ def test_timm_absolute_win(peers, saved, redraw, relative_error):
 
 
 @pytest.mark.parametrize("kind", ["small", "hiera_tiny_224"])
-def test_transformers(kind, peers, tmp_path, redraw, relative_error):
+def test_transformers(kind, peers, tmp_path, on_meta, redraw, relative_error):
     arguments = peers.small if kind == "small" else peers.variant(kind)
-    peer, model = peers.transformers(arguments).eval(), ours(peers, **arguments)
+    with on_meta():
+        peer, model = peers.transformers(arguments).eval(), ours(peers, **arguments)
     redraw(peer)
+    model.to_empty(device="cpu")
     peer.save_pretrained(tmp_path)
     report = load_weights(model, str(tmp_path / "model.safetensors"))
     x = image(*arguments.get("input_size", ()))
