@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from hiera_det.checkpoints.formats import HieraWeights
+from hiera_det.checkpoints.formats import HieraWeights, find_hiera
 from hiera_det.checkpoints.load import read_hiera
 from hiera_det.checkpoints.peers import detectron2_checkpoint, original_checkpoint, timm_state, transformers_state
 from hiera_det.checkpoints.transformers_config import model_config, processor_config
-from hiera_det.checkpoints.variant import stages_of, variant_of
+from hiera_det.checkpoints.variant import input_size_of, stages_of, variant_of
 from hiera_det.checkpoints.zoo import licence_of
 from hiera_det.files import make_folder, written_aside
 from hiera_det.hiera.encoder import HieraEncoder
@@ -112,11 +112,11 @@ def _timm(weights: HieraWeights, path: Path) -> int:
 def _transformers(weights: HieraWeights, path: Path) -> int:
     state = transformers_state(weights)
     variant = variant_of(weights.encoder, "the file")
-    tokens = next(value.shape[1] for key, value in state.items() if key.endswith("embeddings.position_embeddings"))
+    side = input_size_of(find_hiera(state, "the file").encoder, "the file")[-1]
     path.mkdir()
     configs = {
-        "config.json": model_config(variant, len(state.get("classifier.weight", ())), tokens),
-        "preprocessor_config.json": processor_config(tokens),
+        "config.json": model_config(variant, len(state.get("classifier.weight", ())), side),
+        "preprocessor_config.json": processor_config(side),
     }
     for name, config in configs.items():
         (path / name).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hiera_det.hiera.variants import variant_arguments
@@ -10,16 +9,13 @@ from hiera_det.hiera.variants import variant_arguments
 __all__ = ["model_config", "processor_config"]
 
 
-def model_config(variant: str, num_classes: int, tokens: int) -> dict[str, Any]:
+def model_config(variant: str, num_classes: int, side: int) -> dict[str, Any]:
     """``config.json`` of transformers' Hiera.
 
     Args:
         variant: a name of :data:`~hiera_det.hiera.variants.VARIANTS`, for images.
         num_classes: of the classifier; 0: there is none.
-        tokens: of the position embedding.
-
-    Raises:
-        ValueError: the embedding is not square, so that its sides cannot be told.
+        side: of the square image that the position embedding is for, in pixels.
     """
     arguments = variant_arguments(variant)
     heads, stages = arguments["num_heads"], arguments["stages"]
@@ -27,7 +23,7 @@ def model_config(variant: str, num_classes: int, tokens: int) -> dict[str, Any]:
         "architectures": ["HieraForImageClassification" if num_classes else "HieraModel"],
         "model_type": "hiera",
         "embed_dim": arguments["embed_dim"],
-        "image_size": [image_side(tokens)] * 2,
+        "image_size": [side, side],
         "depths": list(stages),
         "num_heads": [heads * 2**stage for stage in range(len(stages))],
         "patch_size": [7, 7],
@@ -46,16 +42,12 @@ def model_config(variant: str, num_classes: int, tokens: int) -> dict[str, Any]:
     return {**config, "num_labels": num_classes} if num_classes else config
 
 
-def processor_config(tokens: int) -> dict[str, Any]:
+def processor_config(side: int) -> dict[str, Any]:
     """``preprocessor_config.json``: the original's evaluation, a centre crop of 7/8 of the shorter side.
 
     Args:
-        tokens: of the position embedding.
-
-    Raises:
-        ValueError: as :func:`model_config`.
+        side: as of :func:`model_config`.
     """
-    side = image_side(tokens)
     return {
         "image_processor_type": "BitImageProcessor",
         "do_resize": True,
@@ -70,11 +62,3 @@ def processor_config(tokens: int) -> dict[str, Any]:
         "image_std": [0.229, 0.224, 0.225],
         "do_convert_rgb": True,
     }
-
-
-def image_side(tokens: int) -> int:
-    """Pixels along each side of the square image that a position embedding is for."""
-    side = math.isqrt(tokens)
-    if side**2 != tokens:
-        raise ValueError(f"a position embedding of {tokens} tokens is not square, and its sides cannot be told")
-    return 4 * side
