@@ -101,5 +101,6 @@ def build_hiera(name: str, **overrides: Any) -> Hiera:
     """
     arguments = {**variant_arguments(name), **overrides}
     if arguments.get("layout", "released") == "released":
-        arguments.pop("global_blocks", None)  # without effect there, and in config.json the original would stumble over it
+        # Without effect there, and the original would stumble over it in config.json.
+        arguments.pop("global_blocks", None)
     return Hiera(**arguments)
