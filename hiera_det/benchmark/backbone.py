@@ -1,186 +1,97 @@
-"""Time backbones in turn, A B A B …, each in a process of its own, so that memory is each one's alone."""
+"""Forward passes, and backward ones if wanted, of Hiera's implementations."""
 
 from __future__ import annotations
 
-import ctypes
-import multiprocessing as mp
-import statistics
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from hiera_det.benchmark.contenders import CONTENDERS, build
+from hiera_det.benchmark.cases import Case, combinations
+from hiera_det.benchmark.contender import DTYPES, OURS, Contender, Job, check_names
+from hiera_det.benchmark.rounds import run_case
+from hiera_det.benchmark.trunks import TRUNKS
+from hiera_det.hiera.tokens import Size
+from hiera_det.hiera.variants import variant_arguments
 
-__all__ = ["Result", "compare", "format_table"]
+__all__ = ["PASSES", "compare_backbones", "trunk_contenders"]
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass
-class Result:
-    """One contender at one size.
-
-    Attributes:
-        seconds: of each counted forward pass, in the order of the rounds.
-        peak_mib: the most memory that a forward pass held beyond the model itself, in MiB: resident (CPU, Linux
-            only) or allocated (CUDA).
-        difference: largest difference of any stage map from the first contender of the same function, relative to the
-            largest value of the map; None for that first one.
-        error: why it did not run; the other fields are then empty.
-    """
-
-    name: str
-    size: int
-    seconds: list[float] = field(default_factory=list)
-    peak_mib: float = 0.0
-    difference: float | None = None
-    error: str = ""
-
-    @property
-    def median(self) -> float:
-        """Median seconds of a forward pass."""
-        return statistics.median(self.seconds)
+PASSES = ("forward", "forward+backward")
 
 
-def _resident_mib(field: str) -> float:
-    """A field of /proc/self/status: "VmRSS" now, "VmHWM" the peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 2**10 for line in lines if line.startswith(field))
-
-
-class _Memory:
-    """Memory beyond what was held at construction."""
-
-    def __init__(self, device: str):
-        self.cuda = device == "cuda"
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
-            self.before = torch.cuda.memory_allocated() / 2**20
-        else:
-            ctypes.CDLL(None).malloc_trim(0)  # what building the model freed is no room for the forward pass
-            Path("/proc/self/clear_refs").write_text("5")  # sets the peak to the present
-            self.before = _resident_mib("VmRSS")
-
-    def peak(self) -> float:
-        """Largest growth since construction, in MiB."""
-        return (torch.cuda.max_memory_allocated() / 2**20 if self.cuda else _resident_mib("VmHWM")) - self.before
-
-
-def _worker(pipe: Connection, name: str, variant: str, size: int, batch: int, dtype: str, device: str) -> None:
-    """Build, warm up, then answer each "run" with the seconds of one forward pass, and "stop" with the peak memory."""
-    torch.set_grad_enabled(False)
-    try:
-        model, run = build(name, variant, size)
-        model.to(device, DTYPES[dtype])
-        generator = torch.Generator().manual_seed(1)
-        x = torch.randn(batch, 3, size, size, generator=generator).to(device, DTYPES[dtype])
-        memory = _Memory(device)
-        maps = run(x)
-        # Enough of the maps to compare them by, not all of their memory.
-        pipe.send([m[:, :, ::4, ::4].float().cpu().numpy() for m in maps])
-        del maps
-    except Exception as error:  # whatever a peer raises is its result
-        pipe.send(f"{type(error).__name__}: {error}")
-        return
-    while pipe.recv() == "run":
-        start = time.perf_counter()
-        out = run(x)
-        if device == "cuda":
-            torch.cuda.synchronize()
-        pipe.send(time.perf_counter() - start)
-        del out
-    pipe.send(memory.peak())
-
-
-def compare(
-    names: Sequence[str],
-    *,
-    variant: str,
-    size: int,
-    batch: int = 1,
-    dtype: str = "fp32",
-    device: str = "cpu",
-    rounds: int = 5,
-) -> list[Result]:
-    """Run contenders on square random images, in turn for `rounds` rounds after one warm-up each.
+def compare_backbones(
+    ours: Sequence[str], peers: Sequence[str], axes: Mapping[str, Sequence[Any]], *, device: str, rounds: int
+) -> Iterator[Case]:
+    """Time trunks on random images or clips, in every combination of the axes.
 
     Args:
-        names: keys of `CONTENDERS`.
-        variant: a Hiera image variant.
-        size: side of the images, in pixels.
-        batch: images in a batch.
-        dtype: "fp32", "bf16" or "fp16" weights and images.
+        ours: names of this package's trunks in `TRUNKS`.
+        peers: names of the others.
+        axes: lists of values for each condition: ``variant``, ``size`` (side in pixels), ``frames`` (None for a
+            variant's own), ``batch``, ``dtype`` (weights and images), ``pass`` (one of `PASSES`), ``compile`` ("off",
+            "on"), ``threads``.
         device: "cpu" or "cuda".
-        rounds: counted forward passes of each contender.
-
-    Returns:
-        A result for each name, in order.
+        rounds: counted turns of each trunk.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name or value.
     """
-    unknown = [name for name in names if name not in CONTENDERS]
-    if unknown:
-        raise ValueError(f"no contender is called {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
-    context = mp.get_context("spawn")
-    results: list[Result] = []
-    pipes: dict[str, Connection] = {}
-    maps: dict[str, Any] = {}
-    for name in names:
-        ours, theirs = context.Pipe()
-        context.Process(target=_worker, args=(theirs, name, variant, size, batch, dtype, device), daemon=True).start()
-        theirs.close()  # so that the end of the process is seen
-        try:
-            answer: Any = ours.recv()
-        except EOFError:
-            answer = "its process ended; was there memory enough?"
-        result = Result(name, size)
-        results.append(result)
-        if isinstance(answer, str):
-            result.error = answer
-            continue
-        pipes[name] = ours
-        reference = maps.setdefault(CONTENDERS[name].function, answer)
-        if reference is not answer:
-            pairs = zip(answer, reference, strict=True)
-            result.difference = max(float(abs(a - b).max() / abs(b).max()) for a, b in pairs)
-    running = [r for r in results if r.name in pipes]
-    for _ in range(rounds):
-        for result in running:
-            pipes[result.name].send("run")
-            result.seconds.append(pipes[result.name].recv())
-    for result in running:
-        pipes[result.name].send("stop")
-        result.peak_mib = pipes[result.name].recv()
-    return results
+    check_names("--ours", ours, [name for name, trunk in TRUNKS.items() if trunk.package == OURS])
+    check_names("--vs", peers, [name for name, trunk in TRUNKS.items() if trunk.package != OURS])
+    _check_axes(axes)
+    for case in combinations(axes):
+        yield run_case(
+            trunk_contenders([*ours, *peers], case, device),
+            case,
+            device=device,
+            threads=case["threads"],
+            rounds=rounds,
+            product_dtype=case["dtype"],
+        )
 
 
-def format_table(results: Sequence[Result]) -> str:
-    """A table: medians, spread, memory, and each of ours as a ratio of each peer, by pairs of the same round."""
-    ours = [r for r in results if CONTENDERS[r.name].package == "hiera_det" and not r.error]
-    header = ["size", "contender", "package", "function", "median s", "min-max s", "peak MiB", "differs by"]
-    rows = [[*header, *(f"{r.name} / it" for r in ours)]]
-    for r in results:
-        contender = CONTENDERS[r.name]
-        row = [str(r.size), r.name, contender.package, contender.function]
-        if r.error:
-            rows.append([*row, f"did not run: {r.error.splitlines()[0]}"])
-            continue
-        row += [f"{r.median:.3f}", f"{min(r.seconds):.3f}-{max(r.seconds):.3f}", f"{r.peak_mib:.0f}"]
-        row.append("" if r.difference is None else f"{r.difference:.0e}")
-        for own in ours:
-            ratios = [a / b for a, b in zip(own.seconds, r.seconds, strict=True)]
-            row.append("" if own is r else f"{statistics.median(ratios):.2f}")
-        rows.append(row)
-    widths = [max(len(row[i]) for row in rows if i < len(row) and len(row) > 5) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)).rstrip() for row in rows)
+def trunk_contenders(names: Sequence[str], case: Mapping[str, Any], device: str) -> list[Contender]:
+    """The trunks of these names under the conditions of a case."""
+    return [
+        Contender(name, TRUNKS[name].package, TRUNKS[name].function, partial(_build, name, dict(case), device))
+        for name in names
+    ]
 
 
-def as_json(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The results as plain values."""
-    return [{**asdict(r), "median": r.median if r.seconds else None} for r in results]
+def _check_axes(axes: Mapping[str, Sequence[Any]]) -> None:
+    for flag, known in (("dtype", DTYPES), ("pass", PASSES), ("compile", ("off", "on"))):
+        if unknown := set(axes[flag]) - set(known):
+            raise ValueError(f"--{flag} {','.join(sorted(unknown))}: expected some of {', '.join(known)}")
+    if min(axes["size"]) < 32:
+        raise ValueError(f"--sizes {min(axes['size'])}: images of at least 32 pixels a side are expected")
+    for variant in axes["variant"]:
+        if "input_size" not in variant_arguments(variant) and any(axes["frames"]):
+            raise ValueError(f"--frames: {variant} takes images; a video variant is hiera_base_16x224, for example")
+
+
+def _input_size(case: Mapping[str, Any]) -> Size:
+    """(H, W), or (T, H, W) of a video variant."""
+    sides = (case["size"], case["size"])
+    own = variant_arguments(case["variant"]).get("input_size")
+    return sides if own is None else (case["frames"] or own[0], *sides)
+
+
+def _build(name: str, case: Mapping[str, Any], device: str) -> Job:
+    size, dtype, backward = _input_size(case), DTYPES[case["dtype"]], case["pass"] == "forward+backward"
+    model, maps_of = TRUNKS[name].build(case["variant"], size)
+    model.to(device, dtype).train(backward)  # drop path is 0 in all of them
+    x = torch.randn(case["batch"], 3, *size, generator=torch.Generator().manual_seed(1)).to(device, dtype)
+
+    def step(forward: Any) -> Sequence[Tensor]:
+        with torch.set_grad_enabled(backward):
+            maps = forward(x)
+            if backward:
+                model.zero_grad(set_to_none=True)
+                torch.stack([m.float().square().sum() for m in maps]).sum().backward()
+        return maps
+
+    eager = partial(step, maps_of)
+    run = partial(step, torch.compile(maps_of)) if case["compile"] == "on" else eager
+    return Job(run, items=case["batch"], counted=eager)

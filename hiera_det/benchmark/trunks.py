@@ -1,6 +1,6 @@
-"""The implementations that are compared: ours, and what a user would take instead, each from its own package.
+"""The trunks that are compared: ours, and what a user would take instead, each from its own package.
 
-Contenders of one function are given the same weights, so that their outputs can be compared before they are timed.
+Trunks of one function are given the same weights, so that their maps can be compared before they are timed.
 """
 
 from __future__ import annotations
@@ -12,26 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from hiera_det.backbone import HieraBackbone
+from hiera_det.benchmark.contender import OURS
+from hiera_det.hiera.pos_embed import resize, resize_temporal
+from hiera_det.hiera.tokens import Size
 from hiera_det.hiera.variants import variant_arguments
 
-__all__ = ["CONTENDERS", "Contender", "build"]
+__all__ = ["TRUNKS", "Trunk"]
 
 Run = Callable[[Tensor], list[Tensor]]
 SAM2_WINDOWS = (8, 4, 14, 7)
 
 
-class Contender(NamedTuple):
+class Trunk(NamedTuple):
     """One implementation.
 
     Attributes:
-        function: contenders with the same name here compute the same function of the same weights.
+        function: trunks with the same word here compute the same function of the same weights.
         package: where it comes from on PyPI.
-        build: (variant, image size) to a function from images (B, 3, H, W) to four stage maps (B, C, H, W).
+        build: from a variant and the size of its input, (H, W) or (T, H, W), to the module, and the function from
+            images (B, 3, H, W) or clips (B, 3, T, H, W) to four stage maps (B, C, (T,) H, W). Raises
+            ModuleNotFoundError where the package is not installed.
     """
 
     function: str
     package: str
-    build: Callable[[str, int], tuple[nn.Module, Run]]
+    build: Callable[[str, Size], tuple[nn.Module, Run]]
 
 
 def _ours(variant: str, **overrides: object) -> HieraBackbone:
@@ -39,27 +44,31 @@ def _ours(variant: str, **overrides: object) -> HieraBackbone:
     return HieraBackbone(variant, **overrides)  # type: ignore[arg-type]
 
 
-def _ours_released(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _ours_released(variant: str, size: Size) -> tuple[nn.Module, Run]:
     model = _ours(variant, layout="released", pos_embed="resize")
     return model, lambda x: list(model(x).values())
 
 
-def _ours_windowed(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _ours_windowed(variant: str, size: Size) -> tuple[nn.Module, Run]:
     model = _ours(variant)
     return model, lambda x: list(model(x).values())
 
 
-def _ours_sam2_windows(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _ours_sam2_windows(variant: str, size: Size) -> tuple[nn.Module, Run]:
     model = _ours(variant, window_sizes=SAM2_WINDOWS)
     return model, lambda x: list(model(x).values())
 
 
-def _released_state(variant: str, size: int) -> dict[str, Tensor]:
-    """The weights of `_ours_released`, with the position embedding already resized, as fixed-size peers need it."""
+def _released_state(variant: str, size: Size) -> dict[str, Tensor]:
+    """The weights of `_ours_released`, with position embeddings already resized, as fixed-size peers need them."""
     source = _ours(variant, layout="released", pos_embed="resize")
     state = source.state_dict()
-    embed = source.position_embedding((size // 4, size // 4))
-    return {**state, "pos_embed": embed.detach().flatten(2).transpose(1, 2)}
+    if "pos_embed_temporal" in state:
+        temporal = state["pos_embed_temporal"]
+        state["pos_embed_temporal"] = resize_temporal(temporal, size[0] // source.patch_stride[0])
+    embed = state[source.spatial_name].transpose(1, 2).unflatten(2, source.pos_embed_grid[-2:])  # (1, C, H, W)
+    grid = (size[-2] // source.patch_stride[-2], size[-1] // source.patch_stride[-1])
+    return {**state, source.spatial_name: resize(embed, grid).flatten(2).transpose(1, 2)}
 
 
 def _load_trunk(model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -69,29 +78,33 @@ def _load_trunk(model: nn.Module, state: dict[str, Tensor]) -> None:
         raise RuntimeError(f"the parameters are not those expected: missing {missing}, unknown {unexpected}")
 
 
-def _original(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _original(variant: str, size: Size) -> tuple[nn.Module, Run]:
     import hiera
 
-    model = getattr(hiera, variant)(input_size=(size, size))
+    # Not hiera.hiera_base_16x224() and the like, which take no other size.
+    arguments = {key: value for key, value in variant_arguments(variant).items() if key != "global_blocks"}
+    model = hiera.Hiera(**{**arguments, "input_size": size})
     _load_trunk(model, _released_state(variant, size))
-    return model, lambda x: [m.permute(0, 3, 1, 2) for m in model(x, return_intermediates=True)[1]]
+    return model, lambda x: [m.movedim(-1, 1) for m in model(x, return_intermediates=True)[1]]
 
 
-def _timm(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _timm(variant: str, size: Size) -> tuple[nn.Module, Run]:
     import timm
 
-    model = timm.create_model(variant, img_size=(size, size), features_only=True)
+    _check_images(variant)
+    model = timm.create_model(variant, img_size=size, features_only=True)
     model.load_state_dict({f"model.{k}": v for k, v in _released_state(variant, size).items()})
     return model, lambda x: list(model(x))
 
 
-def _transformers(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _transformers(variant: str, size: Size) -> tuple[nn.Module, Run]:
     import transformers
 
+    _check_images(variant)
     arguments = variant_arguments(variant)
     heads = [arguments["num_heads"] * 2**i for i in range(4)]
     config = transformers.HieraConfig(
-        image_size=[size, size],
+        image_size=list(size),
         embed_dim=arguments["embed_dim"],
         depths=list(arguments["stages"]),
         num_heads=heads,
@@ -120,9 +133,10 @@ def _transformers_names(state: dict[str, Tensor], stages: tuple[int, ...]) -> di
     return renamed
 
 
-def _sam2(variant: str, size: int) -> tuple[nn.Module, Run]:
+def _sam2(variant: str, size: Size) -> tuple[nn.Module, Run]:
     from timm.models.hieradet_sam2 import HieraDet
 
+    _check_images(variant)
     arguments = variant_arguments(variant)
     model = HieraDet(
         embed_dim=arguments["embed_dim"],
@@ -138,23 +152,17 @@ def _sam2(variant: str, size: int) -> tuple[nn.Module, Run]:
     return model, lambda x: list(model.forward_intermediates(x, intermediates_only=True))  # type: ignore[arg-type]
 
 
-CONTENDERS: dict[str, Contender] = {
-    "released": Contender("released", "hiera_det", _ours_released),
-    "windowed": Contender("windowed 8,4,16,8", "hiera_det", _ours_windowed),
-    "windowed-sam2": Contender("windowed 8,4,14,7", "hiera_det", _ours_sam2_windows),
-    "original": Contender("released", "hiera-transformer", _original),
-    "timm": Contender("released", "timm", _timm),
-    "transformers": Contender("released", "transformers", _transformers),
-    "sam2": Contender("windowed 8,4,14,7", "timm", _sam2),
+def _check_images(variant: str) -> None:
+    if "input_size" in variant_arguments(variant):
+        raise ValueError("it has no video")
+
+
+TRUNKS: dict[str, Trunk] = {
+    "released": Trunk("released", OURS, _ours_released),
+    "windowed": Trunk("windowed 8,4,16,8", OURS, _ours_windowed),
+    "windowed-sam2": Trunk("windowed 8,4,14,7", OURS, _ours_sam2_windows),
+    "original": Trunk("released", "hiera-transformer", _original),
+    "timm": Trunk("released", "timm", _timm),
+    "transformers": Trunk("released", "transformers", _transformers),
+    "sam2": Trunk("windowed 8,4,14,7", "timm", _sam2),
 }
-
-
-def build(name: str, variant: str, size: int) -> tuple[nn.Module, Run]:
-    """Build a contender for square images of `size` pixels, in evaluation mode.
-
-    Raises:
-        ModuleNotFoundError: its package is not installed.
-    """
-    model, run = CONTENDERS[name].build(variant, size)
-    model.eval()
-    return model, run

@@ -1,0 +1,123 @@
+"""A contender in a process of its own, which does a turn whenever it is asked to."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing as mp
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from hiera_det.benchmark.contender import Contender, Job
+from hiera_det.benchmark.flops import count_flops
+from hiera_det.benchmark.memory import Memory
+
+__all__ = ["ContenderProcess", "DidNotRun"]
+
+TURN_SECONDS = 0.2
+COMPARED = 100_000  # values of each output, evenly spread: enough to compare by, and little to send
+PATIENCE_SECONDS = 5
+
+
+class DidNotRun(Exception):
+    """A contender failed; the text says how."""
+
+
+class ContenderProcess:
+    """A contender that has been built and warmed up, ready for its turns.
+
+    Args:
+        contender: what to build.
+        device: "cpu" or "cuda", for the clock and the memory.
+        threads: of torch.
+
+    Attributes:
+        outputs: a part of the values of each output of the first step, numpy.
+
+    Raises:
+        DidNotRun: it cannot be built, or its first step failed.
+    """
+
+    def __init__(self, contender: Contender, device: str, threads: int) -> None:
+        context = mp.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, contender, device, threads))
+        self._process.start()
+        theirs.close()  # so that the end of the process is seen
+        try:
+            self.outputs = self._answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def turn(self) -> float:
+        """Seconds of a step: the mean of as many as fill `TURN_SECONDS`."""
+        self._pipe.send("turn")
+        return self._answer()
+
+    def finish(self) -> dict[str, Any]:
+        """What is asked for once: ``peak_mib``, ``flops``, ``items``, ``notes``."""
+        self._pipe.send("finish")
+        return self._answer()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pipe.close()
+        self._process.join(PATIENCE_SECONDS)
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join()
+
+    def _answer(self) -> Any:
+        try:
+            kind, answer = self._pipe.recv()
+        except EOFError as error:
+            raise DidNotRun("its process ended; was there memory enough?") from error
+        if kind == "error":
+            raise DidNotRun(answer)
+        return answer
+
+
+def _serve(pipe: Connection, contender: Contender, device: str, threads: int) -> None:
+    """Answer each word with ("ok", answer) or ("error", text), until the other side is gone."""
+    torch.set_num_threads(threads)
+    try:
+        job = contender.build()
+        memory = Memory(device)
+        pipe.send(("ok", [_some_values(output) for output in job.run()]))
+        steps = math.ceil(TURN_SECONDS / _seconds(job, 1, device))
+        while pipe.recv() == "turn":
+            if steps > 1:  # after the others' turns the caches are cold, which a long step does not feel
+                job.run()
+            pipe.send(("ok", _seconds(job, steps, device)))
+        peak = memory.peak()
+        flops = count_flops(job.counted) if job.counted else 0
+        pipe.send(("ok", {"peak_mib": peak, "flops": flops, "items": job.items, "notes": job.notes()}))
+    except (EOFError, BrokenPipeError):
+        return
+    except ModuleNotFoundError as error:
+        pipe.send(("error", f"{contender.package} is not installed ({error})"))
+    except Exception as error:  # whatever a peer raises is its result
+        pipe.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _some_values(output: torch.Tensor) -> Any:
+    values = output.detach().flatten()
+    return values[:: max(1, len(values) // COMPARED)].float().cpu().numpy()
+
+
+def _seconds(job: Job, steps: int, device: str) -> float:
+    """Mean seconds of a step."""
+    _wait_for(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        job.run()
+    _wait_for(device)
+    return (time.perf_counter() - start) / steps
+
+
+def _wait_for(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
