@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from hiera_det.files import written_aside
 __all__ = ["write_plot"]
 
 CURVE_FROM = 3  # values of a condition
-MAX_COLUMNS = 3
 
 
 def write_plot(path: str | Path, cases: Sequence[Case]) -> None:
@@ -34,7 +34,7 @@ def write_plot(path: str | Path, cases: Sequence[Case]) -> None:
     names = list(dict.fromkeys(result.contender.name for case in cases for result in case.complete))
     colours = {name: f"C{i}" for i, name in enumerate(names)}
 
-    columns = min(MAX_COLUMNS, len(panels))
+    columns = math.ceil(math.sqrt(len(panels)))
     rows = -(-len(panels) // columns)
     height = 4.0 if axis else 0.9 + 0.32 * len(names)
     figure = Figure(figsize=(5.5 * columns, 0.6 + height * rows), layout="constrained")
@@ -78,10 +78,13 @@ def _draw_curves(place: Any, cases: Sequence[Case], axis: str, colours: dict[str
     place.set_xscale("log")
     place.set_yscale("log")
     place.minorticks_off()
+    place.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+    place.yaxis.set_major_formatter("{x:g}")
     ticks = _values(cases, axis)
     place.set_xticks([tick**power for tick in ticks], [f"{tick}²" if power == 2 else str(tick) for tick in ticks])
     place.set_xlabel("pixels of an image" if axis == "size" else axis)
     place.set_ylabel("ms per item")
+    place.tick_params(labelsize=8)
     place.grid(alpha=0.3)
     place.legend(fontsize=8, frameon=False)
 
@@ -99,7 +102,7 @@ def _draw_bars(place: Any, case: Case, colours: dict[str, str]) -> None:
     place.bar_label(bars, labels, padding=3, fontsize=8)
     place.set_xlim(0, 1.4 * max(values))  # room for the label of the longest
     place.set_xlabel("ms per item; of others, times ours")
-    place.tick_params(axis="y", labelsize=8)
+    place.tick_params(labelsize=8)
     place.invert_yaxis()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing as mp
 import time
+import warnings
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -83,6 +84,7 @@ class ContenderProcess:
 def _serve(pipe: Connection, contender: Contender, device: str, threads: int) -> None:
     """Answer each word with ("ok", answer) or ("error", text), until the other side is gone."""
     torch.set_num_threads(threads)
+    warnings.simplefilter("ignore")  # peers warn of what their own developers should change
     try:
         job = contender.build()
         memory = Memory(device)
