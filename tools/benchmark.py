@@ -1,96 +1,177 @@
 #!/usr/bin/env python
-"""Speed, side by side in one run.
+"""Speed, side by side with what else there is, in one run on this machine.
 
-python tools/benchmark.py backbone --vs original,timm,transformers,sam2
+python tools/benchmark.py backbone --sizes 224,512,1024 --batch 1,8 --dtype fp32,bf16 --json out.json --plot out.png
+python tools/benchmark.py backbone --variant hiera_base_16x224 --vs original
+python tools/benchmark.py backbone --pass forward+backward --compile off,on --device cuda
+python tools/benchmark.py detector --config configs/mask_rcnn_hiera_b.yaml --vs torchvision-resnet50,detectron2-vitdet
+python tools/benchmark.py train --config configs/mask_rcnn_hiera_b.yaml --batch 2
+python tools/benchmark.py ava-eval --keyframes 1000,10000
 python tools/benchmark.py features --config configs/features_hiera_b.yaml --input photos/
+
+Conditions given as lists run in every combination, with a table for each; a plot has the longest list on its x axis.
+A peer that is not installed is named as such.
 """
 
+from __future__ import annotations
+
 import argparse
-import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from hiera_det.benchmark.backbone import DTYPES, as_json, compare, format_table
+from hiera_det.benchmark.cases import Case
+from hiera_det.benchmark.report import report
 from hiera_det.cli import user_errors
 from hiera_det.config import load_config
-from hiera_det.files import written_aside
+
+# A subcommand imports what it needs itself: every contender's process imports this file, and extras may be missing.
+
+Run = Callable[[argparse.Namespace], Iterator[Case]]
+
+
+def words(text: str) -> list[str]:
+    """Words with commas between."""
+    return [word for word in text.split(",") if word]
+
+
+def numbers(text: str) -> list[int]:
+    """Whole numbers from 1 with commas between."""
+    values = [int(word) for word in words(text)]
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected whole numbers from 1, such as 1,8")
+    return values
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "vs": {"metavar": "NAMES", "type": words, "help": "peers (default: %(default)s)"},
+    "ours": {"metavar": "NAMES", "type": words, "help": "this package's contenders (default: %(default)s)"},
+    "variant": {"metavar": "NAMES", "type": words, "help": "of Hiera (default: %(default)s)"},
+    "sizes": {"metavar": "N,…", "type": numbers, "help": "sides of images in pixels (default: %(default)s)"},
+    "frames": {"metavar": "N,…", "type": numbers, "help": "of clips, for video variants (default: the variant's)"},
+    "batch": {"metavar": "N,…", "type": numbers, "help": "images or clips (default: %(default)s)"},
+    "dtype": {"metavar": "NAMES", "type": words, "help": "fp32, bf16, fp16 (default: %(default)s)"},
+    "pass": {"metavar": "NAMES", "type": words, "help": "forward, forward+backward (default: %(default)s)"},
+    "compile": {"metavar": "NAMES", "type": words, "help": "torch.compile: off, on (default: %(default)s)"},
+    "threads": {"metavar": "N,…", "type": numbers, "help": "of torch (default: %(default)s)"},
+    "device": {"choices": ["cpu", "cuda"], "help": "(default: %(default)s)"},
+    "keyframes": {"metavar": "N,…", "type": numbers, "help": "of the tables; AVA's val: 57000 (default: %(default)s)"},
+    "dataset-json": {"metavar": "FILE", "help": "COCO annotations to train on (default: generated shapes)"},
+    "image-root": {"metavar": "DIR", "help": "the folder of their images"},
+    "profile": {"metavar": "DIR", "type": Path, "help": "profile ours: operators by time, and a Chrome trace"},
+    "rounds": {"metavar": "N", "type": int, "help": "counted turns of each contender (default: %(default)s)"},
+    "json": {"metavar": "FILE", "type": Path, "help": "also write the figures of every round"},
+    "plot": {"metavar": "FILE.png", "type": Path, "help": "also draw the times"},
+}
+ALL = {"threads": str(torch.get_num_threads()), "rounds": 5, "json": None, "plot": None}
+DETECTORS = {"vs": "torchvision-resnet50,detectron2-vitdet", "sizes": None, "dtype": "fp32", "profile": None}
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    backbone = commands.add_parser("backbone", help="forward passes of the backbones")
-    backbone.add_argument("--variant", default="hiera_base_224")
-    backbone.add_argument("--ours", default="released,windowed,windowed-sam2", help="this package's contenders")
-    backbone.add_argument("--vs", default="original,timm,transformers,sam2", help="the others")
-    backbone.add_argument("--sizes", default="224,1024", help="sides of the images, in pixels")
-    backbone.add_argument("--batch", type=int, default=1)
-    backbone.add_argument("--dtype", choices=DTYPES, default="fp32")
-    backbone.set_defaults(run=run_backbone)
-    features = commands.add_parser("features", help="extraction of features, against its model alone")
-    features.add_argument("--config", metavar="FILE", required=True)
-    features.add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
-    features.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
-    features.set_defaults(run=run_features)
-    for command in (backbone, features):
-        command.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-        command.add_argument("--rounds", type=int, default=5, help="counted rounds")
-        command.add_argument("--json", type=Path, help="also write the results to this file")
+
+    def add(name: str, run: Run, text: str, **defaults: Any) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        for option, default in (defaults | ALL).items():
+            option = option.rstrip("_").replace("_", "-")
+            command.add_argument(f"--{option}", default=default, **OPTIONS[option])
+        return command
+
+    add(
+        "backbone", backbone, "trunks on random images or clips",
+        vs="original,timm,transformers,sam2", ours="released,windowed,windowed-sam2", variant="hiera_base_224",
+        sizes="224,1024", frames=None, batch="1", dtype="fp32", pass_="forward", compile="off", device="cpu",
+        profile=None,
+    )  # fmt: skip
+    with_config = [
+        add("detector", detector, "from an image's pixels to detections", **DETECTORS, device="cpu"),
+        add("train", train, "steps of training, with the data loader", **DETECTORS, batch="1", device="cpu",
+            dataset_json=None, image_root=None),
+        add("features", features, "extraction of features, against its model alone", device="cpu"),
+    ]  # fmt: skip
+    with_config[-1].add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
+    for command in with_config:
+        command.add_argument("--config", metavar="FILE", required=True)
+        command.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    add("ava-eval", ava_eval, "the AVA evaluator on generated tables", vs="slowfast", keyframes="5000")
     return parser.parse_args()
 
 
-def run_backbone(args: argparse.Namespace) -> list[dict]:
-    """Print a table for each size."""
-    names = [name for part in (args.ours, args.vs) for name in part.split(",") if name]
-    print(f"{args.variant}, batch {args.batch}, {args.dtype}, {machine(args)}; ", end="")
-    print("ratios are our time over theirs: below 1, ours is faster")
-    results = []
-    for size in map(int, args.sizes.split(",")):
-        found = compare(
-            names,
-            variant=args.variant,
-            size=size,
-            batch=args.batch,
-            dtype=args.dtype,
-            device=args.device,
-            rounds=args.rounds,
-        )
-        print(format_table(found), flush=True)
-        results += as_json(found)
-    return results
+def backbone(args: argparse.Namespace) -> Iterator[Case]:
+    """Trunks."""
+    from hiera_det.benchmark.backbone import compare_backbones
+
+    axes = {
+        "variant": args.variant,
+        "size": args.sizes,
+        "frames": args.frames or [None],
+        "batch": args.batch,
+        "dtype": args.dtype,
+        "pass": vars(args)["pass"],
+        "compile": args.compile,
+        "threads": args.threads,
+    }
+    return compare_backbones(args.ours, args.vs, axes, device=args.device, rounds=args.rounds, profile=args.profile)
 
 
-def run_features(args: argparse.Namespace) -> list[dict]:
-    """Print the throughput of model and extraction."""
-    # Imported here: the extra "features" is not needed for backbones.
+def detector(args: argparse.Namespace) -> Iterator[Case]:
+    """Detectors."""
+    from hiera_det.benchmark.detector import compare_detectors
+
+    axes = {"size": args.sizes or [None], "dtype": args.dtype, "threads": args.threads}
+    cfg = load_config(args.config, args.overrides)
+    return compare_detectors(cfg, args.vs, axes, device=args.device, rounds=args.rounds, profile=args.profile)
+
+
+def train(args: argparse.Namespace) -> Iterator[Case]:
+    """Detectors in training."""
+    from hiera_det.benchmark.train import compare_training
+    from hiera_det.data.datasets import custom_dataset
+
+    if (args.dataset_json is None) != (args.image_root is None):
+        raise ValueError("--dataset-json and --image-root go together: give both or neither")
+    axes = {"size": args.sizes or [None], "batch": args.batch, "dtype": args.dtype, "threads": args.threads}
+    return compare_training(
+        load_config(args.config, args.overrides),
+        args.vs,
+        axes,
+        device=args.device,
+        rounds=args.rounds,
+        files=args.dataset_json and custom_dataset(args.dataset_json, args.image_root),
+        profile=args.profile,
+    )
+
+
+def features(args: argparse.Namespace) -> Iterator[Case]:
+    """Extraction of features."""
     from hiera_det.benchmark.features import compare_extraction
     from hiera_det.features.config import get_cfg
     from hiera_det.features.inputs.find import find_items
 
-    cfg = load_config(args.config, args.overrides, get_cfg())
-    items = find_items(args.input)
-    print(f"{cfg.MODEL.HIERA.NAME}, {len(items)} images in batches of {cfg.DATALOADER.BATCH_SIZE}, {machine(args)}")
-    found = compare_extraction(cfg, items, device=args.device, rounds=args.rounds)
-    print(found.table)
-    return [{"items": found.items, "bare": found.bare, "whole": found.whole, "shares": found.shares}]
+    cfg, items = load_config(args.config, args.overrides, get_cfg()), find_items(args.input)
+    return compare_extraction(cfg, items, args.threads, device=args.device, rounds=args.rounds)
 
 
-def machine(args: argparse.Namespace) -> str:
-    """What it runs on."""
-    return f"{args.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+def ava_eval(args: argparse.Namespace) -> Iterator[Case]:
+    """AVA's evaluators."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects" / "ava"))
+    from ava.benchmark import compare_evaluators
+
+    return compare_evaluators(args.vs, args.keyframes, threads=args.threads[0], rounds=args.rounds)
 
 
 def main() -> None:
     """Run."""
     args = parse()
-    results = args.run(args)
-    if args.json:
-        with written_aside(args.json) as aside:
-            aside.write_text(json.dumps(results, indent=1))
+    with user_errors():
+        report(args.run(args), getattr(args, "device", "cpu"), args.json, args.plot)
 
 
 if __name__ == "__main__":
-    with user_errors():
-        main()
+    main()

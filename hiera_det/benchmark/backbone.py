@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,13 @@ PASSES = ("forward", "forward+backward")
 
 
 def compare_backbones(
-    ours: Sequence[str], peers: Sequence[str], axes: Mapping[str, Sequence[Any]], *, device: str, rounds: int
+    ours: Sequence[str],
+    peers: Sequence[str],
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    device: str,
+    rounds: int,
+    profile: Path | None = None,
 ) -> Iterator[Case]:
     """Time trunks on random images or clips, in every combination of the axes.
 
@@ -34,6 +41,7 @@ def compare_backbones(
             "on"), ``threads``.
         device: "cpu" or "cuda".
         rounds: counted turns of each trunk.
+        profile: a folder for traces of ours; None: they are not profiled.
 
     Raises:
         ValueError: an unknown name or value.
@@ -49,6 +57,7 @@ def compare_backbones(
             threads=case["threads"],
             rounds=rounds,
             product_dtype=case["dtype"],
+            profile=profile,
         )
 
 

@@ -52,11 +52,13 @@ class Case:
         axes: the conditions by name, for example ``{"size": 224, "batch": 8}``; None for what does not apply.
         results: one for each contender, in order.
         product: the matrix product that ran in turn with them, where MFU makes sense.
+        profiles: tables of where the time of our contenders goes, if asked for.
     """
 
     axes: dict[str, Any]
     results: list[Result]
     product: Result | None = None
+    profiles: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:

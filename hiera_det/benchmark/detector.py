@@ -30,7 +30,13 @@ Detect = Callable[[np.ndarray], dict[str, Tensor]]
 
 
 def compare_detectors(
-    cfg: CfgNode, peers: Sequence[str], axes: Mapping[str, Sequence[Any]], *, device: str, rounds: int
+    cfg: CfgNode,
+    peers: Sequence[str],
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    device: str,
+    rounds: int,
+    profile: Path | None = None,
 ) -> Iterator[Case]:
     """Time detectors on a picture of 480 x 640 pixels, in every combination of the axes.
 
@@ -45,6 +51,7 @@ def compare_detectors(
             the config's), ``dtype``, ``threads``.
         device: "cpu" or "cuda".
         rounds: counted turns of each detector.
+        profile: a folder for a trace of ours; None: it is not profiled.
 
     Raises:
         ValueError: an unknown name or value.
@@ -59,6 +66,7 @@ def compare_detectors(
             threads=case["threads"],
             rounds=rounds,
             product_dtype=case["dtype"],
+            profile=profile,
         )
 
 
@@ -153,11 +161,12 @@ def _candidates_threshold(model: nn.Module, detect: Callable[[], object], backgr
 
 
 def _set_threshold(model: nn.Module, threshold: float) -> None:
-    if hasattr(model.roi_heads, "score_thresh"):
-        model.roi_heads.score_thresh = threshold
+    heads: Any = model.roi_heads
+    if hasattr(heads, "score_thresh"):
+        heads.score_thresh = threshold
     else:
         for predictor in _box_predictors(model):
-            predictor.test_score_thresh = threshold
+            vars(predictor)["test_score_thresh"] = threshold
 
 
 # --- where our time goes

@@ -81,7 +81,7 @@ def _build_vitdet(cfg: CfgNode) -> nn.Module:
 
 
 def _build_resnet50(cfg: CfgNode) -> nn.Module:
-    """torchvision's own model on ResNet-50 with FPN, version 2, for the classes and the size of our config."""
+    """Mask or Faster R-CNN of torchvision on ResNet-50 with FPN, version 2, for our config's classes and size."""
     from torchvision.models import detection
 
     build = detection.maskrcnn_resnet50_fpn_v2 if cfg.MODEL.MASK_ON else detection.fasterrcnn_resnet50_fpn_v2
@@ -98,7 +98,7 @@ def _build_resnet50(cfg: CfgNode) -> nn.Module:
 
 
 def _settle_norms(backbone: nn.Module) -> None:
-    """Give batch norms the statistics of noise: without any, random weights make activations grow from layer to layer."""
+    """Give batch norms the statistics of noise: without them random weights make activations grow and grow."""
     norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.momentum = 1.0

@@ -2,89 +2,80 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from fvcore.common.config import CfgNode
+from torch import Tensor
 
+from hiera_det.benchmark.cases import Case
+from hiera_det.benchmark.contender import OURS, Contender, Job
+from hiera_det.benchmark.rounds import run_case
 from hiera_det.features.batching import Batch, batches
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.extractor import FeatureExtractor
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.writer import create_store
 
-__all__ = ["Extraction", "compare_extraction"]
+__all__ = ["compare_extraction"]
 
 
-@dataclass
-class Extraction:
-    """Seconds for all items, by round.
-
-    Attributes:
-        bare: of the model alone, over batches that lie prepared in memory.
-        whole: of the same model, from files to a store on disk.
-    """
-
-    items: int
-    bare: list[float] = field(default_factory=list)
-    whole: list[float] = field(default_factory=list)
-
-    @property
-    def shares(self) -> list[float]:
-        """Throughput of the whole as a share of the bare model's, by round."""
-        return [bare / whole for bare, whole in zip(self.bare, self.whole, strict=True)]
-
-    @property
-    def table(self) -> str:
-        """Medians and ranges, for people."""
-        rows = [
-            f"{name:6} {self.items / statistics.median(seconds):8.2f} items/s "
-            f"({self.items / max(seconds):.2f}-{self.items / min(seconds):.2f})"
-            for name, seconds in (("model", self.bare), ("whole", self.whole))
-        ]
-        low, high = min(self.shares), max(self.shares)
-        return "\n".join([*rows, f"whole / model: {statistics.median(self.shares):.3f} ({low:.3f}-{high:.3f})"])
-
-
-def compare_extraction(cfg: CfgNode, items: Sequence[Item], *, device: str, rounds: int) -> Extraction:
+def compare_extraction(
+    cfg: CfgNode, items: Sequence[Item], threads: Sequence[int], *, device: str, rounds: int
+) -> Iterator[Case]:
     """Run the model alone and the whole extraction in turn, on the same items in the same batches.
 
     Args:
         cfg: see ``hiera_det/features/config.py``; the weights are random.
-        items: what to extract; prepared, they all lie in memory for the model's own rounds.
+        items: what to extract; prepared, they all lie in memory for the model's own turns.
+        threads: of torch, one number for each case.
         device: "cpu" or "cuda".
-        rounds: counted rounds, after one that is not.
+        rounds: counted turns of each.
     """
+    contenders = [
+        Contender("model", OURS, "prepared batches", partial(_build_model, cfg, items, device)),
+        Contender("whole", OURS, "files to store", partial(_build_whole, cfg, items, device)),
+    ]
+    kept = {"variant": cfg.MODEL.HIERA.NAME, "items": len(items), "batch": cfg.DATALOADER.BATCH_SIZE}
+    for number in threads:
+        yield run_case(
+            contenders,
+            {**kept, "threads": number},
+            device=device,
+            threads=number,
+            rounds=rounds,
+            product_dtype=cfg.FEATURES.PRECISION,
+        )
+
+
+def _extractor(cfg: CfgNode, device: str) -> FeatureExtractor:
     torch.manual_seed(0)
-    model = FeatureExtractor(cfg, num_classes=1000).to(device)
-    plan = Plan(items, cfg.STORE.ITEMS_PER_SHARD)
+    return FeatureExtractor(cfg, num_classes=1000).to(device)
+
+
+def _build_model(cfg: CfgNode, items: Sequence[Item], device: str) -> Job:
+    model, plan = _extractor(cfg, device), Plan(items, cfg.STORE.ITEMS_PER_SHARD)
     prepared = [step for step in batches(plan, range(len(plan)), cfg) if isinstance(step, Batch)]
-    result = Extraction(len(items))
-    for _ in range(rounds + 1):
-        result.bare.append(_bare(model, prepared))
-        result.whole.append(_whole(model, plan, cfg))
-    del result.bare[0], result.whole[0]
-    return result
+
+    def run() -> list[Tensor]:
+        for batch in prepared:
+            model([image.pixels for image in batch.images], [image.boxes for image in batch.images])
+        return []
+
+    return Job(run, items=len(items), counted=run)
 
 
-def _bare(model: FeatureExtractor, prepared: Sequence[Batch]) -> float:
-    start = time.perf_counter()
-    for batch in prepared:
-        model([image.pixels for image in batch.images], [image.boxes for image in batch.images])
-    if model.pixel_mean.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def _build_whole(cfg: CfgNode, items: Sequence[Item], device: str) -> Job:
+    model, plan = _extractor(cfg, device), Plan(items, cfg.STORE.ITEMS_PER_SHARD)
 
+    def run() -> list[Tensor]:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "store"
+            create_store(root, {"package_version": "", "model": "", "weights_sha256": ""}, plan)
+            extract_parts(model, plan, range(len(plan)), root, cfg)
+        return []
 
-def _whole(model: FeatureExtractor, plan: Plan, cfg: CfgNode) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "store"
-        create_store(root, {"package_version": "", "model": "", "weights_sha256": ""}, plan)
-        start = time.perf_counter()
-        extract_parts(model, plan, range(len(plan)), root, cfg)
-        return time.perf_counter() - start
+    return Job(run, items=len(items), counted=run)

@@ -108,7 +108,7 @@ def _draw_bars(place: Any, case: Case, colours: dict[str, str]) -> None:
 
 def _over_ours(case: Case, result: Result) -> str:
     own = next((own for own in case.ours if own.contender.function == result.contender.function), None)
-    return "" if own is None or result.contender.ours else f"  ({paired_ratio(result, own):.2f} ×)"
+    return "" if own is None or result.contender.ours else f"  ({paired_ratio(result, own):.2f} x)"
 
 
 def _ms(result: Result) -> float:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from hiera_det.benchmark.cases import Case, Result
 from hiera_det.benchmark.contender import Contender
 from hiera_det.benchmark.flops import matrix_product
 from hiera_det.benchmark.process import ContenderProcess, DidNotRun
+from hiera_det.benchmark.profiles import profile_contender
 
 __all__ = ["run_case"]
 
@@ -26,6 +27,7 @@ def run_case(
     threads: int,
     rounds: int,
     product_dtype: str | None = None,
+    profile: Path | None = None,
 ) -> Case:
     """Build contenders, compare what they compute, and time them in turn; one that fails does not stop the others.
 
@@ -36,12 +38,13 @@ def run_case(
         threads: of torch in each process.
         rounds: counted turns of each contender, after one step to warm up and one to see how long a step is.
         product_dtype: of the matrix products that MFU is relative to; None: no such products run.
+        profile: a folder for traces of our contenders, which are profiled when the rounds are over.
 
     Raises:
-        ValueError: there is no such device.
+        ValueError: no rounds.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU here; --device cpu runs on the processor")
+    if rounds < 1:
+        raise ValueError(f"--rounds {rounds}: at least 1 is expected")
     case = Case(axes, [Result(contender) for contender in contenders])
     everyone = [*case.results]
     if product_dtype:
@@ -68,6 +71,8 @@ def run_case(
         for i, result in enumerate(everyone):
             if not result.error:
                 _finish(processes[i], result)
+    if profile:
+        case.profiles = [profile_contender(own.contender, case.title, device, threads, profile) for own in case.ours]
     return case
 
 

@@ -22,7 +22,9 @@ def format_table(case: Case) -> str:
         heading += f" {product.flops / product.median / 1e9:.0f} GFLOP/s, at best {rates[-1]:.0f}"
     ran = [_row(case, result) for result in case.complete]
     rows = [[*_HEADER, *(f"/ {own.contender.name}" for own in case.ours)], *ran]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    filled = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
+    rows = [[row[i] for i in filled] for row in rows] if ran else []
+    widths = [max(len(row[i]) for row in rows) for i in range(len(filled))]
     lines = [heading, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
     lines += [f"{r.contender.name} did not run: {r.error.splitlines()[0]}" for r in case.results if r.error]
     return "\n".join([*lines, *(_notes(result) for result in case.complete if result.notes)])

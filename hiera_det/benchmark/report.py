@@ -1,0 +1,53 @@
+"""Cases as they come: tables on stdout, a JSON file, a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from hiera_det.benchmark.cases import Case, as_json
+from hiera_det.benchmark.plot import write_plot
+from hiera_det.benchmark.table import format_table
+from hiera_det.files import written_aside
+
+__all__ = ["report"]
+
+
+def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file: Path | None) -> None:
+    """Print each case when it is over; the JSON file then has all cases so far.
+
+    Args:
+        cases: a generator that runs them.
+        device: "cpu" or "cuda", to name the machine by.
+        json_file: ``{"machine": text, "results": [...]}``, the results as :func:`~.cases.as_json` has them.
+        plot_file: drawn once all are over.
+
+    Raises:
+        ValueError: there is no such device, or nothing ran that could be drawn.
+        OSError: a file cannot be written.
+    """
+    kind = torch.cuda.get_device_name() if device == "cuda" else f"CPU with {torch.backends.cpu.get_cpu_capability()}"
+    machine = f"{kind}, torch {torch.__version__}"
+    print(
+        f"{machine}\n'/ name': time over that contender's, median of the ratios by rounds; above 1 that one is faster"
+    )
+    done: list[Case] = []
+    for case in cases:
+        done.append(case)
+        print("\n".join(["", format_table(case), *case.profiles]), flush=True)
+        if json_file:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(json_file) as aside:
+                aside.write_text(json.dumps({"machine": machine, "results": as_json(done)}, indent=1))
+    if plot_file:
+        write_plot(plot_file, done)
+
+
+def _machine(device: str) -> str:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU here; --device cpu runs on the processor")
+    kind = torch.cuda.get_device_name() if device == "cuda" else f"CPU with {torch.backends.cpu.get_cpu_capability()}"
+    return f"{kind}, torch {torch.__version__}"
