@@ -29,13 +29,11 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
         ValueError: there is no such device, or nothing ran that could be drawn.
         OSError: a file cannot be written.
     """
-    kind = torch.cuda.get_device_name() if device == "cuda" else f"CPU with {torch.backends.cpu.get_cpu_capability()}"
-    machine = f"{kind}, torch {torch.__version__}"
-    print(
-        f"{machine}\n'/ name': time over that contender's, median of the ratios by rounds; above 1 that one is faster"
-    )
+    machine = _machine(device)
     done: list[Case] = []
     for case in cases:
+        if not done:
+            print(f"{machine}\n/ NAME: time over NAME's, by pairs of one round, the median; above 1 NAME is faster")
         done.append(case)
         print("\n".join(["", format_table(case), *case.profiles]), flush=True)
         if json_file:

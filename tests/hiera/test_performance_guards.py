@@ -1,0 +1,102 @@
+"""What makes the model fast, counted and not timed: kernels, copies, fused attention, syncs, graph breaks.
+
+Bounds follow from the blocks and maps; fewer is fine.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from hiera_det import HieraBackbone
+
+BATCH = 3  # what a batch's kernels give has a first side that 3 divides; what is done once for all images has not
+STAGES = (1, 1, 2, 1)
+SHAPES = {"hiera_tiny_224": (256, 256), "hiera_base_16x224": (4, 256, 256)}  # windows of 16 tokens of 16 pixels tile
+# norm, qkv, attention, projection, sum, norm, linear, GELU, linear, sum
+KERNELS_OF_BLOCK = 10
+KERNELS_OF_POOL = 3  # maxima of queries and residual, and the residual's projection
+UNFUSED = {"_softmax", "bmm", "baddbmm", "_scaled_dot_product_attention_math", "_scaled_dot_product_fused_attention"}
+SYNCS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique2", "_unique2"}
+COPIES = {"clone", "copy_", "_to_copy", "cat", "stack", "index", "gather", "index_select", "constant_pad_nd"}
+NO_KERNEL = {"_unsafe_view", "lift_fresh"}
+
+
+class Recorder(TorchDispatchMode):
+    """Names of the operators that are no views, with their first inputs and outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, object, object]] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
+        if not function.is_view and name not in NO_KERNEL:
+            self.calls.append((name, args[0] if args else None, out))
+        return out
+
+    def names(self) -> list[str]:
+        return [name for name, *_ in self.calls]
+
+    def of_batch(self) -> list[str]:
+        """Of those that work on the images of a batch, not on what they share."""
+        first = [(name, out[0] if isinstance(out, tuple | list) else out) for name, _, out in self.calls]
+        return [name for name, out in first if out.ndim and out.shape[0] % BATCH == 0]
+
+
+@pytest.fixture(params=[(variant, layout) for variant in SHAPES for layout in ("released", "windowed")], ids="-".join)
+def model_and_images(request):
+    variant, layout = request.param
+    torch.manual_seed(0)
+    model = HieraBackbone(variant, layout=layout, embed_dim=8, num_heads=1, stages=STAGES, global_blocks=(3,))
+    x = torch.randn(BATCH, 3, *SHAPES[variant])
+    last = torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+    return model.eval(), x.contiguous(memory_format=last)
+
+
+def record(model, x, *, grad):
+    with torch.set_grad_enabled(grad), Recorder() as recorder:
+        model(x)
+    return recorder
+
+
+def test_one_attention_kernel_in_each_block(model_and_images):
+    model, x = model_and_images
+    recorder = record(model, x, grad=True)
+    attention = [(name, query) for name, query, _ in recorder.calls if "scaled_dot_product" in name]
+    assert len(attention) == len(model.blocks)
+    assert all(query.ndim == 4 for _, query in attention)
+    assert all("flash" in name for name, _ in attention)  # the CPU's fused kernel
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["graph", "inference"])
+def test_nothing_unfused_and_no_sync(model_and_images, grad):
+    names = set(record(*model_and_images, grad=grad).names())
+    assert not names & UNFUSED
+    assert not names & SYNCS
+
+
+def test_a_copy_for_the_unroll_and_one_for_each_map(model_and_images):
+    model, x = model_and_images
+    copies = [name for name in record(model, x, grad=True).of_batch() if name in COPIES]
+    assert len(copies) <= 1 + len(model.out_features)
+
+
+def test_kernels_of_a_block(model_and_images):
+    model, x = model_and_images
+    kernels = [name for name in record(model, x, grad=True).of_batch() if name not in COPIES]
+    pools = sum(model.block_pools)
+    embedding = 2  # convolution, position embedding
+    assert len(kernels) <= embedding + KERNELS_OF_BLOCK * len(model.blocks) + KERNELS_OF_POOL * pools
+
+
+def test_one_graph(model_and_images):
+    model, x = model_and_images
+    torch._dynamo.reset()
+    with torch.no_grad():
+        expected = model(x)
+        found = torch.compile(model, backend="eager", fullgraph=True)(x)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
