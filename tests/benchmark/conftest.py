@@ -1,0 +1,18 @@
+"""Contenders that are nothing but numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from hiera_det.benchmark.cases import Result
+from hiera_det.benchmark.contender import OURS, Contender, Job
+
+
+def _result(name, seconds, *, package=OURS, function="f", **fields):
+    return Result(Contender(name, package, function, Job), seconds, **fields)
+
+
+@pytest.fixture
+def result():
+    """Make a result: result("timm", [0.1, 0.2], package="timm")."""
+    return _result
