@@ -14,5 +14,5 @@ def _result(name, seconds, *, package=OURS, function="f", **fields):
 
 @pytest.fixture
 def result():
-    """Make a result: result("timm", [0.1, 0.2], package="timm")."""
+    """Makes a result of a name, the seconds of its turns, and other fields."""
     return _result

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
-import torch
 
 from hiera_det.benchmark.backbone import compare_backbones, trunk_contenders
 from hiera_det.benchmark.flops import count_flops
@@ -23,8 +24,10 @@ VIDEO = {"variant": "hiera_base_16x224", "frames": 4, "batch": 1}
 PEERS = {"original": "hiera", "timm": "timm", "transformers": "transformers", "sam2": "timm"}
 
 
-def jobs(*names, **changes):
-    return [contender.build() for contender in trunk_contenders(names, {**CASE, **changes}, "cpu")]
+@cache
+def job(name, **changes):
+    (contender,) = trunk_contenders([name], {**CASE, **changes}, "cpu")
+    return contender.build()
 
 
 @pytest.mark.parametrize("peer", PEERS)
@@ -32,7 +35,7 @@ def test_peers_compute_the_same_function_in_as_many_operations(peer):
     pytest.importorskip(PEERS[peer])
     own = "windowed-sam2" if peer == "sam2" else "released"
     assert TRUNKS[own].function == TRUNKS[peer].function
-    ours, theirs = jobs(own, peer)
+    ours, theirs = job(own), job(peer)
     assert ours.items == theirs.items == 2
     for a, b in zip(ours.run(), theirs.run(), strict=True):
         assert a.shape == b.shape and a.shape[0] == 2
@@ -44,7 +47,7 @@ def test_peers_compute_the_same_function_in_as_many_operations(peer):
 
 def test_video():
     pytest.importorskip("hiera")
-    ours, theirs = jobs("released", "original", **VIDEO)
+    ours, theirs = job("released", **VIDEO), job("original", **VIDEO)
     for a, b in zip(ours.run(), theirs.run(), strict=True):
         assert a.shape == b.shape and a.ndim == 5 and a.shape[2] == 2  # 4 frames in pairs
         assert (a - b).abs().max() < 1e-4 * a.abs().max()
@@ -54,21 +57,19 @@ def test_video():
 def test_others_have_no_video(peer):
     pytest.importorskip(PEERS[peer])
     with pytest.raises(ValueError, match="it has no video"):
-        jobs(peer, **VIDEO)
+        job(peer, **VIDEO)
 
 
 def test_backward_pass():
-    (forward,), (both,) = jobs("windowed"), jobs("windowed", **{"pass": "forward+backward"})
+    forward, both = job("windowed-sam2"), job("windowed-sam2", **{"pass": "forward+backward"})
     assert not forward.run()[0].requires_grad and both.run()[0].requires_grad
     assert count_flops(both.counted) == pytest.approx(3 * count_flops(forward.counted), rel=0.1)
 
 
 def test_compiled_is_run_and_plain_is_counted():
-    torch._dynamo.reset()
-    (job,) = jobs("released", compile="on")
-    assert job.run is not job.counted
-    (plain,) = jobs("released")
-    assert count_flops(job.counted) == count_flops(plain.counted) > 0
+    compiled, plain = job("released", compile="on"), job("released")
+    assert compiled.run is not compiled.counted and plain.run is plain.counted
+    assert count_flops(compiled.counted) == count_flops(plain.counted) > 0
 
 
 @pytest.mark.parametrize(

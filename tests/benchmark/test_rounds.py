@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing as mp
 import os
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from hiera_det.benchmark import rounds as rounds_module
 from hiera_det.benchmark.contender import Contender, Job, check_names
-from hiera_det.benchmark.process import DidNotRun
-from hiera_det.benchmark.rounds import run_case
+from hiera_det.benchmark.process import DidNotRun, _serve
+from hiera_det.benchmark.rounds import _difference, run_case
 
 
 def contender(name, build, function="f"):
@@ -23,44 +25,49 @@ def giving(*values):
     return partial(Job, partial(torch.unbind, torch.tensor([values])), items=3)
 
 
-CONTENDERS = [
-    contender("first", giving(1.0, 2.0, 4.0)),
-    contender("other", giving(1.0, 2.5, 4.0)),
-    contender("short", giving(1.0, 2.0)),
-    contender("absent", partial(importlib.import_module, "no_such_package")),
-    contender("broken", partial(int, "x")),
-    contender("dead", partial(os._exit, 3)),
-    contender("large", partial(Job, partial(torch.ones, (1, 2**26))), "g"),  # 256 MiB
-]
+def served(build, *words):
+    """The answers of a contender's process, in this one."""
+    ours, theirs = mp.Pipe()
+    for word in words:
+        ours.send(word)
+    _serve(theirs, contender("a", build), "cpu", torch.get_num_threads())
+    answers = []
+    while ours.poll():
+        answers.append(ours.recv())
+    return answers
 
 
-@pytest.fixture(scope="module")
-def case():
-    made = run_case(CONTENDERS, {"size": 1}, device="cpu", threads=1, rounds=2)
-    return {result.contender.name: result for result in made.results}
+def test_answers():
+    (_, outputs), (_, first), (_, second), (_, last) = served(giving(1.0, 2.0), "turn", "turn", "finish")
+    assert [values.tolist() for values in outputs] == [[1.0, 2.0]]
+    assert first > 0 and second > 0
+    assert last.keys() == {"peak_mib", "flops", "items", "notes"} and last["items"] == 3
 
 
-def test_turns(case):
-    assert [name for name, result in case.items() if not result.error] == ["first", "other", "large"]
-    assert all(len(result.seconds) == 2 and min(result.seconds) > 0 for result in case.values() if not result.error)
-    assert case["first"].items == 3
+def test_what_fails_is_said():
+    absent = served(partial(importlib.import_module, "no_such_package"))
+    assert absent == [("error", "package-a is not installed (No module named 'no_such_package')")]
+    ((kind, text),) = served(partial(int, "x"))
+    assert kind == "error" and text.startswith("ValueError: invalid literal")
 
 
-def test_difference_from_the_first_of_the_function(case):
-    assert case["first"].difference is None and case["large"].difference is None
-    assert case["other"].difference == pytest.approx(0.5 / 4)
-    assert "outputs are not of the sizes" in case["short"].error
+def test_processes():
+    large = contender("large", partial(Job, partial(torch.ones, (1, 2**26))))  # 256 MiB
+    dead = contender("dead", partial(os._exit, 3))
+    found, lost = run_case([large, dead], {}, device="cpu", threads=1, rounds=2).results
+    assert len(found.seconds) == 2 and found.median > 0 and not found.error
+    assert 256 <= found.peak_mib < 300
+    assert lost.error == "its process ended; was there memory enough?"
 
 
-def test_failures_are_named(case):
-    assert case["absent"].error == "package-absent is not installed (No module named 'no_such_package')"
-    assert case["broken"].error.startswith("ValueError: invalid literal")
-    assert case["dead"].error == "its process ended; was there memory enough?"
-
-
-def test_memory_is_each_ones_own(case):
-    assert 256 <= case["large"].peak_mib < 300
-    assert case["first"].peak_mib < 20
+def test_difference_from_the_first_of_the_function():
+    references = {}
+    first, other, short = (np.array(values) for values in ([1.0, 2.0, -4.0], [1.0, 2.5, -4.0], [1.0]))
+    assert _difference([first], references, contender("a", Job)) is None
+    assert _difference([other], references, contender("b", Job)) == 0.5 / 4
+    assert _difference([short], references, contender("c", Job, "another")) is None
+    with pytest.raises(DidNotRun, match="outputs are not of the sizes"):
+        _difference([short], references, contender("d", Job))
 
 
 class Logged:

@@ -73,7 +73,9 @@ def write_table(folder: Path, keyframes: int) -> int:
     _write(folder / "ground_truth.csv", truth, boxes[truth], 1 + np.stack([first, second], 1).ravel(), truth)
     found = np.repeat(person, ACTIONS)
     aside = (boxes + rng.normal(0, 0.02, boxes.shape)).clip(0, 1)
-    scores = rng.permutation(len(found)) / len(found)  # all different: originals leave open which of equal ones is first
+    scores = rng.permutation(len(found)) / len(
+        found
+    )  # all different: originals leave open which of equal ones is first
     _write(folder / "detections.csv", found, aside[found], 1 + np.tile(np.arange(ACTIONS), len(person)), scores)
     names = (f'item {{\n  name: "action {i}"\n  id: {i}\n}}\n' for i in range(1, ACTIONS + 1))
     (folder / "label_map.pbtxt").write_text("".join(names))

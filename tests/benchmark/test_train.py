@@ -1,0 +1,65 @@
+"""Steps of training: all detectors learn from the same batches, and waiting for them is measured."""
+
+from __future__ import annotations
+
+import time
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from hiera_det.benchmark.detectors import at_size
+from hiera_det.benchmark.flops import count_flops
+from hiera_det.benchmark.train import _build, _shapes, compare_training, idle_share
+from hiera_det.config import load_config
+
+CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return _shapes(tmp_path_factory.mktemp("train") / "shapes", 64)
+
+
+@pytest.fixture(scope="module")
+def cfg():
+    made = at_size(load_config(CONFIG, [*SMALL, "DATALOADER.NUM_WORKERS", "0"]), 64)
+    made.INPUT.MASK_FORMAT = "bitmask"
+    return made
+
+
+@pytest.mark.parametrize("name", ["ours", "torchvision-resnet50", "detectron2"])
+def test_a_step_trains(name, cfg, shapes):
+    if name == "detectron2":
+        pytest.importorskip("detectron2")
+    batch = 2 if name == "ours" else 1
+    job = _build(name, cfg, shapes, {"batch": batch, "dtype": "fp32"}, "cpu")
+    assert job.items == batch
+    assert job.counted is job.run
+    assert count_flops(job.run) > 1e6
+    assert set(job.notes()) == ({"idle share"} if name == "ours" else set())
+
+
+def test_idle_share():
+    """Batches that take 20 ms each, for steps of 20 ms; those ready at the beginning do not count."""
+
+    def batches():
+        yield from repeat(None, 3)
+        while True:
+            time.sleep(0.02)
+            yield None
+
+    share = idle_share(batches(), lambda batch: time.sleep(0.02), first=3, counted=5)
+    assert 0.35 < share < 0.65
+    assert idle_share(repeat(None), lambda batch: time.sleep(0.005), first=0, counted=3) < 0.2
+
+
+def test_a_dataset_that_does_not_fit(cfg, shapes):
+    axes = {"size": [64], "batch": [1], "dtype": ["fp32"], "threads": [1]}
+    other = cfg.clone()
+    other.MODEL.ROI_HEADS.NUM_CLASSES = 7
+    with pytest.raises(ValueError, match=r"has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 7"):
+        next(compare_training(other, [], axes, device="cpu", rounds=1, files=shapes))
+    with pytest.raises(ValueError, match="--vs timm: no such contender here"):
+        next(compare_training(cfg, ["timm"], axes, device="cpu", rounds=1))

@@ -1,0 +1,25 @@
+"""What is timed does the work: the model on all items, and the whole from files to a store."""
+
+from __future__ import annotations
+
+from hiera_det.benchmark import features
+from hiera_det.benchmark.flops import count_flops
+from hiera_det.config import load_config
+from hiera_det.features.config import get_cfg
+from hiera_det.features.inputs.find import find_items
+
+
+def test_both_do_all_the_work(config, pictures, monkeypatch):
+    items = [item for item in find_items([str(pictures)]) if item.id != "009.png"]
+    cfg = load_config(config, [], get_cfg())
+    stores, extract = [], features.extract_parts
+
+    def kept(model, plan, parts, root, cfg):
+        extract(model, plan, parts, root, cfg)
+        stores.append(sorted(path.name for path in root.glob("0*.parquet")))
+
+    monkeypatch.setattr(features, "extract_parts", kept)
+    model, whole = features._build_model(cfg, items, "cpu"), features._build_whole(cfg, items, "cpu")
+    assert model.items == whole.items == 22
+    assert count_flops(model.counted) == count_flops(whole.counted) > 0
+    assert stores == [[f"0000{i}.parquet" for i in range(6)]]
