@@ -57,7 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "pass": {"metavar": "NAMES", "type": words, "help": "forward, forward+backward (default: %(default)s)"},
     "compile": {"metavar": "NAMES", "type": words, "help": "torch.compile: off, on (default: %(default)s)"},
     "threads": {"metavar": "N,…", "type": numbers, "help": "of torch (default: %(default)s)"},
-    "device": {"choices": ["cpu", "cuda"], "help": "(default: %(default)s)"},
+    "device": {"choices": ["cpu", "cuda"], "help": "default: %(default)s"},
     "keyframes": {"metavar": "N,…", "type": numbers, "help": "of the tables; AVA's val: 57000 (default: %(default)s)"},
     "dataset-json": {"metavar": "FILE", "help": "COCO annotations to train on (default: generated shapes)"},
     "image-root": {"metavar": "DIR", "help": "the folder of their images"},
@@ -66,7 +66,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "json": {"metavar": "FILE", "type": Path, "help": "also write the figures of every round"},
     "plot": {"metavar": "FILE.png", "type": Path, "help": "also draw the times"},
 }
-ALL = {"threads": str(torch.get_num_threads()), "rounds": 5, "json": None, "plot": None}
+ALL = {"rounds": 5, "json": None, "plot": None}
+TORCH = {"threads": str(torch.get_num_threads()), "device": "cpu"}
 DETECTORS = {"vs": "torchvision-resnet50,detectron2-vitdet", "sizes": None, "dtype": "fp32", "profile": None}
 
 
@@ -86,14 +87,14 @@ def parse() -> argparse.Namespace:
     add(
         "backbone", backbone, "trunks on random images or clips",
         vs="original,timm,transformers,sam2", ours="released,windowed,windowed-sam2", variant="hiera_base_224",
-        sizes="224,1024", frames=None, batch="1", dtype="fp32", pass_="forward", compile="off", device="cpu",
-        profile=None,
+        sizes="224,1024", frames=None, batch="1", dtype="fp32", pass_="forward", compile="off",
+        profile=None, **TORCH,
     )  # fmt: skip
     with_config = [
-        add("detector", detector, "from an image's pixels to detections", **DETECTORS, device="cpu"),
-        add("train", train, "steps of training, with the data loader", **DETECTORS, batch="1", device="cpu",
-            dataset_json=None, image_root=None),
-        add("features", features, "extraction of features, against its model alone", device="cpu"),
+        add("detector", detector, "from an image's pixels to detections", **DETECTORS, **TORCH),
+        add("train", train, "steps of training, with the data loader", **DETECTORS, batch="1",
+            dataset_json=None, image_root=None, **TORCH),
+        add("features", features, "extraction of features, against its model alone", **TORCH),
     ]  # fmt: skip
     with_config[-1].add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
     for command in with_config:
@@ -163,7 +164,7 @@ def ava_eval(args: argparse.Namespace) -> Iterator[Case]:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects" / "ava"))
     from ava.benchmark import compare_evaluators
 
-    return compare_evaluators(args.vs, args.keyframes, threads=args.threads[0], rounds=args.rounds)
+    return compare_evaluators(args.vs, args.keyframes, rounds=args.rounds)
 
 
 def main() -> None:

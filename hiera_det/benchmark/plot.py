@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hiera_det.benchmark.cases import Case, Result, paired_ratio
-from hiera_det.files import written_aside
+from hiera_det.files import make_folder, written_aside
 
-__all__ = ["write_plot"]
+__all__ = ["check_plot", "write_plot"]
 
 CURVE_FROM = 3  # values of a condition
 
 
-def write_plot(path: str | Path, cases: Sequence[Case]) -> None:
+def check_plot(path: Path) -> None:
+    """See that there will be a plot, before hours are spent on what it shows.
+
+    Raises:
+        ValueError: matplotlib is not installed or does not know the file's ending.
+        OSError: the folder cannot be written to.
+    """
+    if find_spec("matplotlib") is None:
+        raise ValueError(f"--plot {path}: drawing needs matplotlib; pip install matplotlib")
+    from matplotlib.figure import Figure
+
+    known = Figure().canvas.get_supported_filetypes()
+    if path.suffix[1:] not in known:
+        raise ValueError(f"--plot {path}: expected a name that ends with one of .{', .'.join(known)}")
+    make_folder(path.parent, "the plot's folder")
+
+
+def write_plot(path: Path, cases: Sequence[Case]) -> None:
     """Draw milliseconds per item, in a panel for each combination of the conditions that are not on the x axis.
 
     Raises:
-        ValueError: no contender ran, or matplotlib does not know the file's ending.
+        ValueError: no contender ran.
     """
     from matplotlib.figure import Figure  # takes a second, and few ask for a picture
 
@@ -49,8 +68,7 @@ def write_plot(path: str | Path, cases: Sequence[Case]) -> None:
     for place in places[len(panels) :]:
         place.remove()
     kept = {name: value for name, value in cases[0].axes.items() if name != axis and name not in varying}
-    figure.suptitle(Case(kept, []).title, fontsize=9)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.suptitle(textwrap.fill(Case(kept, []).title, 80 * columns), fontsize=9)
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=120)
 
@@ -101,7 +119,7 @@ def _draw_bars(place: Any, case: Case, colours: dict[str, str]) -> None:
     labels = [f"{value:.4g}{_over_ours(case, result)}" for value, result in zip(values, results, strict=True)]
     place.bar_label(bars, labels, padding=3, fontsize=8)
     place.set_xlim(0, 1.4 * max(values))  # room for the label of the longest
-    place.set_xlabel("ms per item; of others, times ours")
+    place.set_xlabel("ms per item (others: their time over ours)")
     place.tick_params(labelsize=8)
     place.invert_yaxis()
 

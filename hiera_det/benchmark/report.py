@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from hiera_det.benchmark.cases import Case, as_json
-from hiera_det.benchmark.plot import write_plot
+from hiera_det.benchmark.plot import check_plot, write_plot
 from hiera_det.benchmark.table import format_table
-from hiera_det.files import written_aside
+from hiera_det.files import make_folder, written_aside
 
 __all__ = ["report"]
 
@@ -26,10 +26,14 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
         plot_file: drawn once all are over.
 
     Raises:
-        ValueError: there is no such device, or nothing ran that could be drawn.
+        ValueError: there is no such device, the plot cannot be drawn, or nothing ran that could be.
         OSError: a file cannot be written.
     """
     machine = _machine(device)
+    if json_file:
+        make_folder(json_file.parent, "the JSON file's folder")
+    if plot_file:
+        check_plot(plot_file)
     done: list[Case] = []
     for case in cases:
         if not done:
@@ -37,7 +41,6 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
         done.append(case)
         print("\n".join(["", format_table(case), *case.profiles]), flush=True)
         if json_file:
-            json_file.parent.mkdir(parents=True, exist_ok=True)
             with written_aside(json_file) as aside:
                 aside.write_text(json.dumps({"machine": machine, "results": as_json(done)}, indent=1))
     if plot_file:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from hiera_det.benchmark.cases import Case, as_json, combinations, paired_ratio
-from hiera_det.benchmark.plot import write_plot
+from hiera_det.benchmark.plot import check_plot, write_plot
 from hiera_det.benchmark.report import report
 from hiera_det.benchmark.table import format_table
 
@@ -75,9 +75,24 @@ def test_plot(result, tmp_path, monkeypatch, sizes, curves):
         for size in sizes
         for batch in (1, 8)
     ]
-    write_plot(tmp_path / "new" / "times.png", cases)
-    assert Image.open(tmp_path / "new" / "times.png").width > 500
+    write_plot(tmp_path / "times.png", cases)
+    assert Image.open(tmp_path / "times.png").width > 500
     assert drawn == (["_draw_curves"] * 2 if curves else ["_draw_bars"] * 4)  # a panel for each batch, or each case
+
+
+def test_a_plot_that_cannot_be_drawn_is_refused_before_the_first_case(tmp_path, monkeypatch):
+    check_plot(tmp_path / "new" / "x.png")
+    assert (tmp_path / "new").is_dir()
+
+    def cases():
+        raise AssertionError("this would take hours")
+        yield
+
+    with pytest.raises(ValueError, match=r"x\.gif: expected a name that ends with one of .*\.png"):
+        report(cases(), "cpu", None, tmp_path / "x.gif")
+    monkeypatch.setattr("hiera_det.benchmark.plot.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="drawing needs matplotlib"):
+        report(cases(), "cpu", None, tmp_path / "x.png")
 
 
 def test_nothing_to_plot(result, tmp_path):

@@ -18,14 +18,15 @@ SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MO
 
 @cache
 def job(name):
-    cfg = load_config(CONFIGS / "quickstart.yaml", [*SMALL, "TEST.DETECTIONS_PER_IMAGE", "20"])
+    more = ["TEST.DETECTIONS_PER_IMAGE", "20", "MODEL.ROI_HEADS.NUM_CLASSES", "80"]  # so many that scores are low
+    cfg = load_config(CONFIGS / "quickstart.yaml", [*SMALL, *more])
     (contender,) = detector_contenders(cfg, [name], {"size": 96, "dtype": "fp32"}, "cpu")
     return contender.build()
 
 
 def test_ours():
     (scores,) = job("ours").run()
-    assert scores.shape == (20,) and scores[-1] > 0
+    assert scores.shape == (20,) and 0.05 > scores[0] > scores[-1] > 0  # below the config's threshold
     notes = job("ours").notes()
     assert notes.pop("detections") == 20
     assert set(notes) == {
@@ -37,8 +38,7 @@ def test_ours():
 
 def test_torchvision():
     (scores,) = job("torchvision-resnet50").run()
-    assert scores.shape == (20,) or scores.shape == (100,)
-    assert torch.isfinite(scores).all() and scores[0] > 0
+    assert torch.isfinite(scores).all() and scores[0] > scores[19] > 0
 
 
 def test_both_hosts_give_the_same_scores():

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 
 import torch
 from torch import nn
 
+from hiera_det.benchmark import parts
 from hiera_det.benchmark.contender import Contender, Job
 from hiera_det.benchmark.parts import module_seconds
 from hiera_det.benchmark.profiles import format_profile, profile_contender
@@ -33,3 +35,9 @@ def test_seconds_of_modules():
     seconds = module_seconds({"outer": model, "inner": model[1]}, lambda: model(torch.ones(1, 2)), times=2)
     assert 0 < seconds["inner"] < seconds["outer"] < seconds["total"]
     assert not model._forward_hooks and not model._forward_pre_hooks
+
+
+def test_seconds_are_means_over_the_steps(monkeypatch):
+    monkeypatch.setattr(parts, "_now", partial(next, count()))  # a second from one look at the clock to the next
+    model = nn.Linear(2, 2)
+    assert module_seconds({"m": model}, lambda: model(torch.ones(1, 2)), times=2) == {"m": 1.0, "total": 2.5}

@@ -13,6 +13,7 @@ import torch
 
 from hiera_det.benchmark import rounds as rounds_module
 from hiera_det.benchmark.contender import Contender, Job, check_names
+from hiera_det.benchmark.memory import Memory
 from hiera_det.benchmark.process import DidNotRun, _serve
 from hiera_det.benchmark.rounds import _difference, run_case
 
@@ -58,6 +59,13 @@ def test_processes():
     assert len(found.seconds) == 2 and found.median > 0 and not found.error
     assert 256 <= found.peak_mib < 300
     assert lost.error == "its process ended; was there memory enough?"
+
+
+def test_memory_that_was_freed_before_does_not_count():
+    torch.ones(2**26)  # 256 MiB
+    memory = Memory("cpu")
+    torch.ones(2**24)
+    assert 60 < memory.peak() < 128
 
 
 def test_difference_from_the_first_of_the_function():

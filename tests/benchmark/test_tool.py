@@ -16,19 +16,8 @@ TOOL = Path(__file__).parents[2] / "tools" / "benchmark.py"
 def test_backbone(tmp_path):
     out, plot, profile = tmp_path / "out.json", tmp_path / "out.png", tmp_path / "profile"
     options = "--variant hiera_tiny_224 --sizes 64 --ours released --threads 1 --rounds 2 --vs"
-    command = [
-        sys.executable,
-        TOOL,
-        "backbone",
-        *options.split(),
-        "",
-        "--json",
-        out,
-        "--plot",
-        plot,
-        "--profile",
-        profile,
-    ]
+    files = ["--json", out, "--plot", plot, "--profile", profile]
+    command = [sys.executable, TOOL, "backbone", *options.split(), "", *files]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "variant hiera_tiny_224, size 64, batch 1, dtype fp32, pass forward, compile off, threads 1" in done.stdout

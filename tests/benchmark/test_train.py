@@ -45,12 +45,12 @@ def test_idle_share():
     """Batches that take 20 ms each, for steps of 20 ms; those ready at the beginning do not count."""
 
     def batches():
-        yield from repeat(None, 3)
+        yield from repeat(None, 12)
         while True:
             time.sleep(0.02)
             yield None
 
-    share = idle_share(batches(), lambda batch: time.sleep(0.02), first=3, counted=5)
+    share = idle_share(batches(), lambda batch: time.sleep(0.02), first=12, counted=5)
     assert 0.35 < share < 0.65
     assert idle_share(repeat(None), lambda batch: time.sleep(0.005), first=0, counted=3) < 0.2
 

@@ -29,14 +29,13 @@ PERSONS = 3  # boxes of a keyframe
 ACTIONS_EACH = 2  # of a person, in the ground truth
 
 
-def compare_evaluators(peers: Sequence[str], keyframes: Sequence[int], *, threads: int, rounds: int) -> Iterator[Case]:
+def compare_evaluators(peers: Sequence[str], keyframes: Sequence[int], *, rounds: int) -> Iterator[Case]:
     """Time our four protocols and peers on generated tables: files are read, and what is compared is the mAP.
 
     Args:
         peers: names of `PEERS`.
         keyframes: numbers of keyframes, one for each table; AVA's validation set has 57,000. A keyframe has `PERSONS`
             boxes, each with a score for all `ACTIONS`.
-        threads: of torch, which none of them use.
         rounds: counted turns of each.
 
     Raises:
@@ -53,7 +52,7 @@ def compare_evaluators(peers: Sequence[str], keyframes: Sequence[int], *, thread
             ]
             contenders += [Contender(peer, "slowfast", peer, partial(_build_slowfast, folder, count)) for peer in peers]
             axes = {"keyframes": count, "detections": rows}
-            yield run_case(contenders, axes, device="cpu", threads=threads, rounds=rounds)
+            yield run_case(contenders, axes, device="cpu", threads=1, rounds=rounds)
 
 
 def write_table(folder: Path, keyframes: int) -> int:

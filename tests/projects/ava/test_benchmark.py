@@ -61,4 +61,4 @@ def test_slowfast_is_asked_for_the_same(folder, monkeypatch):
 
 def test_unknown_peer():
     with pytest.raises(ValueError, match="--vs mmaction2: no such contender here; there are slowfast"):
-        next(benchmark.compare_evaluators(["mmaction2"], [10], threads=1, rounds=1))
+        next(benchmark.compare_evaluators(["mmaction2"], [10], rounds=1))
