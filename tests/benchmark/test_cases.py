@@ -88,8 +88,8 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_first_case(tmp_path, 
         raise AssertionError("this would take hours")
         yield
 
-    with pytest.raises(ValueError, match=r"x\.gif: expected a name that ends with one of .*\.png"):
-        report(cases(), "cpu", None, tmp_path / "x.gif")
+    with pytest.raises(ValueError, match=r"x\.xyz: expected a name that ends with one of .*\.png"):
+        report(cases(), "cpu", None, tmp_path / "x.xyz")
     monkeypatch.setattr("hiera_det.benchmark.plot.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="drawing needs matplotlib"):
         report(cases(), "cpu", None, tmp_path / "x.png")
