@@ -61,7 +61,7 @@ def compare_detectors(
     for case in combinations(axes):
         yield run_case(
             detector_contenders(cfg, ["ours", *peers], case, device),
-            case,
+            {"variant": cfg.MODEL.HIERA.NAME, **case, "size": case["size"] or cfg.INPUT.MAX_SIZE_TEST},
             device=device,
             threads=case["threads"],
             rounds=rounds,

@@ -79,7 +79,7 @@ def compare_training(
                     Contender(name, DETECTORS[name].package, name, partial(_build, name, its, chosen, case, device))
                     for name in ["ours", *peers]
                 ],
-                case,
+                {"variant": its.MODEL.HIERA.NAME, **case, "size": its.INPUT.MAX_SIZE_TRAIN},
                 device=device,
                 threads=case["threads"],
                 rounds=rounds,
