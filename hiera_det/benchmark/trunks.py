@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from hiera_det.backbone import HieraBackbone
 from hiera_det.benchmark.contender import OURS
+from hiera_det.checkpoints.formats import HieraWeights
+from hiera_det.checkpoints.peers import transformers_state
 from hiera_det.hiera.pos_embed import resize, resize_temporal
 from hiera_det.hiera.tokens import Size
 from hiera_det.hiera.variants import variant_arguments
@@ -111,26 +113,13 @@ def _transformers(variant: str, size: Size) -> tuple[nn.Module, Run]:
     )
     # Not transformers' HieraBackbone: that of 5.23 leaves out the unroll, so its maps are those of another function.
     model = transformers.HieraModel(config, add_pooling_layer=False)
-    model.load_state_dict(_transformers_names(_released_state(variant, size), arguments["stages"]))
+    model.load_state_dict(transformers_state(HieraWeights(_released_state(variant, size), {})))
 
     def run(x: Tensor) -> list[Tensor]:
         _, *stages = model(x, output_hidden_states=True).reshaped_hidden_states
         return [m.permute(0, 3, 1, 2) for m in stages]
 
     return model, run
-
-
-def _transformers_names(state: dict[str, Tensor], stages: tuple[int, ...]) -> dict[str, Tensor]:
-    blocks = [f"encoder.stages.{s}.layers.{i}" for s, depth in enumerate(stages) for i in range(depth)]
-    renamed = {}
-    for key, value in state.items():
-        if key.startswith("blocks."):
-            _, index, rest = key.split(".", 2)
-            rest = rest.replace("norm1", "layernorm_before").replace("norm2", "layernorm_after")
-            key = f"{blocks[int(index)]}.{rest}"
-        key = key.replace("patch_embed.proj", "embeddings.patch_embeddings.projection")
-        renamed["embeddings.position_embeddings" if key == "pos_embed" else key] = value
-    return renamed
 
 
 def _sam2(variant: str, size: Size) -> tuple[nn.Module, Run]:
