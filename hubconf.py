@@ -8,7 +8,7 @@ from typing import Any as _Any
 from hiera_det.checkpoints.zoo import checkpoints_of as _checkpoints_of
 from hiera_det.hiera.variants import VARIANTS as _VARIANTS
 
-dependencies = ["torch", "filelock", "fvcore", "huggingface_hub", "numpy", "safetensors", "tqdm"]
+dependencies = ["torch", "torchvision", "filelock", "huggingface_hub", "numpy", "safetensors", "tqdm"]
 
 _DOC = """{name}, the classifier.
 

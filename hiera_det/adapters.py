@@ -30,6 +30,12 @@ class FeatureInfo:
             return self.info[idx][key]
         return [self.info[i][key] for i in (self.out_indices if idx is None else idx)]
 
+    def get_dicts(self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None) -> Any:
+        """The entries of `info` with these keys, None: all; of one stage or a list as in :meth:`get`."""
+        if isinstance(idx, int):
+            return {key: self.info[idx][key] for key in keys or self.info[idx]}
+        return [self.get_dicts(keys, i) for i in (self.out_indices if idx is None else idx)]
+
     def channels(self, idx: int | Sequence[int] | None = None) -> Any:
         """Channels, see :meth:`get`."""
         return self.get("num_chs", idx)

@@ -28,6 +28,8 @@ def test_features_are_timms(indices, tmp_path):
     for method in "channels", "reduction", "module_name":
         for idx in (), (2,), ([0, 3],):
             assert getattr(info, method)(*idx) == getattr(expected, method)(*idx)
+    for arguments in (), (["num_chs", "reduction"],), (None, [0, 3]), (["module"], 2), (None, 1):
+        assert info.get_dicts(*arguments) == expected.get_dicts(*arguments)
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         maps = ours(x)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,23 @@ def test_default_and_choice_are_the_originals(name):
     theirs = getattr(original, name)
     there = zoo.checkpoints_of(name)
     assert there[0] == theirs.default and set(there) == set(theirs.checkpoints)
+
+
+IMPORTED = """
+import ast, sys
+import hubconf, hiera_det.checkpoints.pretrained
+found = set()
+for module in [m for name, m in sys.modules.items() if name.split(".")[0] == "hiera_det"]:
+    for node in ast.parse(open(module.__file__, encoding="utf-8").read()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.split(".")[0])
+missing = found - set(sys.stdlib_module_names) - {"hiera_det"} ^ set(hubconf.dependencies)
+sys.exit(f"not the same: {missing}" if missing else 0)
+"""
+
+
+def test_dependencies_are_what_is_imported():
+    done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=CHECKOUT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from hiera_det.checkpoints.names import TIMM, TRANSFORMERS, by_stage, renamed
 from hiera_det.checkpoints.variant import stages_of
 from hiera_det.hiera import pos_embed as pe
 
-__all__ = ["detectron2_checkpoint", "original_checkpoint", "timm_state", "transformers_state"]
+__all__ = ["detectron2_checkpoint", "has_background", "original_checkpoint", "timm_state", "transformers_state"]
 
 UNIT = (8, 8)  # tokens of a mask unit, in every published model
 GRID = (56, 56)  # tokens of 224 x 224 pixels, for which every published model has its embedding
@@ -30,11 +31,17 @@ def timm_state(weights: HieraWeights) -> dict[str, Tensor]:
     """The state dict of timm's ``Hiera``; of a SAM 2 trunk that of timm's ``HieraDet``.
 
     Raises:
-        ValueError: the weights are of a video model.
+        ValueError: the weights are of a video model, or of a classifier with a SAM 2 trunk's embedding.
     """
     _check_image(weights, "timm")
     trunk = _trunk(weights)
-    state = trunk if _has_background(trunk) else _plain(trunk, "timm's Hiera")
+    is_sam2 = has_background(trunk)
+    if is_sam2 and "head.projection.weight" in weights.classifier:  # a norm alone is in timm's own files
+        raise ValueError(
+            "the position embedding is one as in SAM 2's trunks, and there is a classifier: timm's Hiera has no such"
+            " embedding, its HieraDet other windows; convert to detectron2, which leaves the classifier out"
+        )
+    state = trunk if is_sam2 else _plain(trunk, "timm's Hiera")
     return renamed({**state, **weights.classifier}, [(ours, theirs) for theirs, ours in TIMM if ours[-1] == "."])
 
 
@@ -59,13 +66,13 @@ def transformers_state(weights: HieraWeights) -> dict[str, Tensor]:
 def detectron2_checkpoint(weights: HieraWeights) -> dict[str, Any]:
     """A file for detectron2's checkpointer, which matches names by their ends and cannot fit an embedding.
 
-    The embedding is split as ``absolute_win`` has it; the global part of SAM 2's is resized to 56 x 56, which models
+    The embedding is split as ``absolute_win`` has it; a global part of another size is resized to 56 x 56, which models
     built from a config have. The classifier is left out: its ``norm`` would match layers of a pyramid.
     """
     state = dict(weights.encoder)
     pe.split_plain(state, UNIT)
     name = _spatial_name(state)
-    if _has_background(state):
+    if state[name].ndim == 4:
         state[name] = pe.resize(state[name], GRID)
     return {"model": state, "matching_heuristics": True}
 
@@ -75,14 +82,19 @@ def _trunk(weights: HieraWeights) -> dict[str, Tensor]:
     return {key: value for key, value in weights.encoder.items() if not key.startswith("norm_res")}
 
 
-def _spatial_name(state: dict[str, Tensor]) -> str:
+def _spatial_name(state: Mapping[str, Tensor]) -> str:
     return "pos_embed_spatial" if "pos_embed_spatial" in state else "pos_embed"
 
 
-def _has_background(state: dict[str, Tensor]) -> bool:
-    """Whether the global part is one that is resized as the model runs, as that of SAM 2's trunks."""
-    embed = state[_spatial_name(state)]
-    return embed.ndim == 4 and (embed.shape[-2] < GRID[0] or embed.shape[-1] < GRID[1])
+def has_background(state: Mapping[str, Tensor]) -> bool:
+    """Whether the global part is resized whenever the model runs, as that of SAM 2's trunks.
+
+    It is so if mask units do not tile it: a model runs on whole ones.
+    """
+    if "pos_embed_window" not in state:
+        return False
+    sides = zip(state[_spatial_name(state)].shape[-2:], state["pos_embed_window"].shape[-2:], strict=True)
+    return any(side % unit for side, unit in sides)
 
 
 def _plain(state: dict[str, Tensor], model: str) -> dict[str, Tensor]:
@@ -90,7 +102,7 @@ def _plain(state: dict[str, Tensor], model: str) -> dict[str, Tensor]:
     name = _spatial_name(state)
     if "pos_embed_window" not in state:
         return state
-    if _has_background(state):
+    if has_background(state):
         raise ValueError(
             f"{name} is a part of {state[name].shape[-2]} x {state[name].shape[-1]} that is resized as the model runs,"
             f" as in SAM 2's trunks, which attend in other windows than {model} does; convert to timm or detectron2"

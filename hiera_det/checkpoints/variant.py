@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiera_det.hiera.variants import VARIANTS
 
-__all__ = ["input_size_of", "stages_of", "variant_of"]
+__all__ = ["input_size_of", "published_name", "stages_of", "variant_of"]
 
 
 def stages_of(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -20,10 +20,24 @@ def stages_of(encoder: Mapping[str, Tensor]) -> tuple[int, ...]:
     Args:
         encoder: under the original's names.
     """
-    blocks = 1 + max(int(key.split(".")[1]) for key in encoder if key.startswith("blocks."))
+    blocks = len({match[1] for key in encoder if (match := re.match(r"blocks\.(\d+)\.", key))})
     firsts = sorted(int(match[1]) for key in encoder if (match := re.fullmatch(r"blocks\.(\d+)\.proj\.weight", key)))
     edges = [0, *firsts, blocks]
     return tuple(end - start for start, end in pairwise(edges))
+
+
+def published_name(encoder: Mapping[str, Tensor]) -> str | None:
+    """The name of the variant, such as "hiera_base_224"; None: it is none of the published ones.
+
+    Args:
+        encoder: under the original's names.
+    """
+    kernel, stages = encoder["patch_embed.proj.weight"], stages_of(encoder)
+    for name, arguments in VARIANTS.items():
+        dims = 5 if "sep_pos_embed" in arguments else 4
+        if kernel.ndim == dims and (len(kernel), stages) == (arguments["embed_dim"], tuple(arguments["stages"])):
+            return name
+    return None
 
 
 def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:
@@ -36,14 +50,17 @@ def variant_of(encoder: Mapping[str, Tensor], source: str) -> str:
     Raises:
         ValueError: it is none of the published ones.
     """
-    kernel, stages = encoder["patch_embed.proj.weight"], stages_of(encoder)
-    for name, arguments in VARIANTS.items():
-        is_clip = "sep_pos_embed" in arguments
-        if (len(kernel), stages, kernel.ndim == 5) == (arguments["embed_dim"], tuple(arguments["stages"]), is_clip):
-            return name
+    kernel = encoder["patch_embed.proj.weight"]
+    if kernel.ndim not in (4, 5):
+        raise ValueError(
+            f"{source}: patch_embed.proj.weight is of shape {tuple(kernel.shape)}, expected (C, 3, 7, 7), or of a video"
+            " model (C, 3, 3, 7, 7)"
+        )
+    if name := published_name(encoder):
+        return name
     raise ValueError(
-        f"{source}: {len(kernel)} channels and stages of {stages} blocks are no published variant; there are "
-        + ", ".join(VARIANTS)
+        f"{source}: {len(kernel)} channels and stages of {stages_of(encoder)} blocks are no published variant; there"
+        f" are {', '.join(VARIANTS)}"
     )
 
 
@@ -55,16 +72,21 @@ def input_size_of(encoder: Mapping[str, Tensor], source: str) -> tuple[int, ...]
         source: where it is from, for messages.
 
     Raises:
-        ValueError: it is none of the published variants, or its embedding is not square.
+        ValueError: it is none of the published variants, or its embedding is not square or no embedding at all.
     """
     arguments = VARIANTS[variant_of(encoder, source)]
     *_, height, width = arguments.get("input_size", (224, 224))
     *frames, stride, _ = arguments.get("patch_stride", (4, 4))
-    clip = [steps.shape[1] * frames[0]] if (steps := encoder.get("pos_embed_temporal")) is not None else []
-    embed = encoder.get("pos_embed_spatial", encoder.get("pos_embed"))
-    if embed is not None and "pos_embed_window" not in encoder:
-        side = math.isqrt(embed.shape[1])
-        if side**2 != embed.shape[1]:
-            raise ValueError(f"{source}: a position embedding of {embed.shape[1]} tokens is not square")
+    steps = encoder.get("pos_embed_temporal")
+    split = "pos_embed_window" in encoder
+    plain = None if split else encoder.get("pos_embed_spatial", encoder.get("pos_embed"))
+    for tokens in steps, plain:
+        if tokens is not None and tokens.ndim != 3:
+            raise ValueError(f"{source}: a position embedding of shape {tuple(tokens.shape)}, expected (1, tokens, C)")
+    clip = [steps.shape[1] * frames[0]] if steps is not None and frames else []
+    if plain is not None:
+        side = math.isqrt(plain.shape[1])
+        if side**2 != plain.shape[1]:
+            raise ValueError(f"{source}: a position embedding of {plain.shape[1]} tokens is not square")
         height = width = side * stride
     return *clip, height, width

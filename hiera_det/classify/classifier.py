@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hiera_det.checkpoints.config_json import check_published, is_own, read_config
+from hiera_det.checkpoints.formats import HieraWeights
 from hiera_det.checkpoints.load import load_hiera, read_hiera
 from hiera_det.checkpoints.source import file_beside
 from hiera_det.checkpoints.variant import input_size_of, variant_of
@@ -75,7 +76,8 @@ class Classifier:
 def load_classifier(source: str) -> Classifier:
     """The classifier that weights are of: variant, input size and classes come from them.
 
-    A photo is processed as the original does, or as the ``preprocessor_config.json`` beside the weights says; a clip as
+    Where a ``config.json`` of this package or of the original is beside the weights, the model is built from it. A
+    photo is processed as the original does, or as the ``preprocessor_config.json`` beside the weights says; a clip as
     the original does. Labels are those of the ``config.json`` beside the weights, or of ImageNet-1k and Kinetics-400.
 
     Args:
@@ -83,8 +85,8 @@ def load_classifier(source: str) -> Classifier:
 
     Raises:
         FileNotFoundError: the weights cannot be had.
-        ValueError: they cannot be read, have no classifier, or are of no published variant; or a file beside them does
-            not fit them.
+        ValueError: they cannot be read, have no whole classifier, or are of no published variant; or a file beside them
+            does not fit them.
     """
     weights = read_hiera(source)
     if missing := sorted(_HEAD - weights.classifier.keys()):
@@ -93,31 +95,31 @@ def load_classifier(source: str) -> Classifier:
             " detectors and MAE's weights have none; name weights of a classifier, such as"
             " hiera_base_224.mae_in1k_ft_in1k"
         )
-    config = _config(source)
-    if (layout := config.get("layout", "released")) != "released":
-        raise ValueError(
-            f"{source} is of layout {layout!r} by its config.json; expected a published model's, 'released'"
-        )
-    size = input_size_of(weights.encoder, source)
-    num_classes = len(weights.classifier["head.projection.weight"])
-    model = build_hiera(variant_of(weights.encoder, source), num_classes=num_classes, input_size=size)
-    load_hiera(model, weights, source)
+    config = read_config(source)
+    model = _built(weights, config, source)
+    size = tuple(n * stride for n, stride in zip(model.pos_embed_grid, model.patch_stride, strict=True))
+    if size[-2] != size[-1]:
+        raise ValueError(f"{source} is of a model for {size[-2]} x {size[-1]} pixels; expected squares")
+    if missing := load_hiera(model, weights, source).missing:
+        raise ValueError(f"{source}: tensors of other shapes than the model's: {', '.join(missing)}")
+    num_classes = model.head.projection.out_features
     labels = labels_of(config, num_classes, source) or published_labels(num_classes, clips=len(size) == 3)
     return Classifier(model, _processor(source, size), labels)
 
 
-def _config(source: str) -> dict[str, Any]:
-    """The ``config.json`` beside the weights; empty where there is none."""
-    path = file_beside(source, "config.json")
-    if path is None:
-        return {}
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file ({error})") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds a {type(config).__name__}, expected an object")
-    return config
+def _built(weights: HieraWeights, config: Mapping[str, Any], source: str) -> Hiera:
+    """The model that the weights are of, its own yet to be loaded."""
+    if is_own(config):
+        try:
+            return Hiera(**config)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"the config.json beside {source} describes no Hiera ({error})") from error
+    head = weights.classifier["head.projection.weight"]
+    if head.ndim != 2:
+        raise ValueError(f"{source}: head.projection.weight is of shape {tuple(head.shape)}, expected (classes, C)")
+    variant = variant_of(weights.encoder, source)
+    check_published(config, variant, source)
+    return build_hiera(variant, num_classes=len(head), input_size=input_size_of(weights.encoder, source))
 
 
 def _processor(source: str, size: tuple[int, ...]) -> ImageProcessor | ClipProcessor:

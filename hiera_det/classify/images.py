@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def read_processor(path: Path) -> ImageProcessor:
 
 def _from_settings(settings: dict[str, Any]) -> ImageProcessor:
     resample = settings.get("resample", 3)
-    if resample not in _RESAMPLE:
+    if not isinstance(resample, int) or resample not in _RESAMPLE:
         raise ValueError(f"resample is {resample!r}; expected one of PIL's numbers {sorted(_RESAMPLE)}")
     rescale, normalise = settings.get("do_rescale", True), settings.get("do_normalize", True)
     return ImageProcessor(
@@ -121,7 +122,7 @@ def _from_settings(settings: dict[str, Any]) -> ImageProcessor:
         _center_crop_as_transformers,
         float(settings.get("rescale_factor", 1 / 255)) if rescale else 1.0,
         _channels(settings, "image_mean", _CLIP_MEAN) if normalise else (0.0, 0.0, 0.0),
-        _channels(settings, "image_std", _CLIP_STD) if normalise else (1.0, 1.0, 1.0),
+        _deviations(settings) if normalise else (1.0, 1.0, 1.0),
     )
 
 
@@ -129,29 +130,39 @@ def _channels(settings: dict[str, Any], name: str, default: tuple[float, ...]) -
     values = settings.get(name, default)
     if len(values) != 3:
         raise ValueError(f"{name} is {values!r}; expected 3 numbers")
-    return tuple(map(float, values))
+    numbers = tuple(map(float, values))
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{name} is {values!r}; expected finite numbers")
+    return numbers
+
+
+def _deviations(settings: dict[str, Any]) -> tuple[float, ...]:
+    numbers = _channels(settings, "image_std", _CLIP_STD)
+    if min(numbers) <= 0:
+        raise ValueError(f"image_std is {numbers!r}; expected numbers above 0")
+    return numbers
 
 
 def _crop_size(size: Any) -> tuple[int, int]:
     match size:
-        case int():
+        case int() if size > 0:
             return size, size
-        case {"height": int(height), "width": int(width)}:
+        case {"height": int(height), "width": int(width)} if height > 0 and width > 0:
             return height, width
-    raise ValueError(f"crop_size is {size!r}; expected 'height' and 'width'")
+    raise ValueError(f"crop_size is {size!r}; expected 'height' and 'width', above 0")
 
 
 def _target_size(size: Any) -> int | tuple[int, int]:
     if isinstance(size, dict):
         size = {key: value for key, value in size.items() if value is not None}
     match size:
-        case int():
+        case int() if size > 0:
             return size
-        case {"shortest_edge": int(short)} if len(size) == 1:
+        case {"shortest_edge": int(short)} if len(size) == 1 and short > 0:
             return short
-        case {"height": int(height), "width": int(width)} if len(size) == 2:
+        case {"height": int(height), "width": int(width)} if len(size) == 2 and height > 0 and width > 0:
             return height, width
-    raise ValueError(f"size is {size!r}; expected 'shortest_edge' alone, or 'height' and 'width'")
+    raise ValueError(f"size is {size!r}; expected 'shortest_edge' alone, or 'height' and 'width', above 0")
 
 
 def _center_crop_as_transformers(image: Tensor, size: list[int]) -> Tensor:

@@ -143,6 +143,7 @@ def test_a_detectors_backbone(peers, tmp_path, saved, redraw, relative_error, ca
         convert_checkpoint(source, tmp_path / "x.pth", "original")
     assert "left out: norms of maps (8 tensors)" in caplog.text and "(format detectron2), licence" in caplog.text
     assert "left out: other parts of the model (1 tensors)" in caplog.text
+    assert "the weights have no final norm: models of original" in caplog.text
     peer = peers.original({**peers.small, "input_size": (224, 224)}).eval()
     lacking = peer.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True)["model_state"], strict=False)
     assert lacking.unexpected_keys == [] and all(key.startswith(("norm.", "head.")) for key in lacking.missing_keys)
@@ -201,7 +202,7 @@ def test_a_folder_that_cannot_be_finished_is_removed(tiny, tmp_path, monkeypatch
     def full(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr("hiera_det.checkpoints.export.save", full)
+    monkeypatch.setattr("hiera_det.tensorfiles.save", full)
     with pytest.raises(OSError, match="no space left"):
         convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
     assert list(tmp_path.iterdir()) == []
@@ -248,3 +249,87 @@ def test_files_of_the_folder(tiny, tmp_path):
     config = json.loads((tmp_path / "x" / "config.json").read_text())
     assert config["num_heads"] == [1, 2, 4, 8] and config["depths"] == [1, 2, 7, 2] and config["num_labels"] == 7
     assert config["image_size"] == [64, 64]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("blocks.2.norm1.bias", torch.zeros(5), r"blocks\.2\.norm1\.bias: \(5,\) in the file, expected \(32,\)"),
+        ("pos_embed", torch.zeros(5), r"pos_embed: \(5,\) in the file, expected \(1, 3136, 16\)"),
+        ("patch_embed.proj.weight", torch.tensor(1.0), r"patch_embed\.proj\.weight is of shape \(\), expected"),
+        ("norm.weight", torch.ones(5), r"norm\.weight: \(5,\) in the file, expected \(128,\)"),
+        ("head.projection.weight", torch.tensor(1.0), r"head\.projection\.weight: \(\) in the file"),
+        ("head.projection.weight", torch.zeros(5, 128), r"head\.projection\.bias: \(7,\) in the file, expected \(5,\)"),
+        ("blocks.x.foo", torch.zeros(5), r"unknown: blocks\.x\.foo"),
+    ],
+)
+def test_tensors_of_other_shapes(name, value, message, peers, tmp_path, saved):
+    model = build_hiera("hiera_tiny_224", **peers.small, num_classes=7)
+    source = saved({**model.state_dict(), name: value}, "in.pth")
+    for to in "original", "detectron2":
+        with pytest.raises(ValueError, match=rf"(?s)in\.pth \(format original\): .*{message}"):
+            convert_checkpoint(source, tmp_path / "x.pth", to)
+
+
+def test_a_pickle_of_bfloat16_parameters(peers, tmp_path, saved):
+    model = build_hiera("hiera_tiny_224", **peers.small, num_classes=7).bfloat16()
+    convert_checkpoint(saved(dict(model.named_parameters()), "in.pth"), tmp_path / "x.pkl", "detectron2")
+    array = pickle.loads((tmp_path / "x.pkl").read_bytes())["model"]["blocks.0.norm1.weight"]
+    assert array.dtype == np.float32 and np.array_equal(array, model.blocks[0].norm1.weight.detach().float().numpy())
+
+
+@pytest.mark.parametrize("to", ["original", "timm", "transformers"])
+def test_a_config_of_another_function_is_refused(to, tmp_path, redraw):
+    with torch.device("meta"):
+        model = build_hiera("hiera_tiny_224", num_heads=2, mask_unit_attn=(True, False, False, False), num_classes=7)
+    redraw(model)
+    model.save_pretrained(tmp_path / "in")
+    message = (
+        r"(?s)not the published hiera_tiny_224:\n  num_heads is 2, of hiera_tiny_224 1\n  mask_unit_attn is \[True, F"
+    )
+    with pytest.raises(ValueError, match=message):
+        convert_checkpoint(str(tmp_path / "in"), tmp_path / ("x" if to == "transformers" else "x.pth"), to)
+
+
+def test_a_backbone_of_other_windows_is_for_detectron2_only(tmp_path):
+    backbone = HieraBackbone("hiera_tiny_224").eval()
+    backbone.save_pretrained(tmp_path / "in")
+    with pytest.raises(ValueError, match="layout is 'windowed', of hiera_tiny_224 'released'"):
+        convert_checkpoint(str(tmp_path / "in"), tmp_path / "x.pth", "original")
+    convert_checkpoint(str(tmp_path / "in"), tmp_path / "x.pth", "detectron2")
+
+
+def test_a_config_of_transformers_with_another_function_is_refused(tiny, tmp_path):
+    convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
+    path = tmp_path / "x" / "config.json"
+    config = json.loads(path.read_text())
+    changes = {"num_heads": [2, 4, 8, 16], "layer_norm_eps": 1e-5, "hidden_act": "relu"}
+    path.write_text(json.dumps({**config, **changes}))
+    with pytest.raises(ValueError) as refusal:
+        convert_checkpoint(str(tmp_path / "x"), tmp_path / "x.pth", "original")
+    assert all(f"  {name} is {value!r}, of hiera_tiny_224" in str(refusal.value) for name, value in changes.items())
+    del config["num_heads"]  # as default, which is this variant's
+    path.write_text(json.dumps(config))
+    convert_checkpoint(str(tmp_path / "x"), tmp_path / "x.pth", "original")
+
+
+def test_labels_and_processor_go_along(tiny, tmp_path, caplog):
+    transformers = pytest.importorskip("transformers")
+    convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
+    config = json.loads((tmp_path / "x" / "config.json").read_text())
+    names = {str(i): f"class {i}" for i in range(7)}
+    (tmp_path / "x" / "config.json").write_text(json.dumps({**config, "id2label": names}))
+    (tmp_path / "x" / "preprocessor_config.json").write_text('{"image_processor_type": "BitImageProcessor"}')
+    convert_checkpoint(str(tmp_path / "x"), tmp_path / "y", "transformers")
+    read = transformers.AutoConfig.from_pretrained(tmp_path / "y")
+    assert read.id2label == {int(i): name for i, name in names.items()}
+    settings = (tmp_path / "y" / "preprocessor_config.json").read_text()
+    assert settings == '{"image_processor_type": "BitImageProcessor"}'
+    convert_checkpoint(str(tmp_path / "x"), tmp_path / "x.pth", "original")
+    assert "left out: id2label of config.json" in caplog.text
+    assert "left out: preprocessor_config.json" in caplog.text
+    caplog.clear()
+    (tmp_path / "x" / "config.json").write_text(json.dumps({**config, "id2label": {"0": "one"}}))
+    convert_checkpoint(str(tmp_path / "x"), tmp_path / "z", "transformers")
+    assert "left out: id2label of config.json, which has another number of labels" in caplog.text
+    assert "id2label" not in json.loads((tmp_path / "z" / "config.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from hiera_det import HieraBackbone, build_hiera
 from hiera_det.checkpoints.formats import HieraWeights, find_hiera
@@ -126,3 +127,32 @@ def test_split_embeddings_are_added_up(name, convert, redraw, relative_error):
     grid = (8, 56, 56)[3 - len(model.patch_stride) :]
     assert relative_error(plain.position_embedding(grid), model.position_embedding(grid)) < 1e-6
     assert "pos_embed_window" in weights.encoder  # as it was
+
+
+@pytest.mark.parametrize("convert", [original_checkpoint, timm_state])
+def test_small_inputs_are_not_taken_for_sam2(convert, peers, redraw, relative_error):
+    """A global part that mask units tile is added up at its own size, which is the input's."""
+    small = {**peers.small, "input_size": (64, 64), "num_classes": 7}
+    split, plain = (
+        build_hiera("hiera_tiny_224", **small, pos_embed="absolute_win"),
+        build_hiera("hiera_tiny_224", **small),
+    )
+    redraw(split)
+    converted = convert(find_hiera(split.state_dict(), ""))
+    again = find_hiera(converted.get("model_state", converted), "")
+    plain.load_state_dict({**again.encoder, **again.classifier}, strict=True)
+    x = torch.randn(1, 3, 64, 64)
+    assert relative_error(plain.eval()(x), split.eval()(x)) < 1e-5
+
+
+def test_a_classifier_with_an_embedding_of_sam2_is_refused_by_timm(peers):
+    model = build_hiera("hiera_tiny_224", **peers.small, pos_embed="absolute_win", pos_embed_size=(7, 7))
+    with pytest.raises(ValueError, match="as in SAM 2's trunks, and there is a classifier"):
+        timm_state(find_hiera(model.state_dict(), ""))
+
+
+@pytest.mark.parametrize("side", [64, 256])
+def test_other_sizes_to_detectron2(side, peers):
+    model = build_hiera("hiera_tiny_224", **peers.small, input_size=(side, side))
+    embed = detectron2_checkpoint(find_hiera(model.state_dict(), ""))["model"]["pos_embed"]
+    assert embed.shape == (1, 16, 56, 56)

@@ -120,9 +120,6 @@ def test_labels_of_a_transformers_folder(transformers_folder, photo):
     (folder / "config.json").write_text(json.dumps({**config, "id2label": {"0": "cat"}}))
     with pytest.raises(ValueError, match=r"id2label .* has 1 entries; .* each of the 3 classes"):
         load_classifier(str(folder))
-    (folder / "config.json").write_text(json.dumps({"layout": "windowed"}))
-    with pytest.raises(ValueError, match=r"is of layout 'windowed' by its config\.json"):
-        load_classifier(str(folder))
     (folder / "config.json").write_text("[]")
     with pytest.raises(ValueError, match=r"config\.json holds a list, expected an object"):
         load_classifier(str(folder))
@@ -170,3 +167,83 @@ def test_as_many_labels_as_classes():
     process: ImageProcessor = original_processor(64)
     with pytest.raises(ValueError, match="1 labels for a model of 2 classes"):
         Classifier(build_hiera("hiera_mini_64", num_classes=2), process, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("head.projection.weight", torch.zeros(7, 12)),
+        ("head.projection.weight", torch.zeros(5, 128)),
+        ("head.projection.weight", torch.tensor(1.0)),
+        ("norm.weight", torch.ones(5)),
+    ],
+)
+def test_a_damaged_classifier_is_not_replaced_by_a_new_one(name, value, original, tmp_path):
+    torch.save({**original(num_classes=7).state_dict(), name: value}, tmp_path / "damaged.pth")
+    with pytest.raises(ValueError, match=r"damaged\.pth.*(shape|missing|of another variant|differ)"):
+        load_classifier(str(tmp_path / "damaged.pth"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_heads": 2},
+        {"mask_unit_attn": (True, False, False, False)},
+        {"embed_dim": 24, "input_size": (96, 96)},  # none of the published variants
+        {"layout": "windowed", "global_blocks": (2,), "window_sizes": (8, 4, 4, 2)},
+        {"pos_embed": "absolute_win", "input_size": (96, 96)},
+        {"pos_embed": "absolute_win", "pos_embed_size": (7, 7)},
+    ],
+    ids=lambda arguments: ",".join(arguments),
+)
+def test_a_published_folder_is_the_model_of_its_config(arguments, redraw, tmp_path, photo):
+    model = build_hiera("hiera_mini_64", num_classes=7, **arguments).eval()
+    redraw(model)
+    model.save_pretrained(tmp_path)
+    side = arguments.get("input_size", (64, 64))[0]
+    with torch.no_grad():
+        expected = model(originals_input(photo, side))[0]
+    ours = load_classifier(str(tmp_path))
+    assert (ours(photo) - expected).abs().max() < 1e-5 * expected.abs().max()
+    assert torch.equal(load_classifier(str(tmp_path / "model.safetensors"))(photo), ours(photo))
+
+
+def test_the_originals_folder(original, tmp_path, photo, relative_error):
+    theirs = original(num_classes=7, num_heads=2)
+    theirs.save_pretrained(tmp_path, config=theirs.config)
+    with torch.no_grad():
+        expected = theirs(originals_input(photo, 64))[0]
+    assert relative_error(load_classifier(str(tmp_path))(photo), expected) < 1e-5
+
+
+def test_configs_that_do_not_fit(redraw, tmp_path):
+    model = build_hiera("hiera_mini_64", num_classes=7, input_size=(64, 96))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="is of a model for 64 x 96 pixels; expected squares"):
+        load_classifier(str(tmp_path))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "input_size": [64, 64], "num_classes": 8}))
+    with pytest.raises(ValueError, match=r"head\.projection"):
+        load_classifier(str(tmp_path))
+    path.write_text(json.dumps({**config, "depth": 8}))
+    with pytest.raises(ValueError, match=r"the config\.json beside .* describes no Hiera .*depth"):
+        load_classifier(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_heads", [2, 4, 8, 16]),
+        ("masked_unit_attention", [True, False, False, False]),
+        ("layer_norm_eps", 1e-5),
+        ("hidden_act", "relu"),
+        ("query_stride", [1, 1]),
+    ],
+)
+def test_a_transformers_config_of_another_function_is_refused(transformers_folder, name, value):
+    _, folder = transformers_folder(BitImageProcessorPil(), num_labels=3)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, name: value}))
+    with pytest.raises(ValueError, match=rf"not the published hiera_mini_64:\n  {name} is "):
+        load_classifier(str(folder))

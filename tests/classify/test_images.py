@@ -85,6 +85,18 @@ def test_what_a_file_does_not_say(tmp_path, photo):
         ([1], "'list' object"),
         ({"image_processor_type": "BitImageProcessor", "size": {"longest_edge": 3}}, "size is {'longest_edge': 3}"),
         ({"image_processor_type": "BitImageProcessor", "resample": 9}, "resample is 9; expected one of"),
+        ({"image_processor_type": "BitImageProcessor", "resample": [3]}, "resample is .3.; expected one of"),
+        ({"image_processor_type": "BitImageProcessor", "size": 0}, "size is 0; expected"),
+        ({"image_processor_type": "BitImageProcessor", "crop_size": 0}, "crop_size is 0; expected"),
+        (
+            {"image_processor_type": "BitImageProcessor", "crop_size": {"height": 3, "width": 0}},
+            "crop_size is {'height': 3, 'width': 0}; expected",
+        ),
+        (
+            {"image_processor_type": "BitImageProcessor", "image_std": [1, 0, 1]},
+            r"image_std is .*; expected numbers above 0",
+        ),
+        ({"image_processor_type": "BitImageProcessor", "image_mean": [1, 0, float("nan")]}, "image_mean .* finite"),
         ({"image_processor_type": "BitImageProcessor", "crop_size": {"height": 3}}, "crop_size is {'height': 3}"),
         ({"image_processor_type": "BitImageProcessor", "image_mean": [0.5]}, "image_mean is .0.5.; expected 3 numbers"),
     ],

@@ -116,8 +116,53 @@ def test_what_json_cannot_hold_is_not_left_out_silently(tmp_path):
     with pytest.raises(
         ValueError, match=r'config\.json cannot hold the arguments norm_layer .* norm_layer="LayerNorm"'
     ):
+        model.save_pretrained(tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_head_replaced_later_is_not_published_under_the_old_arguments(redraw, tmp_path):
+    model = small(redraw)
+    model.save_pretrained(tmp_path)
+    model.head.projection = nn.Linear(128, 3)
+    with pytest.raises(ValueError, match=r"(?s)build it with .*head\.projection\.bias: \(3,\) in the model, \(7,\) by"):
         model.save_pretrained(tmp_path)
-    assert not (tmp_path / "config.json").exists()
+    assert Hiera.from_pretrained(tmp_path).head.projection.out_features == 7  # what was there stays
+
+
+def test_all_files_may_be_read_by_the_same_people(redraw, tmp_path):
+    small(redraw).save_pretrained(tmp_path)
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_another_licence_is_written_into_the_card_that_is_there(redraw, tmp_path):
+    model, path = small(redraw), tmp_path / "README.md"
+    model.save_pretrained(tmp_path, model_card_kwargs={"license": "mit"})
+    path.write_text(path.read_text() + "\nOf the user.\n")
+    model.save_pretrained(tmp_path)
+    assert ModelCard.load(path).data.license == "mit"
+    model.save_pretrained(tmp_path, model_card_kwargs={"license": "apache-2.0"})
+    card = ModelCard.load(path)
+    assert card.data.license == "apache-2.0" and card.data.library_name == "hiera_det" and "Of the user." in card.text
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_files_of_a_folder_that_are_missing_or_cut(redraw, tmp_path, name):
+    small(redraw).save_pretrained(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"{name} of {tmp_path} .*truncated"):
+        Hiera.from_pretrained(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(FileNotFoundError, match=rf"folder {tmp_path} has no {name}; expected what save_pretrained"):
+        Hiera.from_pretrained(tmp_path)
+
+
+def test_a_repository_that_cannot_be_had(tmp_path):
+    command = r"hf download owner/name config\.json model\.safetensors --revision v1"
+    with pytest.raises(FileNotFoundError, match=rf"owner/name is neither in the cache nor .*{command}"):
+        Hiera.from_pretrained("owner/name", revision="v1", local_files_only=True, cache_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"no/such/folder is no folder that is there; expected one, or owner/name"):
+        Hiera.from_pretrained("no/such/folder")
 
 
 def test_a_copy_is_written_as_well(redraw, tmp_path):
@@ -145,7 +190,7 @@ def test_the_card(redraw, tmp_path, name, licence, task):
     small(redraw, name).save_pretrained(tmp_path, model_card_kwargs={"license": licence} if licence else None)
     card = ModelCard.load(tmp_path / "README.md")
     assert card.data.library_name == "hiera_det" and card.data.pipeline_tag == task
-    assert card.data.license == (licence or "cc-by-nc-4.0")
+    assert card.data.license == licence  # none unless given: SAM 2's or new weights are not the original's
     assert {"hiera", "pytorch_model_hub_mixin"} <= set(card.data.tags)
     assert "https://github.com/facebookresearch/hiera" in card.text and "Hiera.from_pretrained" in card.text
 
