@@ -6,7 +6,8 @@
 IN is whatever MODEL.WEIGHTS may be: a name of the zoo, a URL, hf://owner/name, a file in any of the formats. OUT is a
 .pth for original, a .safetensors or .pth for timm, a .pkl or .pth for detectron2, a folder for transformers; it must
 be new.
-No format says in which windows a model attends: the peers' models attend as the published ones do.
+No format says in which windows a model attends: the peers' models attend as the published ones do. Where a config.json
+beside IN says that the model computes something else, it is refused.
 """
 
 from __future__ import annotations

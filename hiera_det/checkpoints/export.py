@@ -7,6 +7,7 @@ import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,11 +25,10 @@ from hiera_det.checkpoints.peers import (
 )
 from hiera_det.checkpoints.source import file_beside
 from hiera_det.checkpoints.transformers_config import model_config, processor_config
-from hiera_det.checkpoints.variant import input_size_of, published_name, stages_of, variant_of
+from hiera_det.checkpoints.variant import input_size_of, published_name, variant_of
+from hiera_det.checkpoints.whole import check_whole
 from hiera_det.checkpoints.zoo import licence_of
 from hiera_det.files import make_folder, written_aside
-from hiera_det.hiera.model import Hiera
-from hiera_det.hiera.variants import variant_arguments
 from hiera_det.tensorfiles import write_safetensors
 
 __all__ = ["FORMATS", "convert_checkpoint"]
@@ -60,14 +60,14 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
     """
     path = Path(output)
     _check_output(path, to)
-    weights = read_hiera(source)
+    weights, config = read_hiera(source), read_config(source)
     try:
-        _check_whole(weights)
-        _check_function(weights, source, to)
+        check_whole(weights)
+        _check_function(weights, config, source, to)
         make_folder(path.parent, "the folder of the output")
         with written_aside(path) as aside:
             written = _WRITERS[to](weights, aside)
-            left_beside = _copy_beside(source, aside) if to == "transformers" else _beside(source)
+            left_beside = _copy_beside(config, source, aside) if to == "transformers" else _beside(config, source)
     except ValueError as error:
         raise ValueError(f"{source} (format {weights.file_format}): {error}") from error
     _report(source, path, to, weights, written, left_beside)
@@ -84,61 +84,12 @@ def _check_output(path: Path, to: str) -> None:
         raise FileExistsError(f"{path} exists already and stays as it is; name another, or remove it")
 
 
-def _check_whole(weights: HieraWeights) -> None:
-    """Whether it has every tensor of a Hiera, in its shape, and no other; classifier and final norm as far as there.
-
-    Raises:
-        ValueError: it has not; the message lists every difference.
-    """
-    stages, parts = stages_of(weights.encoder), {key.rpartition(".")[0] for key in weights.classifier}
-    if len(stages) != 4 or min(stages) < 1:
-        raise ValueError(f"it has blocks of {len(stages)} stages only; no peer has such a model")
-    own = {
-        key: value.shape
-        for key, value in _on_meta(weights, stages).state_dict().items()
-        if not key.startswith(("norm.", "head.")) or key.rpartition(".")[0] in parts
-    }
-    there = {**weights.encoder, **weights.classifier}
-    lines = [f"missing: {key}" for key in sorted(own.keys() - there.keys())]
-    lines += [f"unknown: {key}" for key in sorted(there.keys() - own.keys()) if not key.startswith("norm_res")]
-    lines += [
-        f"{key}: {tuple(there[key].shape)} in the file, expected {wanted}"
-        for key in sorted(own.keys() & there.keys())
-        if (wanted := _any_size(key, tuple(own[key]), tuple(there[key].shape))) != tuple(there[key].shape)
-    ]
-    if lines:
-        raise ValueError("it is not Hiera as the peers have it:" + "".join(f"\n  {line}" for line in lines[:40]))
-
-
-def _on_meta(weights: HieraWeights, stages: tuple[int, ...]) -> Hiera:
-    """A classifier without numbers, of the file's width, blocks and classes."""
-    kernel, head = weights.encoder["patch_embed.proj.weight"], weights.classifier.get("head.projection.weight")
-    if kernel.ndim not in (4, 5):
-        raise ValueError(f"patch_embed.proj.weight is of shape {tuple(kernel.shape)}, expected (C, 3, (3,) 7, 7)")
-    arguments = variant_arguments("hiera_base_16x224" if "pos_embed_spatial" in weights.encoder else "hiera_base_224")
-    arguments |= {
-        "embed_dim": len(kernel),
-        "stages": stages,
-        "num_classes": len(head) if head is not None and head.ndim else 1,
-        "pos_embed": "absolute_win" if "pos_embed_window" in weights.encoder else "resize",
-    }
-    with torch.device("meta"):
-        return Hiera(**arguments)
-
-
-def _any_size(key: str, own: tuple[int, ...], there: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape to expect: position embeddings may be of any size."""
-    if key not in ("pos_embed", "pos_embed_spatial", "pos_embed_temporal") or len(own) != len(there):
-        return own
-    return (own[0], there[1], own[2]) if len(own) == 3 else (*own[:2], *there[2:])
-
-
-def _check_function(weights: HieraWeights, source: str, to: str) -> None:
+def _check_function(weights: HieraWeights, config: Mapping[str, Any], source: str, to: str) -> None:
     """Whether the peer's published model computes the same; of other sizes there is none, and its user tells all."""
     variant = published_name(weights.encoder)
     if variant is not None:  # of windows those who open the file decide: a HieraBackbone or timm's HieraDet
         windowed = to == "detectron2" or has_background(weights.encoder)
-        check_published(read_config(source), variant, source, windowed=windowed)
+        check_published(config, variant, source, windowed=windowed)
 
 
 def _original(weights: HieraWeights, path: Path) -> int:
@@ -190,27 +141,27 @@ def _array(value: Tensor) -> np.ndarray:
 _WRITERS = {"original": _original, "timm": _timm, "transformers": _transformers, "detectron2": _detectron2}
 
 
-def _beside(source: str) -> list[str]:
+def _beside(config: Mapping[str, Any], source: str) -> list[str]:
     """What stands beside the weights of a classifier that only transformers has a place for."""
-    found = ["id2label of config.json"] if read_config(source).get("id2label") else []
+    found = ["id2label of config.json"] if config.get("id2label") else []
     return found + (["preprocessor_config.json"] if file_beside(source, "preprocessor_config.json") else [])
 
 
-def _copy_beside(source: str, folder: Path) -> list[str]:
+def _copy_beside(config: Mapping[str, Any], source: str, folder: Path) -> list[str]:
     """Put labels and processor settings that stand beside the source into the folder; returns what does not fit."""
     if settings := file_beside(source, "preprocessor_config.json"):
         (folder / "preprocessor_config.json").write_bytes(settings.read_bytes())
-    labels = {key: value for key, value in read_config(source).items() if key in ("id2label", "label2id")}
-    config = json.loads((folder / "config.json").read_bytes())
+    labels = {key: value for key, value in config.items() if key in ("id2label", "label2id")}
+    written = json.loads((folder / "config.json").read_bytes())
     if not labels.get("id2label"):
         return []
-    if len(labels["id2label"]) != config.get("num_labels"):
+    if len(labels["id2label"]) != written.get("num_labels"):
         return ["id2label of config.json, which has another number of labels than the weights have classes"]
-    _write_json({**config, **labels}, folder / "config.json")
+    _write_json({**written, **labels}, folder / "config.json")
     return []
 
 
-def _write_json(content: Mapping[str, object], path: Path) -> None:
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
