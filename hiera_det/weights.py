@@ -6,16 +6,19 @@ A detector's file is `{"model": ...}` with detectron2's names.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
-from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.formats import find_hiera, unwrapped
 from hiera_det.checkpoints.load import find_encoder, load_hiera
-from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
-from hiera_det.checkpoints.report import LoadReport
+from hiera_det.checkpoints.read import check_numbers, read_checkpoint, state_dict_of
+from hiera_det.checkpoints.report import LoadReport, show_licence
 from hiera_det.checkpoints.source import local_file
 from hiera_det.checkpoints.zoo import licence_of
 
@@ -39,7 +42,7 @@ class HasDetectron2Names(Protocol):
         """Load a whole state dict with detectron2's names."""
 
 
-def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadReport:
+def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bool = True) -> LoadReport:
     """Load weights into a Hiera, or into a model that has one: backbone, detector, action detector.
 
     From a file of a whole detector, a detector gets everything but layers of another number of classes; any other
@@ -52,7 +55,8 @@ def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadR
         source: "hiera_base_224.mae_in1k" or another name of the zoo, a URL, ``hf://owner/name``, a local ``.pth``,
             ``.pt``, ``.safetensors`` or ``.pkl``; see :func:`~hiera_det.checkpoints.source.local_file`. "" leaves the
             model as it is, with a warning.
-        strict: False admits missing and unexpected tensors of the Hiera; the report has them.
+        strict: False admits missing and unexpected tensors of the Hiera; the report has them. A detector's file in a
+            detector is the same with both: it must fit but for the layers of classes.
 
     Returns:
         The report, which is also logged.
@@ -61,6 +65,7 @@ def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadR
         FileNotFoundError: the file cannot be had.
         ValueError: it cannot be read, or is of another model; the message lists every difference.
     """
+    source = os.fspath(source)
     if source == "":
         logger.warning("MODEL.WEIGHTS is empty: training from scratch")
         return LoadReport(source, "none", "none", missing=sorted(model.state_dict()))
@@ -68,14 +73,14 @@ def load_weights(model: nn.Module, source: str, *, strict: bool = True) -> LoadR
     state = state_dict_of(read_checkpoint(path), str(path))
     weights = find_hiera(state, str(path))
     if weights.file_format == "detectron2" and weights.dropped and _has_heads(model):  # not a backbone alone
-        return _load_detector(model, state, source)
+        return _load_detector(model, unwrapped(state), source)
     report = load_hiera(model, weights, source, strict=strict)
     if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):
         logger.info("initialised anew: the %d tensors of the rest of the model", others)
     return report
 
 
-def load_trained(model: nn.Module, source: str) -> dict[str, Any]:
+def load_trained(model: nn.Module, source: str | os.PathLike[str]) -> dict[str, Any]:
     """Load a trained detector, heads included: what evaluation and prediction need.
 
     Args:
@@ -89,6 +94,7 @@ def load_trained(model: nn.Module, source: str) -> dict[str, Any]:
         FileNotFoundError: the file cannot be had.
         ValueError: no file is named, it holds no whole detector, or the detector is another one.
     """
+    source = os.fspath(source)
     if source == "":
         raise ValueError("MODEL.WEIGHTS is empty; name a trained checkpoint, such as output/model_final.pth")
     path = local_file(source)
@@ -98,9 +104,11 @@ def load_trained(model: nn.Module, source: str) -> dict[str, Any]:
             f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
             f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
         )
-    check_same_model(checkpoint["model"], _state(model), str(path))
-    _load_state(model, checkpoint["model"])
-    logger.info("%s: loaded all %d tensors of the detector", path, len(checkpoint["model"]))
+    state, own = unwrapped(state_dict_of({"model": checkpoint["model"]}, str(path))), _state(model)
+    check_same_model(state, own, str(path))
+    _check_numbers(state, own, str(path))
+    _load_state(model, state)
+    logger.info("%s: loaded all %d tensors of the detector", path, len(state))
     return checkpoint
 
 
@@ -134,16 +142,31 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -
     """A whole detector into one, of perhaps other classes: in place of class layers of another shape, its own stay."""
     own = _state(model)
     there = [key for key in own if CLASS_LAYERS.fullmatch(key) and key in state]
-    other = [key for key in there if len(own[key]) != len(state[key]) and own[key].shape[1:] == state[key].shape[1:]]
+    other = [key for key in there if _of_other_classes(state[key].shape, own[key].shape)]
     whole = {**state, **{key: own[key] for key in other}}
-    check_same_model(whole, own, source)
+    try:
+        check_same_model(whole, own, source)
+    except ValueError as error:
+        command = shlex.join(["python", "tools/convert_checkpoint.py", source, "backbone.pth", "--to", "original"])
+        raise ValueError(f"{error}\nTo start from its backbone alone, take it out: {command}") from error
+    _check_numbers(whole, own, source)
     _load_state(model, whole)
     report = LoadReport(source, "detectron2", licence_of(source, "detectron2"), missing=sorted(other))
     report.loaded = sorted(own.keys() - set(other))
     if other:
         logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))
     logger.info("%s", report)
+    show_licence(report)
     return report
+
+
+def _of_other_classes(found: torch.Size, own: torch.Size) -> bool:
+    return found != own and len(found) == len(own) and found[1:] == own[1:]
+
+
+def _check_numbers(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
+    """Of all tensors but the counters that BatchNorm has."""
+    check_numbers({key: value for key, value in state.items() if own[key].is_floating_point()}, source)
 
 
 def _has_heads(model: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from hiera_det.hiera.encoder import HieraEncoder
 __all__ = ["fit"]
 
 _PATCHES = "patch_embed.proj.weight"
+_SPATIAL = ("pos_embed", "pos_embed_spatial")
 
 
 def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
@@ -32,9 +33,10 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
         What was done, by the name of the tensor.
 
     Raises:
-        ValueError: video weights for an image model, an embedding whose grid cannot be told, or window parts of
-            another size.
+        ValueError: video weights for an image model, an embedding whose grid cannot be told, window parts of another
+            size, or tensors that have not the dimensions of an embedding.
     """
+    _check_dims(state)
     done: dict[str, str] = {}
     if _PATCHES not in state:
         return done
@@ -46,6 +48,19 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
     _fit_spatial(state, model, done)
     _fit_temporal(state, model, done)
     return done
+
+
+def _check_dims(state: dict[str, Tensor]) -> None:
+    """Whether what is made to fit has the dimensions of a kernel or an embedding; the loader compares the sizes."""
+    window = state.get("pos_embed_window")
+    spatial = (3, 4) if window is None else (4,)
+    dims = {_PATCHES: (4, 5), "pos_embed_window": (4,), **dict.fromkeys(_SPATIAL, spatial), "pos_embed_temporal": (3,)}
+    for name in (name for name in dims if name in state):
+        shape = tuple(state[name].shape)
+        if len(shape) not in dims[name] or 0 in shape:
+            raise ValueError(f"{name} is of shape {shape}, expected {' or '.join(map(str, dims[name]))} dimensions")
+        if window is not None and name in _SPATIAL and shape[:2] != window.shape[:2]:
+            raise ValueError(f"{name} is of shape {shape}, but pos_embed_window of {tuple(window.shape)}")
 
 
 def _inflate(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:

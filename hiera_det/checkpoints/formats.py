@@ -3,10 +3,12 @@
 =====================  ============================================================================================
 original               facebookresearch/hiera: this package's own names; MAE files also have a decoder
 timm                   ``head.norm``, ``head.fc``; absolute-win models ``pos_embed_win``
+sam2-timm              timm's ``HieraDet``, SAM 2's trunk: ``head.norm`` and ``pos_embed_window``
 transformers           ``encoder.stages.S.layers.L`` in place of ``blocks.B``
 sam2                   facebookresearch/sam2: ``image_encoder.trunk.*`` with ``mlp.layers.0`` and ``1``
 sam2-transformers      ``vision_encoder.backbone.*`` with ``layer_norm1``, ``mlp.proj_in``
-detectron2             a detector or action detector of this package: ``backbone.*`` beside other modules
+detectron2             a detector or action detector of this package: ``backbone.*`` beside other modules, perhaps with
+                       ``module.`` or ``model.`` before all names, as wrappers for training write it
 =====================  ============================================================================================
 """
 
@@ -19,8 +21,9 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from hiera_det.checkpoints.names import SAM2, SAM2_TRANSFORMERS, TIMM, TRANSFORMERS, numbered_through, renamed
+from hiera_det.checkpoints.read import check_numbers
 
-__all__ = ["HieraWeights", "find_hiera", "hiera_prefix"]
+__all__ = ["HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
 
 
 @dataclass
@@ -46,6 +49,7 @@ _PATCHES = re.compile(
 
 _CLASSIFIER = re.compile(r"(norm|head\.projection)\.(weight|bias)")
 _DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
+_DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
 
 
 def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
@@ -57,6 +61,12 @@ def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
     return pools[0] if len(pools) == 1 else None
 
 
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A detector's state dict without what DistributedDataParallel ("module.") or Lightning ("model.") puts before."""
+    detector = _DETECTOR.match(hiera_prefix(state) or "")
+    return {key.removeprefix(detector[1] if detector else ""): value for key, value in state.items()}
+
+
 def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
     """Recognise the format of a state dict and name its Hiera as the original does.
 
@@ -65,7 +75,7 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         source: the file, for the message.
 
     Raises:
-        ValueError: there is no Hiera in it, or more than one.
+        ValueError: there is no Hiera in it, or more than one, or its tensors are not finite floating-point numbers.
     """
     prefix = hiera_prefix(state)
     if prefix is None:
@@ -80,7 +90,9 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         for theirs, ours in (("classifier.", "head.projection."), ("encoder_norm.", "encoder_norm.")):
             inside |= {ours + key.removeprefix(theirs): state[key] for key in outside if key.startswith(theirs)}
         outside = [key for key in outside if not key.startswith(("classifier.", "encoder_norm."))]
-    return _sorted_out(inside, outside, file_format)
+    found = _sorted_out(inside, outside, file_format)
+    check_numbers({**found.encoder, **found.classifier}, source)
+    return found
 
 
 def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, Tensor]]:
@@ -92,8 +104,8 @@ def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, 
     if any(".mlp.layers." in key for key in inside):
         return "sam2", renamed(inside, SAM2)
     if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
-        return "timm", renamed(inside, TIMM)
-    return "detectron2" if prefix.startswith("backbone.") else "original", inside
+        return "sam2-timm" if "pos_embed_window" in inside else "timm", renamed(inside, TIMM)
+    return "detectron2" if _DETECTOR.match(prefix) else "original", inside
 
 
 def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from hiera_det.checkpoints.fit import fit
 from hiera_det.checkpoints.formats import HieraWeights, find_hiera
 from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
-from hiera_det.checkpoints.report import LoadReport
+from hiera_det.checkpoints.report import LoadReport, show_licence
 from hiera_det.checkpoints.source import local_file
 from hiera_det.checkpoints.zoo import licence_of
 from hiera_det.hiera.encoder import HieraEncoder
@@ -17,6 +19,9 @@ from hiera_det.hiera.encoder import HieraEncoder
 __all__ = ["find_encoder", "load_hiera", "read_hiera"]
 
 logger = logging.getLogger(__name__)
+
+_HEAD = ("head.projection.weight", "head.projection.bias")
+_LAYER_SCALE = re.compile(r"blocks\.\d+\.ls[12]\.gamma")
 
 
 def read_hiera(source: str) -> HieraWeights:
@@ -37,7 +42,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     """Load a Hiera's weights into the one that a model is or has, in place.
 
     The encoder is loaded whole. If the model is the classifier, its norm and head come from the file as far as they are
-    there and of its number of classes; otherwise they stay as they are, with a warning.
+    there, the head if it is of the model's number of classes; otherwise they stay as they are, with a warning.
 
     Args:
         model: it is or has one ``HieraEncoder``.
@@ -46,7 +51,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
         strict: False admits missing and unexpected tensors of the encoder; the report has them.
 
     Returns:
-        The report, which is also logged.
+        The report, which is also logged; a known licence once in a process as a warning.
 
     Raises:
         ValueError: the model has no Hiera or another variant; the message lists every difference.
@@ -66,31 +71,33 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     _drop(state, report, "blocks after the last map", [key for key in state if key.startswith(later)] if later else [])
     _drop(state, report, "norms of maps", [key for key in state if key.startswith("norm_res") and key not in own])
     _drop(classifier, report, "the classifier", [key for key in classifier if key not in heads])
-    _drop(classifier, report, "a head of other classes", [k for k, v in classifier.items() if v.shape != own[k].shape])
+    _drop(classifier, report, "a head of other classes", _other_classes(classifier, own))
 
     wanted = {key for key in own if key not in heads}
     optional = {key for key in wanted if key.startswith("norm_res")}
+    loaded = {**state, **classifier}
     wrong = [
-        f"{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} in the model"
-        for key in sorted(state.keys() & wanted)
-        if state[key].shape != own[key].shape
+        f"{key}: {tuple(loaded[key].shape)} in the file, {tuple(own[key].shape)} in the model"
+        for key in sorted(loaded.keys() & own.keys())
+        if loaded[key].shape != own[key].shape
     ]
     absent, unexpected = sorted(wanted - optional - state.keys()), sorted(state.keys() - wanted)
     if wrong or (strict and (absent or unexpected)):
         lines = [f"missing in the file: {key}" for key in absent] + [
             f"unknown to the model: {key}" for key in unexpected
         ]
-        raise ValueError(
-            f"{source} (format {weights.file_format}) is of another variant than the model:" + _listed(wrong + lines)
-        )
+        what = "is of another variant than the model"
+        if any(_LAYER_SCALE.fullmatch(key) for key in unexpected):
+            what = "has LayerScale, which this Hiera does not have"
+        raise ValueError(f"{source} (format {weights.file_format}) {what}:" + _listed(wrong + lines))
     for key in unexpected:
-        del state[key]
-    loaded = {**state, **classifier}
+        del loaded[key]
     report.loaded = sorted(prefix + key for key in loaded)
     report.missing = sorted(prefix + key for key in own.keys() - loaded.keys())
     report.unexpected = unexpected
     encoder.load_state_dict(loaded, strict=False)
     _log(report)
+    show_licence(report)
     return report
 
 
@@ -107,6 +114,15 @@ def find_encoder(model: nn.Module) -> tuple[str, HieraEncoder]:
         )
     name, encoder = found[0]
     return (f"{name}." if name else ""), encoder
+
+
+def _other_classes(classifier: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """The names of a head that differs from the model's in nothing but the number of classes."""
+    if not all(key in classifier and key in own for key in _HEAD):
+        return []
+    weight, bias = (classifier[key] for key in _HEAD)
+    is_head = weight.ndim == 2 and weight.shape[1:] == own[_HEAD[0]].shape[1:] and bias.shape == weight.shape[:1]
+    return list(_HEAD) if is_head and len(weight) != len(own[_HEAD[0]]) else []
 
 
 def _drop(tensors: dict[str, Tensor], report: LoadReport, what: str, keys: list[str]) -> None:

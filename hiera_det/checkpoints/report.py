@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["LoadReport"]
+__all__ = ["LoadReport", "show_licence"]
+
+logger = logging.getLogger(__name__)
+
+_shown: set[str] = set()  # licences that this process has told of
 
 
 @dataclass
@@ -35,9 +40,9 @@ class LoadReport:
     dropped: dict[str, list[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """A line for each kind; many names are summed up by how they begin."""
+        """A line for each kind; many names are summed up by how they begin. For the licence: :func:`show_licence`."""
         lines = [
-            f"{self.source}: format {self.file_format}, licence {self.licence}",
+            f"{self.source}: format {self.file_format}",
             f"loaded: {len(self.loaded)} tensors",
         ]
         lines += [f"resized: {name}: {how}" for name, how in self.resized.items()]
@@ -48,6 +53,15 @@ class LoadReport:
         ]
         lines += [f"dropped, {what}: {_summed_up(names)}" for what, names in self.dropped.items() if names]
         return "\n  ".join(lines)
+
+
+def show_licence(report: LoadReport) -> None:
+    """Log the licence of weights, each licence once in a process: a known one as a warning, so that it is seen."""
+    if report.licence not in _shown:
+        _shown.add(report.licence)
+        is_known = not report.licence.startswith("not known")
+        level = logging.WARNING if is_known else logging.INFO
+        logger.log(level, "%s: the licence of the weights is %s", report.source, report.licence)
 
 
 def _summed_up(names: Iterable[str]) -> str:

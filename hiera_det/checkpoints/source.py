@@ -7,7 +7,7 @@ from urllib.parse import urlparse
 
 from hiera_det.checkpoints.download import download
 from hiera_det.checkpoints.hub import WEIGHTS, hub_file_beside, hub_weights
-from hiera_det.checkpoints.zoo import PUBLISHED, ZOO
+from hiera_det.checkpoints.zoo import ZOO, resolved
 
 __all__ = ["file_beside", "local_file"]
 
@@ -25,9 +25,7 @@ def local_file(source: str) -> Path:
         FileNotFoundError: there is no such file, or it cannot be fetched; the message says what to do.
         ValueError: what was fetched is not what was expected.
     """
-    source = _without_scheme(source)
-    if source in ZOO:
-        return download(ZOO[source])
+    source = resolved(source)
     if source.startswith("hf://"):
         return hub_weights(source)
     if urlparse(source).scheme in ("http", "https"):
@@ -37,8 +35,6 @@ def local_file(source: str) -> Path:
         return path
     if source and path.is_dir():
         return _of_folder(path)
-    if f"{PUBLISHED}{source}" in ZOO.values():  # the published file's own name
-        return download(f"{PUBLISHED}{source}")
     names = ", ".join(name for name in ZOO if name.partition(".")[0] == source.partition(".")[0]) or ", ".join(ZOO)
     raise FileNotFoundError(
         f"no weights file at {source}, and no published weights of that name (there are {names}); also taken: URLs and"
@@ -57,18 +53,14 @@ def file_beside(source: str, name: str) -> Path | None:
         None: there is none, also where the source is a name of the zoo or a URL. Where the hub cannot be asked, it is
         taken for not there, with a warning.
     """
-    source = _without_scheme(source)
+    source = resolved(source)
     if source.startswith("hf://"):
         return hub_file_beside(source, name)
     path = Path(source)
-    if source in ZOO or not path.exists():
+    if urlparse(source).scheme in ("http", "https") or not path.exists():
         return None
     candidate = (path if path.is_dir() else path.parent) / name
     return candidate if candidate.is_file() else None
-
-
-def _without_scheme(source: str) -> str:
-    return source.removeprefix("hiera:").removeprefix("//") if source.startswith("hiera:") else source
 
 
 def _of_folder(folder: Path) -> Path:

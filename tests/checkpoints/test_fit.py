@@ -166,6 +166,24 @@ def test_what_cannot_be_fitted(redraw):
         fit(state, image_model())
 
 
+@pytest.mark.parametrize("kind", ["resize", "absolute_win"])
+@pytest.mark.parametrize("build", [image_model, video_model])
+@pytest.mark.parametrize("shape", [(), (5,), (1, 0, 16), (1, 16, 2, 2, 2, 2)])
+def test_tensors_of_another_rank(shape, build, kind):
+    state = build(pos_embed=kind).state_dict()
+    for name in [key for key in state if "pos_embed" in key or key == "patch_embed.proj.weight"]:
+        for model in image_model(pos_embed=kind), video_model(pos_embed=kind):
+            with pytest.raises(ValueError, match=rf"x\.pth: {name} is of shape .* dimensions"):
+                load_hiera(model, HieraWeights({**state, name: torch.zeros(shape)}, {}), "x.pth")
+
+
+def test_parts_of_other_channels():
+    state = {**image_model().state_dict(), "pos_embed_window": torch.zeros(1, 8, 8, 8)}
+    for kind in "resize", "absolute_win":
+        with pytest.raises(ValueError, match=r"pos_embed is of shape \(1, 16, 32, 32\), but pos_embed_window of"):
+            fit(dict(state), image_model(pos_embed=kind))
+
+
 def test_an_encoder_without_embedding_is_missing_one_not_broken():
     state = image_model(pos_embed="resize").state_dict()
     del state["pos_embed"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hiera_det import HieraBackbone, build_hiera
-from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.formats import find_hiera, unwrapped
 from hiera_det.checkpoints.load import load_hiera
 from hiera_det.hiera.variants import VARIANTS
 
@@ -103,7 +103,7 @@ def test_sam2(size, peers, on_meta):
         trunk = timm.create_model(f"sam2_hiera_{size}", num_classes=0).state_dict()
         model = HieraBackbone(name, pos_embed_size=SAM2[size])
     loaded_whole({**sam2_names(trunk), **OTHER}, model, "sam2", {"other parts of the model": 2})
-    loaded_whole(trunk, model, "timm", {"the classifier": 2})  # a norm that is timm's own
+    loaded_whole(trunk, model, "sam2-timm", {"the classifier": 2})  # a norm that is timm's own
     with on_meta():
         trunk = peers.sam2_transformers(peers.variant(name)).state_dict()
         model = HieraBackbone(name, pos_embed_size=(7, 7))
@@ -122,6 +122,35 @@ def test_our_own_and_detectors(name, on_meta):
         loaded_whole({**state, **OTHER}, backbone, "detectron2", {"other parts of the model": 2})
 
 
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "model.module."])
+def test_detectors_in_a_wrapper(wrapper):
+    backbone = HieraBackbone("hiera_tiny_224", embed_dim=8, stages=(1, 1, 1, 1), global_blocks=())
+    state = {f"{wrapper}backbone.{key}": value for key, value in backbone.state_dict().items()}
+    state[f"{wrapper}head.weight"] = torch.zeros(2)
+    assert find_hiera(state, "").file_format == "detectron2"
+    assert unwrapped(state).keys() == {key.removeprefix(wrapper) for key in state}
+    plain = {f"{wrapper}{key}": value for key, value in backbone.state_dict().items()}
+    assert find_hiera(plain, "").file_format == "original" and unwrapped(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "tensor, what",
+    [
+        (torch.zeros(8, dtype=torch.int64), r"torch\.int64"),
+        (torch.zeros(8, dtype=torch.complex64), r"torch\.complex64"),
+        (torch.tensor([1.0, float("nan")]), "NaN or infinite"),
+        (torch.tensor([1e300], dtype=torch.float64), "NaN or infinite"),  # in float32
+    ],
+    ids=["int", "complex", "nan", "large"],
+)
+def test_tensors_that_are_no_weights(tensor, what):
+    state = build_hiera("hiera_tiny_224", embed_dim=8, stages=(1, 1, 1, 1)).state_dict()
+    with pytest.raises(ValueError, match=rf"x\.pth: 1 tensors are no weights.*\n  blocks\.0\.norm1\.bias: {what}"):
+        find_hiera({**state, "blocks.0.norm1.bias": tensor}, "x.pth")
+    find_hiera({**state, "decoder_pred.bias": tensor}, "x.pth")  # nobody needs it
+    find_hiera({key: value.half() for key, value in state.items()}, "x.pth")
+
+
 def test_layer_scale_is_refused_by_name(peers, on_meta):
     """Some of timm's absolute-win models scale the output of each layer; without that they load."""
     timm = pytest.importorskip("timm")
@@ -130,7 +159,7 @@ def test_layer_scale_is_refused_by_name(peers, on_meta):
         scaled = timm.create_model("hiera_base_abswin_256").state_dict()
         arguments = {**peers.variant("hiera_base_224"), "input_size": (256, 256), "abs_win_pos_embed": True}
         unscaled = peers.timm(arguments).state_dict()
-    with pytest.raises(ValueError, match=r"(?s)the file \(format timm\).*unknown to the model: blocks\.0\.ls1\.gamma"):
+    with pytest.raises(ValueError, match=r"(?s)\(format timm\) has LayerScale, which.*unknown.*blocks\.0\.ls1\.gamma"):
         load_hiera(model, find_hiera(scaled, "the file"), "the file")
     loaded_whole(unscaled, model, "timm", {"the classifier": 4})
 

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from hiera_det import Hiera, HieraBackbone, build_hiera, load_weights
-from hiera_det.checkpoints.load import find_encoder
+from hiera_det.checkpoints import report as report_module
+from hiera_det.checkpoints.formats import find_hiera
+from hiera_det.checkpoints.load import find_encoder, load_hiera
 from hiera_det.config import load_config
 from hiera_det.hosts.torchvision.detector import build_model
 
@@ -199,7 +201,7 @@ def test_the_report_of_a_classifier_in_a_detector(peers, detector, saved, caplog
         "pos_embed_window": "mean over the mask units of the plain embedding",
     }
     assert report.unexpected == [] and report.licence.startswith("not known; the original's published weights")
-    for line in (f"x.pth: format original, licence {report.licence}", f"loaded: {len(report.loaded)} tensors"):
+    for line in ("x.pth: format original\n", f"loaded: {len(report.loaded)} tensors"):
         assert line in caplog.text
     for line in ("resized: pos_embed: the plain", "missing: backbone", "dropped, the classifier: norm.weight"):
         assert line in caplog.text
@@ -216,6 +218,38 @@ def test_maps_that_nobody_reads_and_heads_of_other_classes(peers, saved):
     report = load_weights(model, path)
     assert report.dropped == {"a head of other classes": ["head.projection.weight", "head.projection.bias"]}
     assert report.missing == ["head.projection.bias", "head.projection.weight"]
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("head.projection.weight", (9, 16)),
+        ("head.projection.weight", (7, 12)),
+        ("head.projection.weight", ()),
+        ("head.projection.bias", (9,)),
+        ("norm.weight", (5,)),
+    ],
+)
+def test_a_damaged_classifier_is_not_one_of_other_classes(name, shape, peers, saved):
+    peer, model = ours(peers), ours(peers)
+    line = re.escape(f"{name}: {shape} in the file")
+    with pytest.raises(ValueError, match=rf"(?s)another variant.*{line}"):
+        load_weights(model, saved({**peer.state_dict(), name: torch.zeros(shape)}, "x.pth"), strict=False)
+
+
+def test_licences_are_shown_once_in_a_process(peers, monkeypatch, caplog):
+    """As warnings, which plain Python shows; what is not known is no news."""
+    monkeypatch.setattr(report_module, "_shown", set())
+    weights = find_hiera(ours(peers).state_dict(), "x.pth")
+    for source in "hiera_tiny_224.mae_in1k", "hf://facebook/hiera-tiny-224-hf", "x.pth":
+        load_hiera(ours(peers), weights, source)
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert lines == ["hiera_tiny_224.mae_in1k: the licence of the weights is CC-BY-NC-4.0"]
+
+
+def test_a_path_is_a_source(peers, tmp_path):
+    torch.save(ours(peers).state_dict(), tmp_path / "x.pth")
+    assert load_weights(ours(peers), tmp_path / "x.pth").source == str(tmp_path / "x.pth")
 
 
 def test_strict_and_not(peers, saved, caplog):

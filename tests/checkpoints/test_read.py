@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -41,13 +43,20 @@ def test_nothing_is_run(name, tmp_path):
     assert witness.exists()  # it is a hostile file
 
 
-@pytest.mark.parametrize("name", ["x.pth", "old.pth", "x.pkl", "x.safetensors"])
+def test_the_reason_has_no_advice_to_run_it(tmp_path):
+    torch.save({"model": Fraction(1, 2)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"holds other objects \(.*fractions\.Fraction") as caught:
+        read_checkpoint(tmp_path / "x.pth")
+    assert not re.search("(?i)weights.only|safe_globals|likely succeed", str(caught.value))
+
+
+@pytest.mark.parametrize("name", ["x.pth", "old.pth", "x.pkl", "x.safetensors", "X.PKL", "X.SafeTensors"])
 def test_cut_short_anywhere(name, tmp_path):
     path = tmp_path / name
     state = {f"blocks.{i}.weight": torch.randn(5, 7) for i in range(3)}
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         save_file(state, path)
-    elif path.suffix == ".pkl":
+    elif path.suffix.lower() == ".pkl":
         path.write_bytes(pickle.dumps({key: value.numpy() for key, value in state.items()}))
     else:
         torch.save(state, path, _use_new_zipfile_serialization=name != "old.pth")
@@ -92,6 +101,28 @@ def test_what_is_no_state_dict(tmp_path):
         state_dict_of({"epoch": 3}, "x.pth")
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         read_checkpoint(tmp_path / "nowhere.pth")
+
+
+def test_a_dict_that_holds_itself(tmp_path):
+    state: dict = {}
+    state["model"] = state
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(state))
+    with pytest.raises(ValueError, match=r"x\.pkl .* dicts within one another without end"):
+        read_checkpoint(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize(
+    "key, tensor, message",
+    [
+        (3, torch.zeros(2), "a tensor has the key 3, expected names"),
+        ("a", torch.zeros(2, 2).to_sparse(), r"a is of layout torch\.sparse_coo"),
+        ("a", torch.zeros(2, device="meta"), "a is without numbers, on the device meta"),
+    ],
+)
+def test_what_is_no_dense_tensor_by_name(key, tensor, message, tmp_path):
+    torch.save({"model": {"b": torch.zeros(2), key: tensor}}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=rf"x\.pth: {message}"):
+        state_dict_of(read_checkpoint(tmp_path / "x.pth"), "x.pth")
 
 
 @pytest.mark.parametrize("key", ["model_state", "model", "state_dict", ""])

@@ -28,6 +28,12 @@ def test_no_checkpoints_of_what_is_no_variant():
     [
         ("hiera_base_224.mae_in1k", "original", "CC-BY-NC-4.0"),
         ("hiera://hiera_base_16x224.mae_k400_ft_k400", "original", "CC-BY-NC-4.0"),
+        ("hiera:hiera_base_224.mae_in1k", "original", "CC-BY-NC-4.0"),
+        ("mae_hiera_base_224.pth", "original", "CC-BY-NC-4.0"),
+        ("hiera://mae_hiera_base_224.pth", "original", "CC-BY-NC-4.0"),
+        ("https://huggingface.co/facebook/hiera-tiny-224-hf/resolve/main/x.safetensors", "original", "CC-BY-NC-4.0"),
+        ("https://huggingface.co/facebook/sam2-hiera-tiny/resolve/main/sam2_hiera_tiny.pt", "sam2", "Apache-2.0"),
+        ("trunk.safetensors", "sam2-timm", "Apache-2.0, if"),
         ("https://dl.fbaipublicfiles.com/hiera/hiera_tiny_224.pth", "original", "CC-BY-NC-4.0"),
         ("hf://facebook/hiera-tiny-224-hf", "transformers", "CC-BY-NC-4.0"),
         ("hf://facebook/hiera_base_224.mae_in1k_ft_in1k", "original", "CC-BY-NC-4.0"),
@@ -41,6 +47,13 @@ def test_no_checkpoints_of_what_is_no_variant():
         ("hiera_base_224.mae_in1k.pth", "original", "not known"),
     ],
 )
-def test_licences(source, file_format, licence):
+def test_licences(source, file_format, licence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = licence_of(source, file_format)
     assert found.startswith(licence) if licence in ("Apache-2.0, if", "not known") else found == licence
+
+
+def test_a_file_of_ones_own_with_a_published_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mae_hiera_base_224.pth").touch()
+    assert licence_of("mae_hiera_base_224.pth", "original").startswith("not known")

@@ -13,8 +13,11 @@ pytest.importorskip(
 )
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
+from detectron2.utils.file_io import PathManager
 
 from hiera_det import HieraBackbone, build_hiera
+from hiera_det.checkpoints import report
+from hiera_det.hosts.detectron2 import pretrained
 from hiera_det.weights import load_trained, load_weights
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
@@ -55,12 +58,27 @@ def test_the_originals_file(config, original, caplog, name):
     assert f"initialised anew: the {heads} tensors" in caplog.text and "mask_token" in caplog.text
 
 
-def test_stock_checkpointer(config, original):
+def test_stock_checkpointer(config, original, caplog):
     path, state = original
     cfg = config("quickstart")
     model = build_model(cfg)
-    DetectionCheckpointer(model).load(f"hiera://{path}")
+    with caplog.at_level(logging.INFO):
+        DetectionCheckpointer(model).load(f"hiera://{path}")
     assert_loaded(model, state, cfg)
+    for line in ("dropped, the decoder of MAE: mask_token", "dropped, the classifier: norm.weight"):
+        assert line in caplog.text
+    assert "resized: pos_embed: (1, 3136, 8) to (1, 8, 56, 56)" in caplog.text
+    assert "resized: pos_embed_window: split off the plain embedding" in caplog.text
+
+
+def test_the_licence_of_published_weights_is_shown(original, monkeypatch, caplog):
+    monkeypatch.setattr(report, "_shown", set())
+    monkeypatch.setattr(pretrained, "local_file", lambda _: original[0])
+    for _ in range(2):
+        PathManager.get_local_path("hiera://hiera_tiny_224.mae_in1k")
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [
+        "hiera://hiera_tiny_224.mae_in1k: the licence of the weights is CC-BY-NC-4.0"
+    ]
 
 
 def test_stock_checkpointer_and_a_bare_backbone(config, original):

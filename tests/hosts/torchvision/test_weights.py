@@ -115,6 +115,44 @@ def test_fine_tuning_to_other_classes_keeps_the_rest(tmp_path, caplog):
     assert "another number of classes; initialised anew: roi_heads.box_predictor.cls_score.weight" in caplog.text
 
 
+@pytest.mark.parametrize("prefix, key", [("module.", "model"), ("model.", "state_dict")])
+def test_a_detector_that_was_saved_in_a_wrapper(prefix, key, tmp_path):
+    """DistributedDataParallel's, Lightning's."""
+    source = detector()
+    state = {prefix + name: value for name, value in to_detectron2(source.state_dict()).items()}
+    torch.save({key: state}, tmp_path / "model.pth")
+    for load in [load_weights, load_trained] if key == "model" else [load_weights]:
+        target = detector()
+        load(target, tmp_path / "model.pth")
+        assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
+
+
+def test_a_detector_of_another_kind_names_the_way(tmp_path):
+    state = to_detectron2(detector().state_dict())
+    state = {name: value for name, value in state.items() if "mask_head" not in name}
+    torch.save({"model": state}, tmp_path / "faster.pth")
+    with pytest.raises(ValueError, match=r"missing: roi_heads\.mask_head") as caught:
+        load_weights(detector(), tmp_path / "faster.pth")
+    command = str(caught.value).rpartition("take it out: ")[2]
+    assert command == f"python tools/convert_checkpoint.py {tmp_path}/faster.pth backbone.pth --to original"
+
+
+@pytest.mark.parametrize("load", [load_weights, load_trained])
+@pytest.mark.parametrize(
+    "name, tensor, message",
+    [
+        ("cls_score.bias", torch.tensor(0.0), r"cls_score\.bias: \(\) in the checkpoint, \(4,\) in the model"),
+        ("cls_score.bias", torch.full((4,), float("nan")), r"cls_score\.bias: NaN or infinite"),
+        ("cls_score.bias", torch.zeros(4, dtype=torch.int64), r"cls_score\.bias: torch\.int64"),
+    ],
+)
+def test_damaged_heads(load, name, tensor, message, tmp_path):
+    state = to_detectron2(detector().state_dict())
+    torch.save({"model": {**state, f"roi_heads.box_predictor.{name}": tensor}}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match=message):
+        load(detector(), str(tmp_path / "model.pth"))
+
+
 def test_another_variants_backbone_is_refused(original):
     path, _ = original
     with pytest.raises(ValueError, match=r"(?s)another variant.*blocks\.0\.norm1\.weight"):
