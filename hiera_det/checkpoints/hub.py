@@ -7,7 +7,14 @@ import shlex
 from pathlib import Path, PurePosixPath
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
 
 __all__ = ["WEIGHTS", "hub_file_beside", "hub_weights"]
 
@@ -39,8 +46,11 @@ def hub_weights(source: str) -> Path:
         if found is not None:
             return found
     if unreachable:
-        command = shlex.join(["hf", "download", repository, *([file] if file else [])])
-        raise FileNotFoundError(f"{unreachable}. Fetch it where there is a network: {command}, and name the file")
+        wanted = [file] if file else [f"--include={name}" for name in (*candidates, "*.json")]
+        command = ["hf", "download", repository, *wanted, *(["--revision", revision] if revision else [])]
+        raise FileNotFoundError(
+            f"{unreachable}. Fetch it where there is a network: {shlex.join(command)}, and name the file"
+        )
     raise FileNotFoundError(f"{source} has none of {', '.join(candidates)}; name one: hf://{repository}/FILE")
 
 
@@ -59,8 +69,12 @@ def _address(source: str) -> tuple[str, str | None, str]:
     owner, _, rest = source.removeprefix("hf://").partition("/")
     name, _, file = rest.partition("/")
     name, _, revision = name.partition("@")
-    if not owner or not name:
-        raise FileNotFoundError(f"{source}: expected hf://owner/name, such as hf://facebook/hiera-tiny-224-hf")
+    try:
+        validate_repo_id(f"{owner}/{name}")
+    except HFValidationError as error:
+        raise FileNotFoundError(
+            f"{source}: expected hf://owner/name, such as hf://facebook/hiera-tiny-224-hf ({_first_line(error)})"
+        ) from error
     return f"{owner}/{name}", revision or None, file
 
 

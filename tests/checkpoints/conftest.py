@@ -131,6 +131,7 @@ class Server:
         headers: sent with every answer; ETag by default.
         ranges: whether it can continue a download.
         announces: whether it sends Content-Length.
+        elsewhere: where it continues a download; None: where it is asked to.
         cut: after so many bytes of an answer the connection is closed.
         missing: status and headers for a path that is not there.
         asked: method, path and "Range" of each request.
@@ -141,6 +142,7 @@ class Server:
     headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"one"'})
     ranges: bool = True
     announces: bool = True
+    elsewhere: int | None = None
     cut: int | None = None
     missing: tuple[int, dict[str, str]] = (404, {})
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -154,6 +156,8 @@ class Server:
         start = int(asked_range.removeprefix("bytes=").rstrip("-")) if asked_range and self.ranges else 0
         if start >= len(body) > 0:
             return self._send(request, 416, {}, b"")
+        if start and self.elsewhere is not None:
+            start = self.elsewhere
         span = {"Content-Range": f"bytes {start}-{len(body) - 1}/{len(body)}"} if start else {}
         self._send(request, 206 if start else 200, {**self.headers, **span}, body[start:])
 

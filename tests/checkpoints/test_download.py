@@ -117,6 +117,27 @@ def test_a_part_that_is_longer_than_the_file(server, url):
     assert download(url).read_bytes() == CONTENT[:4000] and not parts(url)
 
 
+@pytest.mark.parametrize("start", [4000, 6000])
+def test_a_server_that_continues_from_elsewhere(server, url, start):
+    broken_off(server, url)
+    server.elsewhere = start
+    assert download(url).read_bytes() == CONTENT and not parts(url)
+
+
+def test_a_whole_part_that_was_not_renamed(server, url, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            download(url)
+    assert [p.stat().st_size for p in parts(url)] == [len(CONTENT)]
+    monkeypatch.setattr(module, "_receive", None)  # nothing is received again
+    assert download(url).read_bytes() == CONTENT and not parts(url)
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_server_that_does_not_announce_the_length(server, url):
     server.announces = False
     assert download(url).read_bytes() == CONTENT
@@ -144,10 +165,10 @@ def test_what_has_another_checksum_is_removed(server, torch_home, name):
 
 def test_a_file_in_the_cache_is_checked_as_well(server, url):
     cached_file(url).parent.mkdir(parents=True)
-    cached_file(url).write_bytes(CONTENT[:100])  # fetched by hand, and not whole
-    with pytest.raises(ValueError, match="it is removed"):
+    cached_file(url).write_bytes(CONTENT[:100])  # fetched by hand, and not whole; perhaps somebody reads it
+    with pytest.raises(ValueError, match=rf"SHA-256 of {re.escape(str(cached_file(url)))} is .* remove the file"):
         download(f"{url}#sha256={SUM}")
-    assert download(f"{url}#sha256={SUM}").read_bytes() == CONTENT
+    assert cached_file(url).read_bytes() == CONTENT[:100] and not server.asked
 
 
 def test_a_date_in_the_name_is_no_checksum(server, torch_home):
@@ -162,13 +183,42 @@ def test_a_checksum_that_is_none(server, url, fragment):
     assert not server.asked
 
 
-def test_a_url_without_a_file(server):
+@pytest.mark.parametrize("path", ["", "/x/..", "/x/.", "/x/"])
+def test_a_url_without_a_file(server, path):
     with pytest.raises(ValueError, match="names no file"):
-        download(server.url)
+        download(server.url + path)
+
+
+def test_a_name_that_no_file_system_admits(server, torch_home):
+    with pytest.raises(ValueError, match="the file's name is of 250 bytes, at most 200"):
+        download(f"{server.url}/{'x' * 246}.pth")
+    assert not server.asked
+
+
+def test_letters_that_no_url_has_are_quoted(server, torch_home):
+    server.files["/mod%C3%A8le%20a.pth"] = CONTENT
+    for path in "/modèle a.pth", "/mod%C3%A8le%20a.pth":
+        assert download(server.url + path).read_bytes() == CONTENT
+
+
+def test_a_host_that_cannot_be(torch_home):
+    with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \("):
+        download(f"http://{'x' * 64}.example/model.pth")
 
 
 def test_a_file_that_is_not_there(server, url):
-    with pytest.raises(FileNotFoundError, match=r"model\.pht cannot be downloaded \(HTTP Error 404: Not Found\)"):
+    wrong = url.replace("pth", "pht")
+    with pytest.raises(FileNotFoundError) as caught:
+        download(wrong)
+    assert str(caught.value) == (
+        f"{wrong} cannot be downloaded (HTTP Error 404: Not Found); look whether the address is right and open to all;"
+        f" a copy from elsewhere belongs at {cached_file(wrong)}"
+    )
+
+
+def test_a_server_that_is_busy(server, url):
+    server.missing = (503, {})
+    with pytest.raises(FileNotFoundError, match=r"\(HTTP Error 503: .*\); run it again to continue"):
         download(url.replace("pth", "pht"))
 
 

@@ -140,7 +140,7 @@ def test_a_revision_that_is_not_there(hub, server):
         local_file("hf://owner/name@v9")
 
 
-@pytest.mark.parametrize("address", ["", "name", "/name", "owner/", "owner/@v2"])
+@pytest.mark.parametrize("address", ["", "name", "/name", "owner/", "owner/@v2", "owner/na me", "owner/a--b"])
 def test_an_address_that_is_none(address):
     with pytest.raises(FileNotFoundError, match="expected hf://owner/name"):
         local_file(f"hf://{address}")
@@ -160,12 +160,19 @@ def test_without_a_network_the_cache_is_taken(hub, no_network, file):
     assert local_file("hf://owner/name") == path
 
 
-@pytest.mark.parametrize("file", ["", "/sam2.pt"])
-def test_without_a_network_the_message_has_the_command(hub, no_network, file):
+@pytest.mark.parametrize(
+    "rest, arguments",
+    [
+        ("", "--include=model.safetensors --include=pytorch_model.bin --include=name.pt '--include=*.json'"),
+        ("/sam2.pt", "sam2.pt"),
+        ("@v2/sam2.pt", "sam2.pt --revision v2"),
+    ],
+)
+def test_without_a_network_the_message_has_the_command(hub, no_network, rest, arguments):
     no_network()
-    command = f"hf download owner/name {file[1:]}".rstrip()
-    with pytest.raises(FileNotFoundError, match=rf"neither in the cache nor can it be fetched .*: {command}, and name"):
-        local_file(f"hf://owner/name{file}")
+    with pytest.raises(FileNotFoundError, match="neither in the cache nor can it be fetched") as caught:
+        local_file(f"hf://owner/name{rest}")
+    assert f": hf download owner/name {arguments}, and name the file" in str(caught.value)
 
 
 def test_offline_mode(hub, server, tmp_path):
