@@ -115,7 +115,7 @@ def test_the_originals_video_weights(new_run, tmp_path):
     for key in (key for key in state if key.startswith("blocks.") and not key.startswith("blocks.3")):
         torch.testing.assert_close(saved[f"backbone.{key}"], state[key], msg=key)
     log = (run.folder / "log.txt").read_text()
-    assert "in the original Hiera's format" in log and "not used, no part of a backbone: " in log
+    assert "format original" in log and "dropped, the classifier: " in log
 
 
 def test_what_is_refused(trained, new_run, root, tmp_path):
