@@ -39,7 +39,7 @@ setup(
         "numpy>=1.26",
         "filelock>=3.13",
         "fvcore>=0.1.5.post20221221",
-        "huggingface_hub>=1.0",
+        "huggingface_hub>=1.4",
         "iopath>=0.1.9",
         "lightning>=2.6",
         "opencv-python-headless>=4.10",
