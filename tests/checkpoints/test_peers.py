@@ -156,3 +156,9 @@ def test_other_sizes_to_detectron2(side, peers):
     model = build_hiera("hiera_tiny_224", **peers.small, input_size=(side, side))
     embed = detectron2_checkpoint(find_hiera(model.state_dict(), ""))["model"]["pos_embed"]
     assert embed.shape == (1, 16, 56, 56)
+
+
+def test_a_missing_embedding_is_left_to_detectron2(peers):
+    weights = find_hiera(peers.original(peers.small).state_dict(), "")
+    del weights.encoder["pos_embed"]
+    assert set(detectron2_checkpoint(weights)["model"]) == set(weights.encoder)
