@@ -101,7 +101,7 @@ def _original(weights: HieraWeights, path: Path) -> int:
 def _timm(weights: HieraWeights, path: Path) -> int:
     state = timm_state(weights)
     if path.suffix == ".safetensors":
-        write_safetensors(state, path)
+        write_safetensors(state, path, {"format": "pt"})
     else:
         torch.save(state, path)
     return len(state)
@@ -118,7 +118,7 @@ def _transformers(weights: HieraWeights, path: Path) -> int:
     }
     for name, config in configs.items():
         _write_json(config, path / name)
-    write_safetensors(state, path / "model.safetensors")
+    write_safetensors(state, path / "model.safetensors", {"format": "pt"})
     return len(state)
 
 

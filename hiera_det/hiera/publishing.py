@@ -155,7 +155,7 @@ class Publishable(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         with written_aside(save_directory / SAFETENSORS_SINGLE_FILE) as aside:
-            write_safetensors(cast(nn.Module, self).state_dict(), aside)
+            write_safetensors(cast(nn.Module, self).state_dict(), aside, {"format": "pt"})
 
     def generate_model_card(self, *, license: str | None = None, **arguments: Any) -> ModelCard:
         """The card, `README.md` of the folder.

@@ -202,7 +202,7 @@ def test_a_folder_that_cannot_be_finished_is_removed(tiny, tmp_path, monkeypatch
     def full(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr("hiera_det.tensorfiles.save", full)
+    monkeypatch.setattr("hiera_det.tensorfiles.save_file", full)
     with pytest.raises(OSError, match="no space left"):
         convert_checkpoint(tiny[1], tmp_path / "x", "transformers")
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.aside import folder_aside, remove_stale
@@ -35,6 +33,7 @@ from hiera_det.features.store.layout import (
 )
 from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
 from hiera_det.files import ASIDE, file_sum
+from hiera_det.tensorfiles import write_safetensors
 
 __all__ = ["create_store", "write_failed", "write_shard"]
 
@@ -168,12 +167,9 @@ def _warn_of_infinite(root: Path, index: int, features: Sequence[Features]) -> N
 def _write_files(
     aside: Path, index: int, features: Sequence[Features], failed: Sequence[tuple[Item, str]], header: Header
 ) -> None:
-    maps = {f"{one.item.id}/{stage}": values.contiguous() for one in features for stage, values in one.maps.items()}
+    maps = {f"{one.item.id}/{stage}": values for one in features for stage, values in one.maps.items()}
     if maps:
-        try:
-            save_file(maps, aside / shard_name(index, MAPS))
-        except SafetensorError as error:  # its only way to say that the disk is full
-            raise OSError(str(error)) from error
+        write_safetensors(maps, aside / shard_name(index, MAPS))
     if features:  # a table without rows would not know the vectors' lengths
         write_rows(aside / shard_name(index, TABLE), to_table(index, features, header.spec))
     if failed:
@@ -182,7 +178,6 @@ def _write_files(
     sums = {path.name: file_sum(path) for path in sorted(aside.iterdir())}
     (aside / shard_name(index, SUMS)).write_text(sums_text(sums), encoding="utf-8", newline="")
     for path in aside.iterdir():
-        shutil.copymode(aside / shard_name(index, SUMS), path)  # safetensors' is for its owner alone
         _sync(path)
 
 
