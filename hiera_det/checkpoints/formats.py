@@ -23,7 +23,11 @@ from torch import Tensor
 from hiera_det.checkpoints.names import SAM2, SAM2_TRANSFORMERS, TIMM, TRANSFORMERS, numbered_through, renamed
 from hiera_det.checkpoints.read import check_numbers
 
-__all__ = ["HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
+__all__ = ["CLASSIFIER", "HEAD", "HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
+
+
+HEAD = ("head.projection.weight", "head.projection.bias")
+CLASSIFIER = ("norm.weight", "norm.bias", *HEAD)
 
 
 @dataclass
@@ -32,7 +36,7 @@ class HieraWeights:
 
     Attributes:
         encoder: what a ``HieraEncoder`` has, and norms of stage maps, ``norm_res2`` … ``norm_res5``.
-        classifier: ``norm.*`` and ``head.projection.*``, as far as there are any.
+        classifier: those of :data:`CLASSIFIER` that there are.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
     """
@@ -47,7 +51,6 @@ _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
 )
 
-_CLASSIFIER = re.compile(r"(norm|head\.projection)\.(weight|bias)")
 _DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
 _DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
 
@@ -55,10 +58,10 @@ _DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
 def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
     """What stands before a Hiera's names in a state dict; None: there is not exactly one Hiera in it."""
     found = [match[1] for key in state if (match := _PATCHES.fullmatch(key))]
-    pools = [
+    hieras = [
         prefix for prefix in found if any(re.match(rf"{re.escape(prefix)}(blocks|encoder\.stages)\.", k) for k in state)
     ]
-    return pools[0] if len(pools) == 1 else None
+    return hieras[0] if len(hieras) == 1 else None
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -113,7 +116,7 @@ def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: s
     for key, value in inside.items():
         if key.startswith("encoder_norm."):  # of MAE; timm too makes it the classifier's
             found.classifier[key.removeprefix("encoder_")] = value
-        elif _CLASSIFIER.fullmatch(key):
+        elif key in CLASSIFIER:
             found.classifier[key] = value
         elif _DECODER.fullmatch(key):
             found.dropped.setdefault("the decoder of MAE", []).append(key)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from hiera_det.checkpoints.fit import fit
-from hiera_det.checkpoints.formats import HieraWeights, find_hiera
+from hiera_det.checkpoints.formats import HEAD, HieraWeights, find_hiera
 from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
 from hiera_det.checkpoints.report import LoadReport, show_licence
 from hiera_det.checkpoints.source import local_file
@@ -20,7 +20,6 @@ __all__ = ["find_encoder", "load_hiera", "read_hiera"]
 
 logger = logging.getLogger(__name__)
 
-_HEAD = ("head.projection.weight", "head.projection.bias")
 _LAYER_SCALE = re.compile(r"blocks\.\d+\.ls[12]\.gamma")
 
 
@@ -68,7 +67,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
 
     heads = {key for key in own if key.startswith(("norm.", "head."))}
     later = tuple(f"blocks.{i}." for i in range(len(encoder.blocks), sum(encoder.stages)))
-    _drop(state, report, "blocks after the last map", [key for key in state if key.startswith(later)] if later else [])
+    _drop(state, report, "blocks after the last map", [key for key in state if key.startswith(later)])
     _drop(state, report, "norms of maps", [key for key in state if key.startswith("norm_res") and key not in own])
     _drop(classifier, report, "the classifier", [key for key in classifier if key not in heads])
     _drop(classifier, report, "a head of other classes", _other_classes(classifier, own))
@@ -118,11 +117,11 @@ def find_encoder(model: nn.Module) -> tuple[str, HieraEncoder]:
 
 def _other_classes(classifier: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
     """The names of a head that differs from the model's in nothing but the number of classes."""
-    if not all(key in classifier and key in own for key in _HEAD):
+    if not all(key in classifier and key in own for key in HEAD):
         return []
-    weight, bias = (classifier[key] for key in _HEAD)
-    is_head = weight.ndim == 2 and weight.shape[1:] == own[_HEAD[0]].shape[1:] and bias.shape == weight.shape[:1]
-    return list(_HEAD) if is_head and len(weight) != len(own[_HEAD[0]]) else []
+    weight, bias = (classifier[key] for key in HEAD)
+    is_head = weight.ndim == 2 and weight.shape[1:] == own[HEAD[0]].shape[1:] and bias.shape == weight.shape[:1]
+    return list(HEAD) if is_head and len(weight) != len(own[HEAD[0]]) else []
 
 
 def _drop(tensors: dict[str, Tensor], report: LoadReport, what: str, keys: list[str]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hiera_det.checkpoints.config_json import check_published, is_own, read_config
-from hiera_det.checkpoints.formats import HieraWeights
+from hiera_det.checkpoints.formats import CLASSIFIER, HieraWeights
 from hiera_det.checkpoints.load import load_hiera, read_hiera
 from hiera_det.checkpoints.source import file_beside
 from hiera_det.checkpoints.variant import input_size_of, variant_of
@@ -20,8 +20,6 @@ from hiera_det.classify.labels import labels_of, published_labels
 from hiera_det.hiera.model import Hiera, build_hiera
 
 __all__ = ["Classifier", "load_classifier"]
-
-_HEAD = {"norm.weight", "norm.bias", "head.projection.weight", "head.projection.bias"}
 
 
 class Classifier:
@@ -89,7 +87,7 @@ def load_classifier(source: str) -> Classifier:
             does not fit them.
     """
     weights = read_hiera(source)
-    if missing := sorted(_HEAD - weights.classifier.keys()):
+    if missing := sorted(set(CLASSIFIER) - weights.classifier.keys()):
         raise ValueError(
             f"{source} (format {weights.file_format}) has no classifier: {', '.join(missing)} missing. Backbones,"
             " detectors and MAE's weights have none; name weights of a classifier, such as"

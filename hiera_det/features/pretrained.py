@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
+from hiera_det.checkpoints.formats import CLASSIFIER
 from hiera_det.checkpoints.load import load_hiera, read_hiera
 from hiera_det.engine.launch import available_device
 from hiera_det.features.extractor import FeatureExtractor
 
 __all__ = ["load_extractor"]
-
-_CLASSIFIER = ("norm.weight", "norm.bias", "head.projection.weight", "head.projection.bias")
 
 
 def load_extractor(cfg: CfgNode) -> FeatureExtractor:
@@ -30,12 +29,12 @@ def load_extractor(cfg: CfgNode) -> FeatureExtractor:
     weights = read_hiera(source)
     classifier = weights.classifier
     wants_logits = "logits" in cfg.FEATURES.VECTORS
-    if wants_logits and not set(_CLASSIFIER) <= classifier.keys():
+    if wants_logits and not set(CLASSIFIER) <= classifier.keys():
         raise ValueError(f"FEATURES.VECTORS has logits, but {source} has no classifier; leave them out")
     model = FeatureExtractor(cfg, len(classifier["head.projection.bias"]) if wants_logits else 0)
     if wants_logits:
         weights.classifier = {}  # not dropped: it goes to the extractor
-        for key in _CLASSIFIER:
+        for key in CLASSIFIER:
             model.get_parameter(key.removeprefix("head.")).data.copy_(classifier[key])
     report = load_hiera(model, weights, source)
     if missing := [key for key in report.missing if ".norm_res" in key]:

@@ -18,9 +18,9 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, get_cache_dir
 from torch import Tensor
 
-from hiera_det.checkpoints.formats import HieraWeights, find_hiera
+from hiera_det.checkpoints.formats import HieraWeights
+from hiera_det.checkpoints.load import read_hiera
 from hiera_det.checkpoints.peers import detectron2_checkpoint
-from hiera_det.checkpoints.read import read_checkpoint, state_dict_of
 from hiera_det.checkpoints.report import LoadReport, show_licence
 from hiera_det.checkpoints.source import local_file
 from hiera_det.checkpoints.zoo import licence_of
@@ -45,7 +45,7 @@ class HieraHandler(PathHandler):
             ValueError: it holds no Hiera, or a whole detector.
         """
         original = local_file(path)
-        weights = find_hiera(state_dict_of(read_checkpoint(original), str(original)), str(original))
+        weights = read_hiera(str(original))
         if weights.file_format == "detectron2":
             raise ValueError(f"{path} is a detector's checkpoint, which detectron2 reads itself: it needs no hiera://")
         name = f"{hashlib.sha256(str(original).encode()).hexdigest()[:12]}_{original.stem}.pth"
