@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fvcore.common.config import CfgNode
+from torch import Tensor
 
 from hiera_det.checkpoints.formats import CLASSIFIER
 from hiera_det.checkpoints.load import load_hiera, read_hiera
@@ -31,14 +34,25 @@ def load_extractor(cfg: CfgNode) -> FeatureExtractor:
     wants_logits = "logits" in cfg.FEATURES.VECTORS
     if wants_logits and not set(CLASSIFIER) <= classifier.keys():
         raise ValueError(f"FEATURES.VECTORS has logits, but {source} has no classifier; leave them out")
-    model = FeatureExtractor(cfg, len(classifier["head.projection.bias"]) if wants_logits else 0)
+    model = FeatureExtractor(cfg, classifier["head.projection.bias"].numel() if wants_logits else 0)
     if wants_logits:
         weights.classifier = {}  # not dropped: it goes to the extractor
-        for key in CLASSIFIER:
-            model.get_parameter(key.removeprefix("head.")).data.copy_(classifier[key])
     report = load_hiera(model, weights, source)
     if missing := [key for key in report.missing if ".norm_res" in key]:
         raise ValueError(
             f"MODEL.HIERA.NORM is {cfg.MODEL.HIERA.NORM!r}, but {source} has no {', '.join(missing)}; set it to ''"
         )
+    if wants_logits:
+        _load_classifier(model, classifier, source)
     return model.to(available_device(cfg.MODEL.DEVICE))
+
+
+def _load_classifier(model: FeatureExtractor, classifier: Mapping[str, Tensor], source: str) -> None:
+    for key in CLASSIFIER:
+        own = model.get_parameter(key.removeprefix("head.")).data
+        if classifier[key].shape != own.shape:
+            raise ValueError(
+                f"{source}: the classifier is damaged: {key} is of shape {tuple(classifier[key].shape)}, expected"
+                f" {tuple(own.shape)}"
+            )
+        own.copy_(classifier[key])

@@ -140,6 +140,18 @@ def test_a_detectors_backbone(image_weights, tmp_path):
         load_extractor(config("MODEL.WEIGHTS", str(tmp_path / "model_final.pth"), "FEATURES.VECTORS", ["logits"]))
 
 
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [("norm.weight", (1,)), ("norm.bias", (5,)), ("head.projection.weight", (5, 128)), ("head.projection.bias", ())],
+)
+def test_a_damaged_classifier_is_refused(image_weights, tmp_path, key, shape):
+    """One value for all channels would be spread over them without a word."""
+    state = torch.load(image_weights, weights_only=True)["model_state"]
+    torch.save({"model_state": {**state, key: torch.ones(shape)}}, tmp_path / "damaged.pth")
+    with pytest.raises(ValueError, match=r"damaged\.pth: the classifier is damaged: (norm|head\.projection)\."):
+        load_extractor(config("MODEL.WEIGHTS", str(tmp_path / "damaged.pth"), "FEATURES.VECTORS", ["logits"]))
+
+
 def test_norms_of_maps(image_weights, tmp_path, caplog):
     """A detector may have been trained with them: those that the config does not ask for are left out."""
     caplog.set_level("INFO")
