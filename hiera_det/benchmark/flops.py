@@ -23,7 +23,7 @@ def count_flops(step: Callable[[], object]) -> int:
 
 
 def matrix_product(dtype: str, device: str) -> Contender:
-    """The product of two large square matrices, as fast as this machine computes."""
+    """`torch.mm` of two large square matrices: what PyTorch makes of this machine (oneDNN's may be faster on a CPU)."""
     side = _SIDES[device]
     return Contender(f"{side} x {side}", "torch", "matrix product", partial(_build_product, side, dtype, device))
 

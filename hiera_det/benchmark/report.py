@@ -15,6 +15,11 @@ from hiera_det.files import make_folder, written_aside
 
 __all__ = ["report"]
 
+LEGEND = (
+    "/ NAME: time over NAME's, by pairs of one round, the median; above 1 NAME is faster",
+    "MFU: GFLOP in a second over torch.mm's in the same round, the median; oneDNN's products can be faster than that",
+)
+
 
 def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file: Path | None) -> None:
     """Print each case when it is over; the JSON file then has all cases so far.
@@ -37,7 +42,7 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
     done: list[Case] = []
     for case in cases:
         if not done:
-            print(f"{machine}\n/ NAME: time over NAME's, by pairs of one round, the median; above 1 NAME is faster")
+            print(machine, *LEGEND, sep="\n")
         done.append(case)
         print("\n".join(["", format_table(case), *case.profiles]), flush=True)
         if json_file:

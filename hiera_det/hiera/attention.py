@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
+from hiera_det.hiera.linear import Linear, infers_on_cpu
 from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
@@ -27,8 +28,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.pool = pool
-        self.qkv = nn.Linear(dim, 3 * dim_out)
-        self.proj = nn.Linear(dim_out, dim_out)
+        self.qkv = Linear(dim, 3 * dim_out)
+        self.proj = Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """Attend.
@@ -58,8 +59,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc1 = Linear(dim, hidden)
+        self.fc2 = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) to (..., dim)."""
@@ -86,14 +87,12 @@ class Block(nn.Module):
         self.norm2 = norm_layer(dim_out)
         self.mlp = Mlp(dim_out, int(dim_out * mlp_ratio))
         self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
-        self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
+        self.proj = Linear(dim, dim_out) if dim != dim_out else None
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
-        graph = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        small = x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE
         run = windows.run
-        if graph or self.training or small or not x.is_cpu or run is None:
+        if run is None or x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE or self.training or not infers_on_cpu(x):
             return self._forward(x, order, windows, q_windows)
         # Windows that are runs know nothing of one another, and a CPU is faster on pieces that fit its cache.
         pieces = x.unflatten(1, (-1, run)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // run))
