@@ -7,7 +7,7 @@ python tools/benchmark.py backbone --pass forward+backward --compile off,on --de
 python tools/benchmark.py detector --config configs/mask_rcnn_hiera_b.yaml --vs torchvision-resnet50,detectron2-vitdet
 python tools/benchmark.py train --config configs/mask_rcnn_hiera_b.yaml --batch 2
 python tools/benchmark.py ava-eval --keyframes 1000,10000
-python tools/benchmark.py features --config configs/features_hiera_b.yaml --input photos/
+python tools/benchmark.py features --config configs/features_hiera_b.yaml --input photos/ INPUT.RESIZE crop
 
 Conditions given as lists run in every combination, with a table for each; a plot has the longest list on its x axis.
 A peer that is not installed is named as such.
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
         add("detector", detector, "from an image's pixels to detections", **DETECTORS, **TORCH),
         add("train", train, "steps of training, with the data loader", **DETECTORS, batch="1",
             dataset_json=None, image_root=None, **TORCH),
-        add("features", features, "extraction of features, against its model alone", **TORCH),
+        add("features", features, "extraction of features, against its model alone", vs="timm", **TORCH),
     ]  # fmt: skip
     with_config[-1].add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
     for command in with_config:
@@ -156,7 +156,7 @@ def features(args: argparse.Namespace) -> Iterator[Case]:
     from hiera_det.features.inputs.find import find_items
 
     cfg, items = load_config(args.config, args.overrides, get_cfg()), find_items(args.input)
-    return compare_extraction(cfg, items, args.threads, device=args.device, rounds=args.rounds)
+    return compare_extraction(cfg, items, args.vs, args.threads, device=args.device, rounds=args.rounds)
 
 
 def ava_eval(args: argparse.Namespace) -> Iterator[Case]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
 from hiera_det.benchmark import features
 from hiera_det.benchmark.flops import count_flops
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
 from hiera_det.features.inputs.find import find_items
+from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.variants import variant_arguments
 
 
 def test_both_do_all_the_work(config, pictures, monkeypatch):
@@ -23,3 +29,22 @@ def test_both_do_all_the_work(config, pictures, monkeypatch):
     assert model.items == whole.items == 22
     assert count_flops(model.counted) == count_flops(whole.counted) > 0
     assert stores == [[f"0000{i}.parquet" for i in range(6)]]
+
+
+def test_timms_loop_does_all_the_work(config, pictures):
+    pytest.importorskip("timm")
+    items = [item for item in find_items([str(pictures)]) if item.id != "009.png"]
+    overrides = ["INPUT.RESIZE", "crop", "INPUT.SIZE", "64", "MODEL.HIERA.NAME", "hiera_tiny_224"]
+    cfg = load_config(config, overrides, get_cfg())
+    job = features._build_timm(cfg, items, "cpu")
+    encoder = HieraEncoder(**variant_arguments("hiera_tiny_224")).train()
+    with FlopCounterMode(display=False) as one:
+        encoder.encode(torch.zeros(1, 3, 64, 64))
+    assert count_flops(job.counted) == len(items) * one.get_total_flops()
+
+
+def test_timms_loop_takes_files_of_one_size(config, pictures):
+    pytest.importorskip("timm")
+    cfg = load_config(config, ["INPUT.RESIZE", "none"], get_cfg())
+    with pytest.raises(ValueError, match=r"INPUT\.RESIZE crop"):
+        features._build_timm(cfg, find_items([str(pictures)]), "cpu")
