@@ -144,8 +144,8 @@ def select_detections(
         ``boxes`` (D, 4), ``scores`` (D,), ``labels`` (D,) int64 1..K.
     """
     finite = boxes.isfinite().flatten(1).all(dim=1) & scores.isfinite().all(dim=1)
-    boxes, scores = clip_boxes_to_image(boxes[finite], image_size), scores[finite, 1:]
-    roi, column = torch.where(scores > score_thresh)
+    boxes, scores = clip_boxes_to_image(boxes, image_size), scores[:, 1:]
+    roi, column = torch.where((scores > score_thresh) & finite[:, None])
     scores = scores[roi, column]
     boxes = boxes[roi, column if boxes.shape[1] > 1 else torch.zeros_like(column)]
     keep = batched_nms(boxes, scores, column, nms_thresh)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image
 
-CHUNK_BYTES = 2**30  # of float32 masks pasted at a time on a GPU
+CHUNK_BYTES = 2**30  # of masks pasted at a time on a GPU
+PIXEL_BYTES = 13  # of each: where it is sampled, its value, whether it is set
 
 
 def to_output_size(
@@ -30,7 +31,7 @@ def to_output_size(
     """
     y, x = (out / given for out, given in zip(output_size, input_size, strict=True))
     boxes = clip_boxes_to_image(detections["boxes"] * detections["boxes"].new_tensor([x, y, x, y]), output_size)
-    keep = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
+    (keep,) = torch.where((boxes[:, 2:] > boxes[:, :2]).all(dim=1))
     result = {name: value[keep] for name, value in {**detections, "boxes": boxes}.items()}
     if "masks" in result:
         result["masks"] = paste_masks(result["masks"], result["boxes"], output_size)
@@ -54,7 +55,7 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = size
     pasted = torch.zeros(len(masks), height, width, dtype=torch.bool, device=masks.device)
     if masks.is_cuda:
-        chunk = max(1, CHUNK_BYTES // (4 * height * width))
+        chunk = max(1, CHUNK_BYTES // (PIXEL_BYTES * height * width))
         for first in range(0, len(masks), chunk):
             part = slice(first, first + chunk)
             pasted[part] = _sample(masks[part], boxes[part], (0, height), (0, width)) >= 0.5

@@ -99,7 +99,7 @@ class BoxAndMaskHeads(RoIHeads):
         rois, matched, labels, regression_targets = self.select_training_samples(proposals, targets)
         losses = self._box_losses(features, (rois, labels, regression_targets), image_shapes, targets)
         if self.has_mask():
-            foreground = [label > 0 for label in labels]
+            foreground = [torch.where(label > 0)[0] for label in labels]
             rois, matched, labels = (
                 [value[chosen] for value, chosen in zip(values, foreground, strict=True)]
                 for values in (rois, matched, labels)

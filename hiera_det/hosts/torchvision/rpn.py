@@ -95,8 +95,9 @@ class RegionProposals(RegionProposalNetwork):
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The best proposals (P, 4) of each image and their logits (P,), by rank, after NMS in each level."""
         objectness = objectness.detach().reshape(len(proposals), -1)  # (B, levels * H * W * A)
-        counts = torch.tensor(num_anchors_per_level, device=objectness.device)
-        levels = torch.repeat_interleave(counts, output_size=objectness.shape[1])
+        levels = torch.cat(
+            [objectness.new_full((n,), i, dtype=torch.int64) for i, n in enumerate(num_anchors_per_level)]
+        )
         top = self._get_top_n_idx(objectness, num_anchors_per_level)  # (B, K)
         objectness, levels = objectness.gather(1, top), levels[top]
         proposals = proposals.gather(1, top[..., None].expand(-1, -1, 4))  # (B, K, 4)
@@ -107,7 +108,8 @@ class RegionProposals(RegionProposalNetwork):
         for boxes, logits, level, valid, size in zip(proposals, objectness, levels, finite, image_shapes, strict=True):
             boxes = clip_boxes_to_image(boxes, size)
             valid = valid & (boxes[:, 2:] - boxes[:, :2] > self.min_size).all(dim=1)
-            boxes, logits, level = boxes[valid], logits[valid], level[valid]
+            (kept,) = torch.where(valid)
+            boxes, logits, level = boxes[kept], logits[kept], level[kept]
             keep = batched_nms(boxes, logits, level, self.nms_thresh)[: self.post_nms_top_n()]
             kept_boxes.append(boxes[keep])
             kept_logits.append(logits[keep])
