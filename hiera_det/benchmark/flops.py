@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,10 +18,32 @@ _SIDES = {"cpu": 2048, "cuda": 8192}  # large enough: a larger product is no fas
 
 
 def count_flops(step: Callable[[], object]) -> int:
-    """Floating-point operations of a step's matrix products, convolutions and attention, two for a multiply-add."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating-point operations of a step's matrix products, convolutions and attention, two for a multiply-add.
+
+    What a fused kernel computes again in the backward pass does not count, so that contenders of one function with
+    and without one have the same number.
+    """
+    with FlopCounterMode(display=False, custom_mapping=_FUSED_ATTENTION) as counter:
         step()
     return counter.get_total_flops()
+
+
+def _attention(query: Sequence[int], key: Sequence[int], *_: Any, **__: Any) -> int:
+    """Scores, and their product with the values; shapes are (B, heads, tokens, d)."""
+    return 2 * 2 * math.prod(query) * key[-2]
+
+
+def _attention_backward(_: Any, query: Sequence[int], key: Sequence[int], *__: Any, **___: Any) -> int:
+    """Gradients of the values, the scores, the queries and the keys; the scores come again, and do not count."""
+    return 2 * _attention(query, key)
+
+
+_KERNELS = ("flash_attention_for_cpu", "flash_attention", "efficient_attention", "cudnn_attention")
+_FUSED_ATTENTION = {
+    getattr(torch.ops.aten, f"_scaled_dot_product_{kernel}{ending}"): formula
+    for kernel in _KERNELS
+    for ending, formula in (("", _attention), ("_backward", _attention_backward))
+}
 
 
 def matrix_product(dtype: str, device: str) -> Contender:

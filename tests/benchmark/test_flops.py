@@ -29,6 +29,17 @@ def test_fused_attention_counts(shape, grad):
     assert count_flops(lambda: F.scaled_dot_product_attention(q, k, v)) == both
 
 
+def test_what_fused_attention_computes_again_does_not_count():
+    def step(attend):
+        q, k, v = torch.randn(3, 2, 4, 32, 16, requires_grad=True)
+        attend(q, k, v).square().sum().backward()
+
+    fused = count_flops(lambda: step(F.scaled_dot_product_attention))
+    assert (
+        fused == count_flops(lambda: step(lambda q, k, v: (q @ k.mT).softmax(-1) @ v)) == 6 * 2 * 2 * 4 * 32 * 32 * 16
+    )
+
+
 def test_a_whole_trunk():
     """At 64 x 64 pixels: 256 tokens of stride 4, then 64, 16 and 4; one block in each stage, which pools first."""
     model = HieraBackbone("hiera_tiny_224", layout="released", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1)).eval()
