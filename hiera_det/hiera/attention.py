@@ -14,7 +14,7 @@ from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
 
-TOKENS_IN_CACHE = 2048
+TOKENS_IN_CACHE = 4096
 
 
 class Attention(nn.Module):
@@ -92,7 +92,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
         run = windows.run
-        if run is None or x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE or self.training or not infers_on_cpu(x):
+        if run is None or x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE or self.training or not infers_on_cpu(self, x):
             return self._forward(x, order, windows, q_windows)
         # Windows that are runs know nothing of one another, and a CPU is faster on pieces that fit its cache.
         pieces = x.unflatten(1, (-1, run)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // run))

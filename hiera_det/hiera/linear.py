@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import register_flop_formula
+from torch.autograd import forward_ad
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 __all__ = ["Linear", "infers_on_cpu"]
 
@@ -15,26 +16,42 @@ class Linear(nn.Linear):
     """As in torch.nn; float32 inference on a CPU asks oneDNN for the product.
 
     PyTorch itself asks MKL, which on AMD's processors takes 1.1 to 1.4 times as long (docs/performance.md), and adds
-    the bias to a copy. With ``torch.backends.mkldnn.enabled = False`` this is torch.nn's layer.
+    the bias to a copy. With ``torch.backends.mkldnn.enabled = False`` this is torch.nn's layer. It is a class of its
+    own: ``torch.ao.quantization.quantize_dynamic`` finds it by this name, not as ``nn.Linear``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
-        mkldnn: Any = torch.backends.mkldnn
-        plain = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        own = type(self.weight) is nn.Parameter  # quantised weights, for example, have ways of their own
-        if not (plain and own and infers_on_cpu(x) and mkldnn.is_available() and mkldnn.enabled):
-            return super().forward(x)
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        if self._is_onednns(x):
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return super().forward(x)
+
+    def _is_onednns(self, x: Tensor) -> bool:
+        """Whether oneDNN takes these tensors; torch.nn's layer has words for those that do not fit one another."""
+        weight = self.weight
+        mkldnn: Any = torch.backends.mkldnn  # its stubs lack `enabled`
+        return (
+            infers_on_cpu(self, x)
+            and type(weight) is nn.Parameter  # quantised weights, for example, have ways of their own
+            and weight.is_cpu
+            and x.dtype == weight.dtype == torch.float32
+            and x.layout == weight.layout == torch.strided
+            and x.shape[-1:] == weight.shape[1:]
+            and not torch.is_autocast_enabled("cpu")
+            and mkldnn.is_available()
+            and mkldnn.enabled
+        )
 
 
-def infers_on_cpu(x: Tensor) -> bool:
-    """Whether operators on x run at once, on a CPU, and nothing records them for a gradient or a graph."""
-    recorded = torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return x.is_cpu and not recorded
+def infers_on_cpu(layer: nn.Module, x: Tensor) -> bool:
+    """Whether a layer runs eagerly on a CPU: no derivatives, torch.compile, torch.export or torch.jit.trace."""
+    if not x.is_cpu or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    learns = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in layer.parameters()))
+    return not learns and forward_ad.unpack_dual(x).tangent is None
 
 
-if torch.backends.mkldnn.is_available():
+if torch.backends.mkldnn.is_available() and torch.ops.mkldnn._linear_pointwise not in flop_registry:
 
     @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
     def _linear_flops(x: tuple[int, ...], weight: tuple[int, ...], *_: Any, out_shape: Any, **__: Any) -> int:

@@ -46,10 +46,25 @@ def test_strided_tokens(layer):
     torch.testing.assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias), rtol=1e-5, atol=1e-5)
 
 
-def test_gradients_are_torchs(layer):
-    x = torch.randn(5, 64, requires_grad=True)
-    (grad,) = torch.autograd.grad(layer(x).sum(), x)
-    torch.testing.assert_close(grad, layer.weight.sum(0).expand(5, 64))
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradients_are_torchs(layer, frozen):
+    layer.requires_grad_(not frozen)
+    x = torch.randn(5, 64, requires_grad=frozen)
+    assert ONEDNN not in operators(layer, x)
+    wanted = x if frozen else layer.weight
+    (grad,) = torch.autograd.grad(layer(x).sum(), wanted)
+    torch.testing.assert_close(grad, (layer.weight.sum(0) if frozen else x.sum(0)).expand(*wanted.shape))
+
+
+@needs_onednn
+def test_a_frozen_layer_infers_in_training_as_well(layer):
+    """What is stored of a frozen backbone and what it computes in training are the same to the bit."""
+    x = torch.randn(5, 64)
+    layer.requires_grad_(False)
+    assert ONEDNN in operators(layer, x)
+    with torch.no_grad():
+        expected = layer(x)
+    assert torch.equal(layer(x), expected)
 
 
 @torch.no_grad()
@@ -69,9 +84,26 @@ def test_other_types_are_torchs(layer):
 
 @torch.no_grad()
 def test_a_traced_graph_has_torchs_operator(layer):
-    exported = torch.export.export(layer, (torch.randn(5, 64),))
-    names = {str(node.target) for node in exported.graph.nodes}
-    assert "aten.linear.default" in names and not any("mkldnn" in name for name in names)
+    x = torch.randn(5, 64)
+    graphs = [torch.export.export(layer, (x,)).graph, torch.jit.trace(layer, x).inlined_graph]
+    assert all("linear" in str(graph) and "mkldnn" not in str(graph) for graph in graphs)
+
+
+def test_forward_mode_derivatives_are_torchs(layer):
+    x, direction = torch.randn(2, 5, 64)
+    layer.requires_grad_(False)
+    _, tangent = torch.func.jvp(layer, (x,), (direction,))
+    torch.testing.assert_close(tangent, direction @ layer.weight.T)
+
+
+@torch.no_grad()
+def test_what_does_not_fit_has_torchs_errors(layer):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        layer(torch.randn(5, 63))
+    with pytest.raises(RuntimeError, match="dtype"):
+        layer.bfloat16()(torch.randn(5, 64))
+    with pytest.raises(RuntimeError, match="meta"):
+        Linear(64, 32, device="meta")(torch.randn(5, 64))
 
 
 @pytest.mark.parametrize("grad", [True, False])

@@ -99,6 +99,19 @@ def test_kernels_of_a_block(model_and_images):
     assert len(kernels) <= embedding + KERNELS_OF_BLOCK * len(model.blocks) + KERNELS_OF_POOL * pools
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU shows what a CPU cannot: copies that it waits for")
+@pytest.mark.parametrize("grad", [True, False], ids=["graph", "inference"])
+def test_a_gpu_is_not_waited_for(model_and_images, grad):
+    model, x = (part.cuda() for part in model_and_images)
+    with torch.set_grad_enabled(grad):
+        model(x)  # kernels are loaded
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            model(x)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_one_graph(model_and_images):
     model, x = model_and_images
     torch._dynamo.reset()
