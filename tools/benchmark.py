@@ -90,13 +90,14 @@ def parse() -> argparse.Namespace:
         sizes="224,1024", frames=None, batch="1", dtype="fp32", pass_="forward", compile="off",
         profile=None, **TORCH,
     )  # fmt: skip
-    with_config = [
+    extraction = add("features", features, "extraction of features, against its model alone", vs="timm", **TORCH)
+    extraction.add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
+    with_config = (
         add("detector", detector, "from an image's pixels to detections", **DETECTORS, **TORCH),
         add("train", train, "steps of training, with the data loader", **DETECTORS, batch="1",
             dataset_json=None, image_root=None, **TORCH),
-        add("features", features, "extraction of features, against its model alone", vs="timm", **TORCH),
-    ]  # fmt: skip
-    with_config[-1].add_argument("--input", metavar="PATH", nargs="+", required=True, help="images")
+        extraction,
+    )  # fmt: skip
     for command in with_config:
         command.add_argument("--config", metavar="FILE", required=True)
         command.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")

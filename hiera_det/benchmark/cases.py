@@ -77,7 +77,7 @@ class Case:
 
     def mfu(self, result: Result) -> float | None:
         """Operations in a second over those of the matrix product in the same round: the median; None without."""
-        if self.product is None or not self.product.flops:
+        if self.product is None or not result.flops:
             return None
         return result.flops / self.product.flops * paired_ratio(self.product, result)
 

@@ -19,15 +19,21 @@ class Memory:
     def __init__(self, device: str) -> None:
         self.cuda = device == "cuda"
         if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
             self.before = torch.cuda.memory_allocated() / MIB
         elif _PEAK_RESET.exists():
             ctypes.CDLL(None).malloc_trim(0)  # what building the model freed is no room for the forward pass
-            _PEAK_RESET.write_text("5")  # sets the peak to the present
             self.before = _status_mib("VmRSS")
+        self.restart_peak()
+
+    def restart_peak(self) -> None:
+        """Forget how much was held until now."""
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        elif _PEAK_RESET.exists():
+            _PEAK_RESET.write_text("5")  # sets the peak to the present
 
     def peak(self) -> float | None:
-        """Largest growth since construction; None where the system does not tell."""
+        """Largest growth over construction since the last restart; None where the system does not tell."""
         if self.cuda:
             return torch.cuda.max_memory_allocated() / MIB - self.before
         return _status_mib("VmHWM") - self.before if _PEAK_RESET.exists() else None

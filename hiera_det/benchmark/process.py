@@ -89,13 +89,16 @@ def _serve(pipe: Connection, contender: Contender, device: str, threads: int) ->
         job = contender.build()
         memory = Memory(device)
         pipe.send(("ok", [_some_values(output) for output in job.run()]))
+        memory.restart_peak()  # compilation is over
         steps = math.ceil(TURN_SECONDS / _seconds(job, 1, device))
+        _make_room(device)
         while pipe.recv() == "turn":
-            if steps > 1:  # after the others' turns the caches are cold, which a long step does not feel
+            if steps > 1 or device == "cuda":  # caches are cold after the others' turns, and a GPU's memory given back
                 job.run()
             pipe.send(("ok", _seconds(job, steps, device)))
+            _make_room(device)
         peak = memory.peak()
-        flops = count_flops(job.counted) if job.counted else 0
+        flops = _count(job)
         pipe.send(("ok", {"peak_mib": peak, "flops": flops, "items": job.items, "notes": job.notes()}))
     except (EOFError, BrokenPipeError):
         return
@@ -118,6 +121,20 @@ def _seconds(job: Job, steps: int, device: str) -> float:
         job.run()
     _wait_for(device)
     return (time.perf_counter() - start) / steps
+
+
+def _make_room(device: str) -> None:
+    """Give the memory of a GPU back between turns: all contenders are on the same one."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _count(job: Job) -> int:
+    """Operations of a step; 0 if they are not counted or the eager step, unlike a compiled one, needs too much."""
+    try:
+        return count_flops(job.counted) if job.counted else 0
+    except torch.OutOfMemoryError:
+        return 0
 
 
 def _wait_for(device: str) -> None:

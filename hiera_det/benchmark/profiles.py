@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from hiera_det.benchmark.contender import Contender
@@ -18,7 +18,7 @@ from hiera_det.files import make_folder, written_aside
 __all__ = ["format_profile", "profile_contender"]
 
 TOP = 15
-COPIES = ("aten::copy_", "aten::clone", "aten::contiguous")
+COPY = "aten::copy_"  # what clone and contiguous come down to
 
 
 def profile_contender(contender: Contender, title: str, device: str, threads: int, folder: Path) -> str:
@@ -32,7 +32,7 @@ def profile_contender(contender: Contender, title: str, device: str, threads: in
         folder: where a Chrome trace is written; it is made.
 
     Returns:
-        A table of the operators with the most time of their own, and the counts of `COPIES`.
+        A table of the operators with the most time of their own, and the number of copies.
 
     Raises:
         OSError: the folder cannot be written to.
@@ -54,17 +54,15 @@ def _profile(contender: Contender, device: str, threads: int, path: Path) -> lis
         job.run()
     with written_aside(path) as aside:
         profiler.export_chrome_trace(str(aside))
-    own = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
-    return [(event.key, event.count, getattr(event, own)) for event in _operators(profiler.key_averages())]
-
-
-def _operators(events: Any) -> list[Any]:
-    """Operators alone: their kernels' time is theirs as well."""
-    return [event for event in events if "::" in event.key]
+    events = [event for event in profiler.key_averages() if event.device_type == DeviceType.CPU]  # kernels' is theirs
+    if device == "cuda":
+        timed = [(event.key, event.count, event.self_device_time_total) for event in events]
+        return [row for row in timed if row[2] > 0]
+    return [(event.key, event.count, event.self_cpu_time_total) for event in events if "::" in event.key]
 
 
 def format_profile(name: str, events: Sequence[tuple[str, int, float]]) -> str:
-    """A table of operators (name, calls, own microseconds): those with the most time, then the copies.
+    """A table of operators (name, calls, own microseconds): those with the most time, then the number of copies.
 
     Args:
         name: whose.
@@ -76,5 +74,5 @@ def format_profile(name: str, events: Sequence[tuple[str, int, float]]) -> str:
     lines = [f"{name}: {'operator':{width}}  share   own ms  calls"]
     indent = " " * (len(name) + 2)
     lines += [f"{indent}{k:{width}}  {100 * us / total:4.1f} %  {us / 1e3:7.2f}  {n:5}" for k, n, us in ranked]
-    counts = {key: calls for key, calls, _ in events}
-    return "\n".join([*lines, f"{indent}copies: " + ", ".join(f"{key} {counts.get(key, 0)}" for key in COPIES)])
+    copies = sum(calls for key, calls, _ in events if key == COPY)
+    return "\n".join([*lines, f"{indent}copies: {copies}"])

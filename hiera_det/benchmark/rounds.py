@@ -18,6 +18,8 @@ from hiera_det.benchmark.profiles import profile_contender
 
 __all__ = ["run_case"]
 
+FAR = 0.1  # of the largest value: more than the rounding of bfloat16 makes
+
 
 def run_case(
     contenders: Sequence[Contender],
@@ -71,6 +73,8 @@ def run_case(
         for i, result in enumerate(everyone):
             if not result.error:
                 _finish(processes[i], result)
+        if case.product and case.product.error:
+            case.product = None
     if profile:
         case.profiles = [profile_contender(own.contender, case.title, device, threads, profile) for own in case.ours]
     return case
@@ -96,7 +100,7 @@ def _difference(
     """The largest difference from the first of the same function, relative to the output's largest value.
 
     Raises:
-        DidNotRun: the outputs are of other sizes than those of the first.
+        DidNotRun: the outputs are of other sizes than those of the first, or far from them.
     """
     expected = references.setdefault(contender.function, outputs)
     if expected is outputs:
@@ -104,4 +108,7 @@ def _difference(
     if [len(a) for a in outputs] != [len(b) for b in expected]:
         raise DidNotRun("its outputs are not of the sizes that the first contender's of this function have")
     pairs = zip(outputs, expected, strict=True)
-    return max((float(abs(a - b).max() / abs(b).max()) for a, b in pairs if len(b)), default=0.0)
+    found = float(np.max([abs(a - b).max() / abs(b).max() for a, b in pairs if len(b)], initial=0.0))
+    if not found <= FAR:
+        raise DidNotRun(f"its outputs differ by {found:.1e} of the largest from the first contender's of this function")
+    return found

@@ -43,7 +43,7 @@ def compare_training(
     files: DatasetFiles | None = None,
     profile: Path | None = None,
 ) -> Iterator[Case]:
-    """Time steps of training, in every combination of the axes; all detectors get the same images.
+    """Time steps of training, in every combination of the axes; all detectors get the same stream of images.
 
     Batches come from our loader, with the config's augmentation and number of workers, and all detectors have the
     config's optimizer. With "bf16" all run under autocast. Learning rates are so small that random weights stay put.

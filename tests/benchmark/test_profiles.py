@@ -15,7 +15,7 @@ from hiera_det.benchmark.profiles import format_profile, profile_contender
 def test_profile_in_a_process_of_its_own(tmp_path):
     contender = Contender("a", "torch", "f", partial(Job, partial(torch.mm, torch.ones(64, 64), torch.ones(64, 64))))
     text = profile_contender(contender, "size 64, batch 1", "cpu", 1, tmp_path / "new")
-    assert "aten::mm " in text and "copies: aten::copy_ 0" in text
+    assert "aten::mm " in text and "copies: 0" in text
     (trace,) = (tmp_path / "new").iterdir()
     assert text.endswith(str(trace)) and trace.name == "a_size_64_batch_1.json"
     assert "aten::mm" in trace.read_text()
@@ -27,7 +27,7 @@ def test_table_of_operators():
     assert lines[1].split() == ["aten::mm", "75.0", "%", "0.75", "2"]
     assert lines[2].split() == ["aten::copy_", "25.0", "%", "0.25", "4"]
     assert len(lines) == 1 + 15 + 1
-    assert lines[-1].strip() == "copies: aten::copy_ 4, aten::clone 0, aten::contiguous 0"
+    assert lines[-1].strip() == "copies: 4"
 
 
 def test_seconds_of_modules():

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from hiera_det.benchmark import rounds as rounds_module
+from hiera_det.benchmark.cases import as_json
 from hiera_det.benchmark.contender import Contender, Job, check_names
 from hiera_det.benchmark.memory import Memory
-from hiera_det.benchmark.process import DidNotRun, _serve
+from hiera_det.benchmark.process import DidNotRun, _count, _serve
 from hiera_det.benchmark.rounds import _difference, run_case
 
 
@@ -64,18 +65,31 @@ def test_processes():
 def test_memory_that_was_freed_before_does_not_count():
     torch.ones(2**26)  # 256 MiB
     memory = Memory("cpu")
+    torch.ones(2**26)
+    memory.restart_peak()
     torch.ones(2**24)
     assert 60 < memory.peak() < 128
 
 
+def test_a_step_that_cannot_be_counted_keeps_its_times():
+    def too_much():
+        raise torch.OutOfMemoryError("too much")
+
+    assert _count(Job(list, counted=too_much)) == _count(Job(list)) == 0
+    assert _count(Job(list, counted=lambda: torch.mm(torch.ones(2, 3), torch.ones(3, 4)))) == 2 * 2 * 3 * 4
+
+
 def test_difference_from_the_first_of_the_function():
     references = {}
-    first, other, short = (np.array(values) for values in ([1.0, 2.0, -4.0], [1.0, 2.5, -4.0], [1.0]))
+    first, other, short = (np.array(values) for values in ([1.0, 2.0, -4.0], [1.0, 2.25, -4.0], [1.0]))
     assert _difference([first], references, contender("a", Job)) is None
-    assert _difference([other], references, contender("b", Job)) == 0.5 / 4
+    assert _difference([other], references, contender("b", Job)) == 0.25 / 4
     assert _difference([short], references, contender("c", Job, "another")) is None
     with pytest.raises(DidNotRun, match="outputs are not of the sizes"):
         _difference([short], references, contender("d", Job))
+    for wrong in (3.0, np.nan):
+        with pytest.raises(DidNotRun, match="its outputs differ by"):
+            _difference([np.array([1.0, wrong, -4.0])], references, contender("e", Job))
 
 
 class Logged:
@@ -110,6 +124,21 @@ def test_contenders_take_turns_and_a_failure_ends_one_alone(monkeypatch):
     assert len(Logged.log) == 14 and all(word.endswith("closed") for word in Logged.log[10:])
     assert [result.error for result in made.results] == ["", "out of memory", ""]
     assert made.results[0].flops == 5 and made.results[0].items == 2
+
+
+def test_without_a_matrix_product_the_times_stay(monkeypatch):
+    class NoProduct(Logged):
+        def __init__(self, contender, device, threads):
+            super().__init__(contender, device, threads)
+            if contender.function == "matrix product":
+                raise DidNotRun("out of memory")
+
+    Logged.log = []
+    monkeypatch.setattr(rounds_module, "ContenderProcess", NoProduct)
+    made = run_case([contender("a", giving(1))], {}, device="cpu", threads=1, rounds=2, product_dtype="fp32")
+    assert made.product is None and made.mfu(made.results[0]) is None
+    (record,) = as_json([made])
+    assert record["median_seconds"] == 1.0 and record["mfu"] is None
 
 
 def test_rounds_and_names():

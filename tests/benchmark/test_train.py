@@ -41,18 +41,22 @@ def test_a_step_trains(name, cfg, shapes):
     assert set(job.notes()) == ({"idle share"} if name == "ours" else set())
 
 
-def test_idle_share():
-    """Batches that take 20 ms each, for steps of 20 ms; those ready at the beginning do not count."""
+def test_idle_share(monkeypatch):
+    """Batches that take 1 s each, for steps of 3 s; those ready at the beginning do not count."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def wait(seconds):
+        clock[0] += seconds
 
     def batches():
         yield from repeat(None, 12)
         while True:
-            time.sleep(0.02)
+            wait(1)
             yield None
 
-    share = idle_share(batches(), lambda batch: time.sleep(0.02), first=12, counted=5)
-    assert 0.35 < share < 0.65
-    assert idle_share(repeat(None), lambda batch: time.sleep(0.005), first=0, counted=3) < 0.2
+    assert idle_share(batches(), lambda batch: wait(3), first=12, counted=5) == 0.25
+    assert idle_share(repeat(None), lambda batch: wait(3), first=0, counted=3) == 0
 
 
 def test_a_dataset_that_does_not_fit(cfg, shapes):

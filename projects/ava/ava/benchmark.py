@@ -45,22 +45,17 @@ def compare_evaluators(peers: Sequence[str], keyframes: Sequence[int], *, rounds
     for count in keyframes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            rows = write_table(folder, count)
+            write_table(folder, count)
             contenders = [
                 Contender(f"ours, {protocol}", OURS, protocol, partial(_build_ours, folder, protocol, count))
                 for protocol in PROTOCOLS
             ]
             contenders += [Contender(peer, "slowfast", peer, partial(_build_slowfast, folder, count)) for peer in peers]
-            axes = {"keyframes": count, "detections": rows}
-            yield run_case(contenders, axes, device="cpu", threads=1, rounds=rounds)
+            yield run_case(contenders, {"keyframes": count}, device="cpu", threads=1, rounds=rounds)
 
 
-def write_table(folder: Path, keyframes: int) -> int:
-    """Write ``ground_truth.csv``, ``detections.csv`` and ``label_map.pbtxt``: random persons, found a little aside.
-
-    Returns:
-        Rows of the detections.
-    """
+def write_table(folder: Path, keyframes: int) -> None:
+    """Write ``ground_truth.csv``, ``detections.csv`` and ``label_map.pbtxt``: random persons, found a little aside."""
     rng = np.random.default_rng(0)
     person = np.arange(keyframes * PERSONS)
     corners = rng.uniform(0, 0.6, (len(person), 2))
@@ -78,7 +73,6 @@ def write_table(folder: Path, keyframes: int) -> int:
     _write(folder / "detections.csv", found, aside[found], 1 + np.tile(np.arange(ACTIONS), len(person)), scores)
     names = (f'item {{\n  name: "action {i}"\n  id: {i}\n}}\n' for i in range(1, ACTIONS + 1))
     (folder / "label_map.pbtxt").write_text("".join(names))
-    return len(found)
 
 
 def _write(path: Path, person: np.ndarray, boxes: np.ndarray, action: np.ndarray, last: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from ava.formats import read_detections, read_ground_truth, read_label_map
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
-    assert benchmark.write_table(folder, 1000) == 1000 * 3 * 60
+    benchmark.write_table(folder, 1000)
     return folder
 
 
