@@ -14,7 +14,7 @@ from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
 
-TOKENS_IN_CACHE = 4096
+VALUES_IN_CACHE = 4096 * 96  # tokens times channels; an MLP makes four times as many
 
 
 class Attention(nn.Module):
@@ -64,7 +64,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) to (..., dim)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.fc1.gelu(x))
 
 
 class Block(nn.Module):
@@ -91,19 +91,34 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
-        run = windows.run
-        if run is None or x.shape[0] * x.shape[1] <= TOKENS_IN_CACHE or self.training or not infers_on_cpu(self, x):
-            return self._forward(x, order, windows, q_windows)
-        # Windows that are runs know nothing of one another, and a CPU is faster on pieces that fit its cache.
-        pieces = x.unflatten(1, (-1, run)).flatten(0, 1).split(max(1, TOKENS_IN_CACHE // run))
-        out = torch.cat([self._forward(piece, order, windows, q_windows) for piece in pieces])
-        return out.view(x.shape[0], -1, out.shape[-1])
+        if self.training or not infers_on_cpu(self, x):
+            return self._add_mlp(self._attend(x, order, windows, q_windows))
+        # A CPU is faster on pieces that fit its cache, and windows know nothing of one another, nor tokens in the MLP.
+        alone = windows.run or x.shape[1]
+        return self._in_pieces(
+            lambda piece: self._in_pieces(self._add_mlp, self._attend(piece, order, windows, q_windows), 1), x, alone
+        )
 
-    def _forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+    def _in_pieces(self, function: Callable[[Tensor], Tensor], x: Tensor, run: int) -> Tensor:
+        """A function of tokens (B, N, C) on some of them at a time, on whole runs of `run` tokens."""
+        runs = max(1, VALUES_IN_CACHE // (run * self.mlp.fc1.in_features))
+        if x.shape[0] * x.shape[1] <= runs * run:
+            return function(x)
+        x_runs = x.unflatten(1, (-1, run)).flatten(0, 1)  # (B * N / run, run, C)
+        first = function(x_runs[:runs])
+        out = first.new_empty(len(x_runs), *first.shape[1:])  # once: results that are kept break the heap into holes
+        out[:runs] = first
+        for start in range(runs, len(x_runs), runs):
+            out[start : start + runs] = function(x_runs[start : start + runs])
+        return out.unflatten(0, (x.shape[0], -1)).flatten(1, 2)
+
+    def _attend(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         normed = self.norm1(x)
         if self.proj is not None:
             x = self.proj(normed)  # (B, N, dim_out)
             if self.attn.pool:
                 x = order.pool(x)  # (B, N', dim_out)
-        x = x + self.drop_path(self.attn(normed, order, windows, q_windows))
+        return x + self.drop_path(self.attn(normed, order, windows, q_windows))
+
+    def _add_mlp(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))
