@@ -64,7 +64,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) to (..., dim)."""
-        return self.fc2(self.fc1.gelu(x))
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):

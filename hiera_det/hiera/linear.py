@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.utils.flop_counter import flop_registry, register_flop_formula
@@ -26,12 +25,6 @@ class Linear(nn.Linear):
         if self._is_onednns(x):
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return super().forward(x)
-
-    def gelu(self, x: Tensor) -> Tensor:
-        """GELU of `forward`; oneDNN computes both in one pass over memory."""
-        if self._is_onednns(x):
-            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")
-        return F.gelu(self(x))
 
     def _is_onednns(self, x: Tensor) -> bool:
         """Whether oneDNN takes these tensors; torch.nn's layer has words for those that do not fit one another."""

@@ -38,15 +38,6 @@ def test_onednn_gives_what_torch_gives(shape, bias):
     torch.testing.assert_close(layer(x), nn.functional.linear(x, layer.weight, layer.bias), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("grad", [True, False])
-def test_gelu_is_torchs(layer, grad):
-    x = 3 * torch.randn(5, 64)
-    with torch.set_grad_enabled(grad):
-        found = layer.gelu(x)
-    assert found.requires_grad == grad
-    torch.testing.assert_close(found, nn.functional.gelu(nn.functional.linear(x, layer.weight, layer.bias)))
-
-
 @needs_onednn
 @torch.no_grad()
 def test_strided_tokens(layer):

@@ -66,3 +66,14 @@ def test_drop_path_is_of_a_whole_image(mlp_inputs, monkeypatch):
     model = HieraBackbone("hiera_tiny_224", **SMALL, drop_path_rate=0.5).train().requires_grad_(False)
     model(torch.randn(2, 3, 64, 64))
     assert len(mlp_inputs) == len(model.blocks)
+
+
+@torch.no_grad()
+def test_hooks_of_every_layer_run():
+    model = HieraBackbone("hiera_tiny_224", **SMALL).eval()
+    leaves = [name for name, module in model.named_modules() if not list(module.children())]
+    seen = set()
+    for name in leaves:
+        model.get_submodule(name).register_forward_hook(lambda *_, name=name: seen.add(name))
+    model(torch.randn(1, 3, 64, 64))
+    assert seen == set(leaves)
