@@ -25,18 +25,14 @@ def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
 def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:
     """The global part (1, C, h, w) resized, plus the window part (1, C, wh, ww) tiled from the top left corner.
 
-    Args:
-        embed: the global part.
-        window: the window part.
-        size: tokens along H, W; windows must tile it.
-
     Returns:
-        (1, C, *size), channels last in memory, as patches come.
+        (1, C, *size). Every window begins with the window part's first row and column, at any size.
     """
-    rest = resize(embed.contiguous(memory_format=torch.channels_last), size)
-    height, width = window.shape[-2:]
-    tiles = rest.unflatten(3, (-1, width)).unflatten(2, (-1, height))  # (1, C, H / wh, wh, W / ww, ww)
-    return (tiles + window[:, :, None, :, None]).flatten(4).flatten(2, 3)  # (1, C, H, W)
+    channels_last = torch.channels_last  # as the patches come
+    rest = resize(embed.contiguous(memory_format=channels_last), size)
+    y, x = (torch.arange(n, device=window.device) % w for n, w in zip(size, window.shape[-2:], strict=True))
+    rows = window[..., x].contiguous(memory_format=channels_last)  # (1, C, wh, W)
+    return rest + rows[:, :, y]
 
 
 def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
