@@ -15,9 +15,10 @@ __all__ = ["Linear", "infers_on_cpu"]
 class Linear(nn.Linear):
     """As in torch.nn; float32 inference on a CPU asks oneDNN for the product.
 
-    PyTorch itself asks MKL, which on AMD's processors takes 1.1 to 1.4 times as long (docs/performance.md), and adds
-    the bias to a copy. With ``torch.backends.mkldnn.enabled = False`` this is torch.nn's layer. It is a class of its
-    own: ``torch.ao.quantization.quantize_dynamic`` finds it by this name, not as ``nn.Linear``.
+    PyTorch itself asks MKL and adds the bias to a copy: on an AMD processor that costs 7 to 12 % of a whole model
+    (docs/performance.md, with an Intel one's figures). With ``torch.backends.mkldnn.enabled = False`` this is
+    torch.nn's layer. It is a class of its own: ``torch.ao.quantization.quantize_dynamic`` finds it by this name, not
+    as ``nn.Linear``.
     """
 
     def forward(self, x: Tensor) -> Tensor:

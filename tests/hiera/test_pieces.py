@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from hiera_det import HieraBackbone
+from hiera_det.benchmark.flops import count_flops
 from hiera_det.hiera import attention
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_blocks": (3,)}
@@ -54,10 +54,8 @@ def test_the_work_is_the_same(monkeypatch):
     for values in (5000, 10**9):
         monkeypatch.setattr(attention, "VALUES_IN_CACHE", values)
         model = HieraBackbone("hiera_tiny_224", **SMALL).eval()
-        with FlopCounterMode(display=False) as counter:
-            model(torch.randn(2, 3, 256, 256))
-        counts.append(counter.get_total_flops())
-    assert counts[0] == counts[1]
+        counts.append(count_flops(lambda model=model: model(torch.randn(2, 3, 256, 256))))
+    assert counts[0] == counts[1] > 0
 
 
 def test_drop_path_is_of_a_whole_image(mlp_inputs, monkeypatch):
