@@ -47,7 +47,7 @@ _FUSED_ATTENTION = {
 
 
 def matrix_product(dtype: str, device: str) -> Contender:
-    """`torch.mm` of two large square matrices: what PyTorch makes of this machine (oneDNN's may be faster on a CPU)."""
+    """`torch.mm` of two large square matrices: what PyTorch makes of this machine."""
     side = _SIDES[device]
     return Contender(f"{side} x {side}", "torch", "matrix product", partial(_build_product, side, dtype, device))
 

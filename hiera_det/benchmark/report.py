@@ -17,7 +17,7 @@ __all__ = ["report"]
 
 LEGEND = (
     "/ NAME: time over NAME's, by pairs of one round, the median; above 1 NAME is faster",
-    "MFU: GFLOP in a second over torch.mm's in the same round, the median; oneDNN's products can be faster than that",
+    "MFU: GFLOP in a second over torch.mm's in the same round, the median",
 )
 
 

@@ -14,7 +14,7 @@ from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
 
-VALUES_IN_CACHE = 4096 * 96  # tokens times channels; an MLP makes four times as many
+VALUES_IN_CACHE = 8192 * 96  # tokens times channels; an MLP makes four times as many
 
 
 class Attention(nn.Module):
