@@ -6,7 +6,7 @@ Trunks of one function are given the same weights, so that their maps can be com
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,8 @@ class Trunk(NamedTuple):
         function: trunks with the same word here compute the same function of the same weights.
         package: where it comes from on PyPI.
         build: from a variant and the size of its input, (H, W) or (T, H, W), to the module, and the function from
-            images (B, 3, H, W) or clips (B, 3, T, H, W) to four stage maps (B, C, (T,) H, W). Raises
-            ModuleNotFoundError where the package is not installed.
+            images (B, 3, H, W) or clips (B, 3, T, H, W) to stage maps (B, C, (T,) H, W). Trunks that are not Hiera
+            stay the same for all variants. Raises ModuleNotFoundError where the package is not installed.
     """
 
     function: str
@@ -141,6 +141,27 @@ def _sam2(variant: str, size: Size) -> tuple[nn.Module, Run]:
     return model, lambda x: list(model.forward_intermediates(x, intermediates_only=True))  # type: ignore[arg-type]
 
 
+def _vitdet(variant: str, size: Size) -> tuple[nn.Module, Run]:
+    """detectron2's ViT-B as in its ViTDet, which has one map, of stride 16; its pyramid makes the others."""
+    from detectron2 import model_zoo
+    from detectron2.config import instantiate
+
+    _check_images(variant)
+    lazy: Any = model_zoo.get_config("common/models/mask_rcnn_vitdet.py").model.backbone.net
+    lazy.img_size, lazy.drop_path_rate = size[0], 0.0
+    model = instantiate(lazy)
+    return model, lambda x: list(model(x).values())
+
+
+def _resnet50(variant: str, size: Size) -> tuple[nn.Module, Run]:
+    from torchvision.models import resnet50
+    from torchvision.models._utils import IntermediateLayerGetter
+
+    _check_images(variant)
+    model = IntermediateLayerGetter(resnet50(), {f"layer{i}": f"layer{i}" for i in (1, 2, 3, 4)})
+    return model, lambda x: list(model(x).values())
+
+
 def _check_images(variant: str) -> None:
     if "input_size" in variant_arguments(variant):
         raise ValueError("it has no video")
@@ -154,4 +175,6 @@ TRUNKS: dict[str, Trunk] = {
     "timm": Trunk("released", "timm", _timm),
     "transformers": Trunk("released", "transformers", _transformers),
     "sam2": Trunk("windowed 8,4,14,7", "timm", _sam2),
+    "detectron2-vitdet": Trunk("ViT-B", "detectron2", _vitdet),
+    "torchvision-resnet50": Trunk("ResNet-50", "torchvision", _resnet50),
 }

@@ -45,6 +45,19 @@ def test_peers_compute_the_same_function_in_as_many_operations(peer):
         assert count_flops(theirs.counted) == pytest.approx(count_flops(ours.counted), rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("peer", "package", "strides"),
+    [("detectron2-vitdet", "detectron2", [16]), ("torchvision-resnet50", "torchvision", [4, 8, 16, 32])],
+)
+def test_other_trunks(peer, package, strides):
+    pytest.importorskip(package)
+    both = job(peer, **{"pass": "forward+backward"})
+    maps = both.run()
+    assert [64 // m.shape[-1] for m in maps] == strides
+    assert all(m.shape[0] == 2 and m.requires_grad for m in maps)
+    assert count_flops(both.counted) == pytest.approx(3 * count_flops(job(peer).counted), rel=0.05)
+
+
 def test_video():
     pytest.importorskip("hiera")
     ours, theirs = job("released", **VIDEO), job("original", **VIDEO)
@@ -53,9 +66,9 @@ def test_video():
         assert (a - b).abs().max() < 1e-4 * a.abs().max()
 
 
-@pytest.mark.parametrize("peer", ["timm", "transformers", "sam2"])
+@pytest.mark.parametrize("peer", ["timm", "transformers", "sam2", "detectron2-vitdet", "torchvision-resnet50"])
 def test_others_have_no_video(peer):
-    pytest.importorskip(PEERS[peer])
+    pytest.importorskip(PEERS.get(peer, peer.partition("-")[0]))
     with pytest.raises(ValueError, match="it has no video"):
         job(peer, **VIDEO)
 
