@@ -6,6 +6,7 @@ import math
 import multiprocessing as mp
 import time
 import warnings
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -55,13 +56,11 @@ class ContenderProcess:
 
     def turn(self) -> float:
         """Seconds of a step: the mean of as many as fill `TURN_SECONDS`."""
-        self._pipe.send("turn")
-        return self._answer()
+        return self._ask("turn")
 
     def finish(self) -> dict[str, Any]:
         """What is asked for once: ``peak_mib``, ``flops``, ``items``, ``notes``."""
-        self._pipe.send("finish")
-        return self._answer()
+        return self._ask("finish")
 
     def close(self) -> None:
         """End the process."""
@@ -71,10 +70,15 @@ class ContenderProcess:
             self._process.terminate()
             self._process.join()
 
+    def _ask(self, word: str) -> Any:
+        with suppress(BrokenPipeError):  # there may be an answer still, or else the end of it
+            self._pipe.send(word)
+        return self._answer()
+
     def _answer(self) -> Any:
         try:
             kind, answer = self._pipe.recv()
-        except EOFError as error:
+        except (EOFError, ConnectionResetError) as error:
             raise DidNotRun("its process ended; was there memory enough?") from error
         if kind == "error":
             raise DidNotRun(answer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import multiprocessing as mp
 import os
+import threading
+import time
 from functools import partial
 
 import numpy as np
@@ -60,6 +62,33 @@ def test_processes():
     assert len(found.seconds) == 2 and found.median > 0 and not found.error
     assert 256 <= found.peak_mib < 300
     assert lost.error == "its process ended; was there memory enough?"
+
+
+def die(turns):
+    """A step that its process does not survive, after some that it does."""
+    turns.append(1)
+    if len(turns) > 2:
+        os._exit(3)
+    return []
+
+
+def die_between(seconds):
+    """A first step, after which the process has so long to live."""
+    threading.Timer(seconds, os._exit, (3,)).start()
+    return []
+
+
+def sleep(seconds):
+    time.sleep(seconds)
+    return []
+
+
+@pytest.mark.parametrize("step", [partial(die, []), partial(die_between, 0.01)], ids=["in a turn", "between turns"])
+def test_a_process_that_ends_later(step):
+    slow = contender("slow", partial(Job, partial(sleep, 0.3)))
+    lost, found = run_case([contender("lost", partial(Job, step)), slow], {}, device="cpu", threads=1, rounds=2).results
+    assert lost.error == "its process ended; was there memory enough?"
+    assert len(found.seconds) == 2 and not found.error
 
 
 def test_memory_that_was_freed_before_does_not_count():
