@@ -16,6 +16,10 @@ __all__ = ["Attention", "Block", "Mlp"]
 
 VALUES_IN_CACHE = 8192 * 96  # tokens times channels; an MLP makes four times as many
 
+# glibc gives memory back to the system once more is free than twice the largest tensor that it has seen freed, up to
+# 32 MiB, and pieces are small. A first large one, never touched, keeps thousands of pages from being fetched again.
+torch.empty(31 * 2**20, dtype=torch.uint8, device="cpu")
+
 
 class Attention(nn.Module):
     """Multi-head attention inside each window; with `pool`, the queries are max-pooled first.
