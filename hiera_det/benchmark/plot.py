@@ -68,7 +68,7 @@ def write_plot(path: Path, cases: Sequence[Case]) -> None:
     for place in places[len(panels) :]:
         place.remove()
     kept = {name: value for name, value in cases[0].axes.items() if name != axis and name not in varying}
-    figure.suptitle(textwrap.fill(Case(kept, []).title, 80 * columns), fontsize=9)
+    figure.suptitle(textwrap.fill(Case(kept, []).title, 70 * columns), fontsize=9)
     with written_aside(path) as aside:
         figure.savefig(aside, dpi=120)
 
@@ -95,6 +95,9 @@ def _draw_curves(place: Any, cases: Sequence[Case], axis: str, colours: dict[str
             place.plot(x, [_ms(r) for _, r in points], style, color=colour, label=name, markersize=4, linewidth=1.5)
     place.set_xscale("log")
     place.set_yscale("log")
+    low, high = place.get_ylim()
+    if high < 4 * low:  # there would be a single tick, and noise would look like much
+        place.set_ylim(low / 2, 2 * high)
     place.minorticks_off()
     place.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
     place.yaxis.set_major_formatter("{x:g}")

@@ -80,6 +80,18 @@ def test_plot(result, tmp_path, monkeypatch, sizes, curves):
     assert drawn == (["_draw_curves"] * 2 if curves else ["_draw_bars"] * 4)  # a panel for each batch, or each case
 
 
+def test_curves_of_like_times_have_room_and_ticks(result):
+    from matplotlib.figure import Figure
+
+    from hiera_det.benchmark.plot import _draw_curves
+
+    place = Figure().subplots()
+    _draw_curves(place, [Case({"batch": n}, [result("a", [0.11 + n / 1e3])]) for n in (1, 2, 4)], "batch", {"a": "C0"})
+    low, high = place.get_ylim()
+    assert low < 60 and high > 200
+    assert len([tick for tick in place.get_yticks() if low <= tick <= high]) >= 2
+
+
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_first_case(tmp_path, monkeypatch):
     check_plot(tmp_path / "new" / "x.png")
     assert (tmp_path / "new").is_dir()
