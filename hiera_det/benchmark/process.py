@@ -115,7 +115,8 @@ def _serve(pipe: Connection, contender: Contender, device: str, threads: int) ->
 
 def _some_values(output: torch.Tensor) -> Any:
     values = output.detach().flatten()
-    return values[:: max(1, len(values) // COMPARED)].clone().float().cpu().numpy()  # a view would keep all of it
+    some = values[:: max(1, len(values) // COMPARED)]
+    return some.to("cpu", torch.float32, copy=True).numpy()  # a view would keep all of the output
 
 
 def _seconds(job: Job, steps: int, device: str) -> float:

@@ -155,10 +155,10 @@ def _vitdet(variant: str, size: Size) -> tuple[nn.Module, Run]:
 
 def _resnet50(variant: str, size: Size) -> tuple[nn.Module, Run]:
     from torchvision.models import resnet50
-    from torchvision.models._utils import IntermediateLayerGetter
+    from torchvision.models.feature_extraction import create_feature_extractor
 
     _check_images(variant)
-    model = IntermediateLayerGetter(resnet50(), {f"layer{i}": f"layer{i}" for i in (1, 2, 3, 4)})
+    model = create_feature_extractor(resnet50(), ["layer1", "layer2", "layer3", "layer4"])
     return model, lambda x: list(model(x).values())
 
 

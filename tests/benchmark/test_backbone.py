@@ -45,12 +45,9 @@ def test_peers_compute_the_same_function_in_as_many_operations(peer):
         assert count_flops(theirs.counted) == pytest.approx(count_flops(ours.counted), rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("peer", "package", "strides"),
-    [("detectron2-vitdet", "detectron2", [16]), ("torchvision-resnet50", "torchvision", [4, 8, 16, 32])],
-)
-def test_other_trunks(peer, package, strides):
-    pytest.importorskip(package)
+@pytest.mark.parametrize(("peer", "strides"), [("detectron2-vitdet", [16]), ("torchvision-resnet50", [4, 8, 16, 32])])
+def test_other_trunks(peer, strides):
+    pytest.importorskip(TRUNKS[peer].package)
     both = job(peer, **{"pass": "forward+backward"})
     maps = both.run()
     assert [64 // m.shape[-1] for m in maps] == strides
@@ -68,7 +65,7 @@ def test_video():
 
 @pytest.mark.parametrize("peer", ["timm", "transformers", "sam2", "detectron2-vitdet", "torchvision-resnet50"])
 def test_others_have_no_video(peer):
-    pytest.importorskip(PEERS.get(peer, peer.partition("-")[0]))
+    pytest.importorskip(TRUNKS[peer].package)
     with pytest.raises(ValueError, match="it has no video"):
         job(peer, **VIDEO)
 
