@@ -16,10 +16,26 @@ __all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win", "s
 
 
 def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2; the same size is the identity."""
+    """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2; the same size is the identity.
+
+    Two matrix products, one for each side, in float32 or better: ``F.interpolate`` takes several times as long on a
+    CPU, and on a GPU its gradient is not deterministic. The result is channels last in memory, as patches are.
+    """
     if tuple(embed.shape[-2:]) == size:
         return embed
-    return F.interpolate(embed, size=size, mode="bicubic", align_corners=False)
+    dtype = torch.promote_types(embed.dtype, torch.float32)
+    with torch.autocast(embed.device.type, enabled=False):
+        x = embed.to(dtype).permute(0, 2, 3, 1)  # (1, h, w, C)
+        rows, columns = (_bicubic(n, new, x) for n, new in zip(x.shape[1:3], size, strict=True))
+        x = columns @ x  # (1, h, W, C)
+        x = rows @ x.flatten(2)  # (1, H, W * C)
+    return x.unflatten(2, (size[1], -1)).permute(0, 3, 1, 2).to(embed.dtype)
+
+
+def _bicubic(length: int, new: int, like: Tensor) -> Tensor:
+    """The weights (new, length) of bicubic interpolation along one side: the identity, interpolated."""
+    identity = torch.eye(length, dtype=like.dtype, device=like.device)[None, None]
+    return F.interpolate(identity, size=(new, length), mode="bicubic", align_corners=False)[0, 0]
 
 
 def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:

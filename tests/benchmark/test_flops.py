@@ -46,6 +46,7 @@ def test_a_whole_trunk():
     channels, tokens_in, tokens = [8, 16, 32, 64], [256, 256, 64, 16], [256, 64, 16, 4]
     keys = [64, 64, 16, 16]  # mask units of 8 x 8, the same before pooling, of 4 x 4, then everything
     total = 2 * 256 * (3 * 7 * 7) * 8  # patches
+    total += 2 * (56 * 16 * 56 + 16 * 56 * 16) * 8  # position embedding from 56 x 56 to 16 x 16
     for stage, c in enumerate(channels):
         c_in, n_in, n = channels[max(stage - 1, 0)], tokens_in[stage], tokens[stage]
         total += 2 * n_in * c_in * 3 * c + 2 * n * c * c  # qkv, projection

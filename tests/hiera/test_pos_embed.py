@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from hiera_det import HieraBackbone, build_hiera
 from hiera_det.hiera.pos_embed import absolute_win, resize, split_absolute_win
@@ -19,6 +20,28 @@ def test_split_is_exact_at_its_own_size_and_tiles_sum_to_zero():
     torch.testing.assert_close(tiles, torch.zeros_like(tiles), rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="do not tile"):
         split_absolute_win(torch.randn(1, 6, 55, 56), (8, 8))
+
+
+@pytest.mark.parametrize("size", [(256, 80), (50, 84), (9, 120), (56, 14)])
+def test_resizing_is_torchs_bicubic(size, relative_error):
+    embed = torch.randn(1, 6, 56, 28)
+    expected = F.interpolate(embed, size=size, mode="bicubic", align_corners=False)
+    found = resize(embed, size)
+    assert relative_error(found, expected) < 1e-6
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(resize(embed, size), found, rtol=0, atol=0)
+    rounded = embed.bfloat16()
+    assert torch.equal(resize(rounded, size), resize(rounded.float(), size).bfloat16())
+
+
+def test_the_gradient_of_resizing_is_torchs():
+    embed = torch.randn(1, 3, 14, 10, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(1, 3, 25, 31, dtype=torch.float64)
+    (found,) = torch.autograd.grad((resize(embed, (25, 31)) * weights).sum(), embed)
+    resized = F.interpolate(embed, size=(25, 31), mode="bicubic", align_corners=False)
+    (expected,) = torch.autograd.grad((resized * weights).sum(), embed)
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("size", [(256, 256), (50, 84), (8, 120)])
