@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from pathlib import Path
 
 import torch
@@ -21,7 +22,8 @@ class Memory:
         if self.cuda:
             self.before = torch.cuda.memory_allocated() / MIB
         elif _PEAK_RESET.exists():
-            ctypes.CDLL(None).malloc_trim(0)  # what building the model freed is no room for the forward pass
+            gc.collect()  # what building the model left is no room for the forward pass
+            ctypes.CDLL(None).malloc_trim(0)
             self.before = _status_mib("VmRSS")
         self.restart_peak()
 
