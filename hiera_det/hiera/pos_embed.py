@@ -7,6 +7,7 @@ stretches that pattern over mask units that stay 8 x 8; "absolute win" tiles it 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,8 @@ def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(embed.shape[-2:]) == size:
         return embed
     dtype = torch.promote_types(embed.dtype, torch.float32)
-    with torch.autocast(embed.device.type, enabled=False):
+    device = embed.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():  # "meta"
         x = embed.to(dtype).permute(0, 2, 3, 1)  # (1, h, w, C)
         rows, columns = (_bicubic(n, new, x) for n, new in zip(x.shape[1:3], size, strict=True))
         x = columns @ x  # (1, h, W, C)
