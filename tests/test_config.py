@@ -65,7 +65,7 @@ def test_multiply_adds_of_attention_are_counted():
         analyze(load_config(path, ["MODEL.HIERA.LAYOUT", layout]), 1024)[0].multiply_adds / 1e9
         for layout in ("windowed", "released")
     )
-    assert (round(windowed), round(released)) == (235, 389)
+    assert (round(windowed), round(released)) == (236, 390)  # 0.4 are the position embedding's, resized by products
 
 
 def test_bases_and_overrides(tmp_path):
