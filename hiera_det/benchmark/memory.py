@@ -19,10 +19,10 @@ class Memory:
 
     def __init__(self, device: str) -> None:
         self.cuda = device == "cuda"
+        gc.collect()  # what building the model left is no room for the forward pass
         if self.cuda:
             self.before = torch.cuda.memory_allocated() / MIB
         elif _PEAK_RESET.exists():
-            gc.collect()  # what building the model left is no room for the forward pass
             ctypes.CDLL(None).malloc_trim(0)
             self.before = _status_mib("VmRSS")
         self.restart_peak()

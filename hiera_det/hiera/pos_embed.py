@@ -20,18 +20,18 @@ def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2; the same size is the identity.
 
     Two matrix products, one for each side, in float32 or better: ``F.interpolate`` takes several times as long on a
-    CPU, and on a GPU its gradient is not deterministic. The result is channels last in memory, as patches are.
+    CPU, and on a GPU its gradient is not deterministic. What is resized is channels last in memory, as patches are.
     """
     if tuple(embed.shape[-2:]) == size:
         return embed
-    dtype = torch.promote_types(embed.dtype, torch.float32)
     device = embed.device.type
-    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():  # "meta"
-        x = embed.to(dtype).permute(0, 2, 3, 1)  # (1, h, w, C)
-        rows, columns = (_bicubic(n, new, x) for n, new in zip(x.shape[1:3], size, strict=True))
-        x = columns @ x  # (1, h, W, C)
-        x = rows @ x.flatten(2)  # (1, H, W * C)
-    return x.unflatten(2, (size[1], -1)).permute(0, 3, 1, 2).to(embed.dtype)
+    # "meta" has no autocast to turn off
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        x = embed[0].to(torch.promote_types(embed.dtype, torch.float32))  # (C, h, w)
+        rows, columns = (_bicubic(n, new, x) for n, new in zip(x.shape[1:], size, strict=True))
+        x = (x.flatten(0, 1) @ columns.T).unflatten(0, x.shape[:2])  # (C, h, W)
+        x = rows @ x.permute(1, 2, 0).flatten(1)  # (H, W * C)
+    return x.unflatten(1, (size[1], -1)).permute(2, 0, 1)[None].to(embed.dtype)
 
 
 def _bicubic(length: int, new: int, like: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor
         (1, C, *size). Every window begins with the window part's first row and column, at any size.
     """
     channels_last = torch.channels_last  # as the patches come
-    rest = resize(embed.contiguous(memory_format=channels_last), size)
+    rest = resize(embed, size).contiguous(memory_format=channels_last)
     y, x = (torch.arange(n, device=window.device) % w for n, w in zip(size, window.shape[-2:], strict=True))
     rows = window[..., x].contiguous(memory_format=channels_last)  # (1, C, wh, W)
     return rest + rows[:, :, y]
