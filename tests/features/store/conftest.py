@@ -71,3 +71,20 @@ def store(tmp_path, plan, spec, write_parts) -> Path:
     write_parts(root, plan)
     write_failed(root)
     return root
+
+
+@pytest.fixture
+def root(tmp_path, spec, plan):
+    """A store without shards."""
+    create_store(tmp_path / "new", spec, plan)
+    return tmp_path / "new"
+
+
+@pytest.fixture
+def content():
+    """``content(folder)``: the bytes of each file in it, by relative path."""
+
+    def read(root):
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    return read
