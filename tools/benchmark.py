@@ -2,12 +2,12 @@
 """Speed, side by side with what else there is, in one run on this machine.
 
 python tools/benchmark.py backbone --sizes 224,512,1024 --batch 1,8 --dtype fp32,bf16 --json out.json --plot out.png
-python tools/benchmark.py backbone --variant hiera_base_16x224 --vs original
+python tools/benchmark.py backbone --variant hiera_base_16x224 --vs original --sizes 224
 python tools/benchmark.py backbone --pass forward+backward --compile off,on --device cuda
 python tools/benchmark.py detector --config configs/mask_rcnn_hiera_b.yaml --vs torchvision-resnet50,detectron2-vitdet
 python tools/benchmark.py train --config configs/mask_rcnn_hiera_b.yaml --batch 2
 python tools/benchmark.py ava-eval --keyframes 1000,10000
-python tools/benchmark.py features --config configs/features_hiera_b.yaml --input photos/ INPUT.RESIZE crop
+python tools/benchmark.py features --input photos/ --config configs/features_hiera_b.yaml INPUT.RESIZE crop
 
 Conditions given as lists run in every combination, with a table for each; a plot has the longest list on its x axis.
 A peer that is not installed is named as such.

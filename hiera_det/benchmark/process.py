@@ -87,6 +87,7 @@ class ContenderProcess:
 
 def _serve(pipe: Connection, contender: Contender, device: str, threads: int) -> None:
     """Answer each word with ("ok", answer) or ("error", text), until the other side is gone."""
+    mp.set_start_method(None, force=True)  # the system's: this process's own would be a loader's too, and is slow
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")  # peers warn of what their own developers should change
     try:

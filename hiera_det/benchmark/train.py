@@ -47,8 +47,9 @@ def compare_training(
 
     Batches come from our loader, with the config's augmentation and number of workers, and all detectors have the
     config's optimizer. With "bf16" all run under autocast. Learning rates are so small that random weights stay put.
-    A loader makes its few batches ready while the others have their turns, so the idle share, for which a step waits
-    for its batch, is measured apart, of our detector, over an uninterrupted run of steps.
+    Operations are counted for detectors that pad all images to one size. A loader makes its few batches ready while the
+    others have their turns, so the idle share, for which a step waits for its batch, is measured apart, of our
+    detector, over an uninterrupted run of steps.
 
     Args:
         cfg: of our detector; the others have its classes and sizes.
@@ -127,8 +128,10 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, case: Mapping[str, Any]
     def notes() -> dict[str, float]:
         return {"idle share": idle_share(batches, train_on, PREFETCHED * cfg.DATALOADER.NUM_WORKERS, COUNTED)}
 
+    # Where images keep their own sizes, the operations of one step are not those of the next.
+    alike = name == "detectron2-vitdet" or (name != "torchvision-resnet50" and cfg.MODEL.HIERA.SQUARE_PAD > 0)
     # The loader is the same for all.
-    return Job(run, items=case["batch"], counted=run, notes=notes if name == "ours" else dict)
+    return Job(run, items=case["batch"], counted=run if alike else None, notes=notes if name == "ours" else dict)
 
 
 def idle_share(batches: Iterator[Batch], train_on: Callable[[Batch], None], first: int, counted: int) -> float:

@@ -64,6 +64,18 @@ def test_processes():
     assert lost.error == "its process ended; was there memory enough?"
 
 
+def with_start_method(expected):
+    if mp.get_start_method() != expected:
+        raise ValueError(f"{mp.get_start_method()} instead of {expected}")
+    return Job(list)
+
+
+def test_a_loaders_processes_start_as_they_would_by_themselves():
+    loads = contender("loads", partial(with_start_method, mp.get_start_method()))
+    (found,) = run_case([loads], {}, device="cpu", threads=1, rounds=1).results
+    assert not found.error
+
+
 def die(turns):
     """A step that its process does not survive, after some that it does."""
     turns.append(1)

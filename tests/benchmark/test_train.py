@@ -36,9 +36,18 @@ def test_a_step_trains(name, cfg, shapes):
     batch = 2 if name == "ours" else 1
     job = _build(name, cfg, shapes, {"batch": batch, "dtype": "fp32"}, "cpu")
     assert job.items == batch
-    assert job.counted is job.run
     assert count_flops(job.run) > 1e6
     assert set(job.notes()) == ({"idle share"} if name == "ours" else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "square", "counts"), [("ours", 64, True), ("ours", 0, False), ("torchvision-resnet50", 64, False)]
+)
+def test_operations_are_counted_where_all_steps_have_the_same(name, square, counts, cfg, shapes):
+    own = cfg.clone()
+    own.MODEL.HIERA.SQUARE_PAD = square
+    job = _build(name, own, shapes, {"batch": 1, "dtype": "fp32"}, "cpu")
+    assert job.counted is (job.run if counts else None)
 
 
 def test_idle_share(monkeypatch):
