@@ -119,10 +119,12 @@ def _draw_bars(place: Any, case: Case, colours: dict[str, str]) -> None:
     bars = place.barh(
         names, values, color=[colours[name] for name in names], hatch=hatches, edgecolor="white", linewidth=0
     )
-    labels = [f"{value:.4g}{_over_ours(case, result)}" for value, result in zip(values, results, strict=True)]
+    ratios = [_over_ours(case, result) for result in results]
+    times = [f"{value:.0f}" if value >= 1000 else f"{value:.4g}" for value in values]
+    labels = [time + ratio for time, ratio in zip(times, ratios, strict=True)]
     place.bar_label(bars, labels, padding=3, fontsize=8)
     place.set_xlim(0, 1.4 * max(values))  # room for the label of the longest
-    place.set_xlabel("ms per item (others: their time over ours)")
+    place.set_xlabel("ms per item" + (" (others: their time over ours)" if any(ratios) else ""))
     place.tick_params(labelsize=8)
     place.invert_yaxis()
 

@@ -92,6 +92,22 @@ def test_curves_of_like_times_have_room_and_ticks(result):
     assert len([tick for tick in place.get_yticks() if low <= tick <= high]) >= 2
 
 
+def test_bars_are_labelled_with_times_and_ratios_over_ours_of_the_same_function(result):
+    from matplotlib.figure import Figure
+
+    from hiera_det.benchmark.plot import _draw_bars
+
+    def labels(*results):
+        place = Figure().subplots()
+        _draw_bars(place, Case({}, list(results)), {r.contender.name: "C0" for r in results})
+        return [text.get_text() for text in place.texts], place.get_xlabel()
+
+    ours, same = result("ours", [14.1334]), result("same", [0.028267], package="x")
+    assert labels(ours, same) == (["14133", "28.27  (0.00 x)"], "ms per item (others: their time over ours)")
+    other = result("other", [32.6], package="x", function="g")
+    assert labels(ours, other) == (["14133", "32600"], "ms per item")
+
+
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_first_case(tmp_path, monkeypatch):
     check_plot(tmp_path / "new" / "x.png")
     assert (tmp_path / "new").is_dir()
