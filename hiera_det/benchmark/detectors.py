@@ -23,11 +23,13 @@ class DetectorSource(NamedTuple):
         package: where it comes from.
         function: detectors with the same word here compute the same function of the same weights.
         build: from a config to the detector. Raises ModuleNotFoundError where the package is not installed.
+        one_size: whether, by a config, it pads all images to one size.
     """
 
     package: str
     function: str
     build: Callable[[CfgNode], nn.Module]
+    one_size: Callable[[CfgNode], bool]
 
 
 def at_size(cfg: CfgNode, size: int | None) -> CfgNode:
@@ -108,9 +110,13 @@ def _settle_norms(backbone: nn.Module) -> None:
         norm.momentum = 0.1
 
 
+def _pads_to_square(cfg: CfgNode) -> bool:
+    return cfg.MODEL.HIERA.SQUARE_PAD > 0
+
+
 DETECTORS = {
-    "ours": DetectorSource(OURS, "our detector", _build_ours),
-    "detectron2": DetectorSource("detectron2", "our detector", _build_on_detectron2),
-    "detectron2-vitdet": DetectorSource("detectron2", "ViTDet-B", _build_vitdet),
-    "torchvision-resnet50": DetectorSource("torchvision", "ResNet-50", _build_resnet50),
+    "ours": DetectorSource(OURS, "our detector", _build_ours, _pads_to_square),
+    "detectron2": DetectorSource("detectron2", "our detector", _build_on_detectron2, _pads_to_square),
+    "detectron2-vitdet": DetectorSource("detectron2", "ViTDet-B", _build_vitdet, lambda _: True),
+    "torchvision-resnet50": DetectorSource("torchvision", "ResNet-50", _build_resnet50, lambda _: False),
 }

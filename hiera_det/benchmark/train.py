@@ -128,10 +128,12 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, case: Mapping[str, Any]
     def notes() -> dict[str, float]:
         return {"idle share": idle_share(batches, train_on, PREFETCHED * cfg.DATALOADER.NUM_WORKERS, COUNTED)}
 
-    # Where images keep their own sizes, the operations of one step are not those of the next.
-    alike = name == "detectron2-vitdet" or (name != "torchvision-resnet50" and cfg.MODEL.HIERA.SQUARE_PAD > 0)
-    # The loader is the same for all.
-    return Job(run, items=case["batch"], counted=run if alike else None, notes=notes if name == "ours" else dict)
+    return Job(
+        run,
+        items=case["batch"],
+        counted=run if DETECTORS[name].one_size(cfg) else None,  # else one step's operations are not the next one's
+        notes=notes if name == "ours" else dict,  # the loader is the same for all
+    )
 
 
 def idle_share(batches: Iterator[Batch], train_on: Callable[[Batch], None], first: int, counted: int) -> float:

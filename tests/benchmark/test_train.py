@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hiera_det.benchmark.detectors import at_size
+from hiera_det.benchmark.detectors import DETECTORS, at_size
 from hiera_det.benchmark.flops import count_flops
 from hiera_det.benchmark.train import _build, _shapes, compare_training, idle_share
 from hiera_det.config import load_config
@@ -48,6 +48,15 @@ def test_operations_are_counted_where_all_steps_have_the_same(name, square, coun
     own.MODEL.HIERA.SQUARE_PAD = square
     job = _build(name, own, shapes, {"batch": 1, "dtype": "fp32"}, "cpu")
     assert job.counted is (job.run if counts else None)
+
+
+def test_which_detectors_see_images_of_one_size(cfg):
+    sizes = {}
+    for side in 0, 64:
+        cfg = cfg.clone()
+        cfg.MODEL.HIERA.SQUARE_PAD = side
+        sizes[side] = {name for name, source in DETECTORS.items() if source.one_size(cfg)}
+    assert sizes == {0: {"detectron2-vitdet"}, 64: {"ours", "detectron2", "detectron2-vitdet"}}
 
 
 def test_idle_share(monkeypatch):
