@@ -24,7 +24,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python tools/make_shapes.py --output $(DATASETS)/shapes
-	DETECTRON2_DATASETS=$(DATASETS) $(BIN)/python tools/train_net.py --host torchvision --config configs/quickstart.yaml OUTPUT_DIR $(OUTPUT) $(OPTS)
+	DETECTRON2_DATASETS=$(DATASETS) $(BIN)/python tools/train_net.py --backend torchvision --config configs/quickstart.yaml OUTPUT_DIR $(OUTPUT) $(OPTS)
 	$(BIN)/python tools/predict.py --config configs/quickstart.yaml --weights $(OUTPUT)/model_final.pth \
 		--input $(DATASETS)/shapes/val --output $(OUTPUT)/predictions
 

@@ -5,8 +5,8 @@ torch.hub.load("path/to/this/checkout", "hiera_base_224", source="local", pretra
 
 from typing import Any as _Any
 
-from hiera_det.checkpoints.zoo import checkpoints_of as _checkpoints_of
 from hiera_det.hiera.variants import VARIANTS as _VARIANTS
+from hiera_det.weights.zoo import checkpoints_of as _checkpoints_of
 
 dependencies = ["torch", "torchvision", "filelock", "huggingface_hub", "numpy", "safetensors", "tqdm"]
 
@@ -22,8 +22,8 @@ _DOC = """{name}, the classifier.
 
 def _entry(name: str) -> _Any:
     def build(pretrained: bool = False, checkpoint: str | None = None, strict: bool = True, **arguments: _Any) -> _Any:
-        from hiera_det.checkpoints.pretrained import pretrained_hiera  # torch.hub first looks for the dependencies
         from hiera_det.hiera.model import build_hiera
+        from hiera_det.weights.build import pretrained_hiera  # torch.hub first looks for the dependencies
 
         if not pretrained:
             return build_hiera(name, **arguments)

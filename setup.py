@@ -11,6 +11,12 @@ VERSION = next(
     if line.startswith("__version__")
 )
 
+# Projects lie beside their scripts, "projects/ava/ava"; in a checkout hiera_det/projects/__init__.py finds them there.
+PROJECTS = {
+    f"hiera_det.projects.{name}": f"{folder}/{name.replace('.', '/')}"
+    for folder in ("projects/ava",)
+    for name in find_packages(folder)
+}
 EXTRAS = {
     # Beside detectron2 itself, which is on no package index: with it, detectron2 cuts polygons.
     "detectron2": ["shapely>=2"],
@@ -31,7 +37,8 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=find_packages(include=["hiera_det", "hiera_det.*"]),
+    packages=[*find_packages(include=["hiera_det", "hiera_det.*"]), *PROJECTS],
+    package_dir=PROJECTS,
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.8",

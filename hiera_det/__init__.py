@@ -4,18 +4,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hiera_det.backbone import HieraBackbone
+    from hiera_det.hiera.backbone import HieraBackbone
     from hiera_det.hiera.model import Hiera, build_hiera
-    from hiera_det.weights import load_weights
+    from hiera_det.weights.load import load_weights
 
 __all__ = ["Hiera", "HieraBackbone", "build_hiera", "load_weights"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Hiera": "hiera_det.hiera.model",
-    "HieraBackbone": "hiera_det.backbone",
+    "HieraBackbone": "hiera_det.hiera.backbone",
     "build_hiera": "hiera_det.hiera.model",
-    "load_weights": "hiera_det.weights",
+    "load_weights": "hiera_det.weights.load",
 }
 
 

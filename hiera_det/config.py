@@ -1,8 +1,8 @@
-"""Configuration: detectron2's keys that both hosts share, one ``MODEL.HIERA`` node, few keys besides.
+"""Configuration: detectron2's keys that both backends share, one ``MODEL.HIERA`` node, few keys besides.
 
 Names, meanings and defaults are those of detectron2 0.6 (``detectron2/config/defaults.py``), so that one YAML file
-means the same model in either host. Keys of detectron2 that are absent here are not supported by the torchvision
-host, and naming one is an error.
+means the same model in either backend. Keys of detectron2 that are absent here are not supported by the torchvision
+backend, and naming one is an error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from fvcore.common.config import CfgNode
 
-from hiera_det.files import written_aside
+from hiera_det.utils.files import written_aside
 
 __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
 
@@ -21,7 +21,7 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``, ``DATASETS.TRAIN_FEATURES`` and ``DATASETS.TEST_FEATURES``.
+    They are ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``.
     """
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
@@ -40,9 +40,8 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
-    # Stores of tools/extract_features.py whose maps are read in place of running a frozen backbone; "": it is run.
-    cfg.DATASETS.TRAIN_FEATURES = ""
-    cfg.DATASETS.TEST_FEATURES = ""
+    for split in ("TRAIN", "TEST"):  # in the configs that runs of 0.1.0 left
+        cfg.register_deprecated_key(f"DATASETS.{split}_FEATURES")
 
 
 def get_cfg() -> CfgNode:
@@ -253,8 +252,8 @@ def _reason(error: Exception) -> str:
     text = str(error.args[0] if error.args else error)
     if "Non-existent" in text:
         text += (
-            " (neither a key of this project nor one of detectron2's that this host supports; those of the torchvision"
-            " host stand in hiera_det/config.py, the detectron2 host (--host detectron2) takes all of detectron2's)"
+            " (neither a key of this project nor one of detectron2's that this backend supports; those of the"
+            " torchvision backend stand in hiera_det/config.py, --backend detectron2 takes all of detectron2's)"
         )
     return text
 

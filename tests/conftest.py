@@ -1,13 +1,25 @@
-"""Fixtures that several folders of tests share."""
+"""Fixtures that several folders of tests share: real data, weights at a trained scale, runs in miniature."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 from torch import Tensor, nn
+
+from hiera_det.data.catalog import DatasetFiles
+from hiera_det.detection.data.shapes import write_shapes
 
 torch.set_num_threads(2)
 
@@ -53,3 +65,183 @@ def redraw():
 @pytest.fixture
 def relative_error():
     return _relative_error
+
+
+@pytest.fixture
+def content() -> dict[str, Any]:
+    """A COCO JSON of two pictures, 40 x 60 and 50 x 30 (height x width), and categories out of order."""
+    square = [[10.0, 10.0, 30.0, 10.0, 30.0, 30.0, 10.0, 30.0]]
+    return {
+        "images": [
+            {"id": 7, "file_name": "b.png", "height": 50, "width": 30},
+            {"id": 3, "file_name": "a.png", "height": 40, "width": 60},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 3, "category_id": 90, "bbox": [10, 10, 20, 20], "segmentation": square},
+            {"id": 2, "image_id": 3, "category_id": 5, "bbox": [40, 30, 8, 6], "iscrowd": 0}
+            | {"segmentation": [[40.0, 30.0, 48.0, 30.0, 44.0, 36.0]]},
+            {"id": 3, "image_id": 7, "category_id": 5, "bbox": [0, 0, 30, 50], "iscrowd": 1}
+            | {"segmentation": {"size": [50, 30], "counts": [0, 1500]}},
+        ],
+        "categories": [{"id": 90, "name": "kite"}, {"id": 5, "name": "boat"}],
+    }
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    """Writes a COCO JSON and a random picture for each of its images."""
+
+    def _write(content: Any) -> DatasetFiles:
+        root = tmp_path / "images"
+        root.mkdir(exist_ok=True)
+        json_file = tmp_path / "instances.json"
+        json_file.write_text(json.dumps(content))
+        for image in content.get("images", []) if isinstance(content, dict) else []:
+            rng = np.random.default_rng(image["id"])
+            pixels = rng.integers(0, 256, (image["height"], image["width"], 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / image["file_name"])
+        return DatasetFiles("tiny", json_file, root)
+
+    return _write
+
+
+# --- runs in miniature: tiny detector, tiny pictures, through the tools' entry points
+
+ROOT = Path(__file__).parents[1]
+TINY: dict[str, Any] = {
+    "_BASE_": str(ROOT / "configs" / "quickstart.yaml"),
+    "SEED": 7,
+    "VIS_PERIOD": 0,
+    "MODEL": {
+        "DEVICE": "cpu",
+        "HIERA": {
+            "EMBED_DIM": 8,
+            "NUM_HEADS": 1,
+            "STAGES": [1, 1, 1, 1],
+            "GLOBAL_BLOCKS": [2],
+            "WINDOW_SIZES": [8, 4, 4, 2],
+            "DROP_PATH_RATE": 0.2,
+        },
+        "FPN": {"OUT_CHANNELS": 8},
+        "RPN": {"POST_NMS_TOPK_TRAIN": 40, "POST_NMS_TOPK_TEST": 20},
+        "ROI_HEADS": {"BATCH_SIZE_PER_IMAGE": 16},
+        "ROI_BOX_HEAD": {"FC_DIM": 16, "POOLER_SAMPLING_RATIO": 1},
+        "ROI_MASK_HEAD": {"NUM_CONV": 1, "CONV_DIM": 8, "POOLER_SAMPLING_RATIO": 1},
+    },
+    "INPUT": {"MIN_SIZE_TRAIN": [64], "MAX_SIZE_TRAIN": 64, "MIN_SIZE_TEST": 64, "MAX_SIZE_TEST": 64},
+    "DATALOADER": {"NUM_WORKERS": 0},
+    "SOLVER": {"IMS_PER_BATCH": 2, "MAX_ITER": 6, "STEPS": [4], "WARMUP_ITERS": 2, "CHECKPOINT_PERIOD": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def datasets_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What DETECTRON2_DATASETS names: a shapes dataset of 64 x 64 pictures."""
+    root = tmp_path_factory.mktemp("datasets")
+    write_shapes(root / "shapes", num_train=10, num_val=5, image_size=64)
+    return root
+
+
+@pytest.fixture
+def shapes_by_name(datasets_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generated datasets are found by their names."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+def _tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def predict_tool() -> ModuleType:
+    return _tool("predict")
+
+
+@pytest.fixture(scope="session")
+def train_tool() -> ModuleType:
+    return _tool("train_net")
+
+
+class Run:
+    """One output folder and the runs into it."""
+
+    def __init__(self, tool: ModuleType, config: Path, folder: Path, backend: str) -> None:
+        self.tool, self.config, self.folder, self.backend = tool, config, folder, backend
+
+    def arguments(self, *arguments: str) -> list[str]:
+        return ["--backend", self.backend, "--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
+
+    def __call__(self, *arguments: str) -> None:
+        """Run tools/train_net.py in this process."""
+        self.tool.main(self.arguments(*arguments))
+
+    def command(self, *arguments: str) -> list[str]:
+        """The same as a command for a process of its own."""
+        return [sys.executable, str(ROOT / "tools" / "train_net.py"), *self.arguments(*arguments)]
+
+    @property
+    def records(self) -> list[dict]:
+        path = self.folder / "metrics.json"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    @property
+    def losses(self) -> list[dict[str, float]]:
+        """Of each iteration in turn; fails if one is missing or there twice."""
+        assert [record["iteration"] for record in self.records] == list(range(len(self.records)))
+        return [{name: v for name, v in r.items() if "loss" in name} for r in self.records]
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log.txt").read_text()
+
+    def checkpoint(self, name: str = "model_final.pth") -> dict:
+        return torch.load(self.folder / name, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from more; and in-process runs round as those in processes of their own."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def environment(shapes_by_name: None) -> dict[str, str]:
+    """For processes of their own."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def new_run(train_tool: ModuleType, config_file: Path, tmp_path_factory: pytest.TempPathFactory):
+    """``new_run(backend)``: an output folder of its own."""
+    return lambda backend="torchvision": Run(
+        train_tool, config_file, tmp_path_factory.mktemp("run") / "output", backend
+    )
+
+
+@pytest.fixture
+def run(new_run) -> Run:
+    return new_run()
+
+
+@pytest.fixture(scope="session")
+def trained(new_run, datasets_root: Path) -> Run:
+    """Six iterations without interruption, evaluated; nobody writes to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+        straight = new_run()
+        straight("VIS_PERIOD", "3")
+    return straight

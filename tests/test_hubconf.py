@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from hiera_det import Hiera
-from hiera_det.checkpoints import zoo
 from hiera_det.hiera.variants import VARIANTS
+from hiera_det.weights import zoo
 
 CHECKOUT = str(Path(__file__).parents[1])
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
@@ -89,7 +89,7 @@ def test_default_and_choice_are_the_originals(name):
 
 IMPORTED = """
 import ast, sys
-import hubconf, hiera_det.checkpoints.pretrained
+import hubconf, hiera_det.weights.build
 found = set()
 for module in [m for name, m in sys.modules.items() if name.split(".")[0] == "hiera_det"]:
     for node in ast.parse(open(module.__file__, encoding="utf-8").read()).body:

@@ -4,7 +4,7 @@
 import argparse
 
 from hiera_det.config import load_config
-from hiera_det.hosts.torchvision.analysis import analyze, format_analysis
+from hiera_det.detection.complexity import analyze, format_analysis
 
 
 def main() -> None:

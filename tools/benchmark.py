@@ -23,10 +23,12 @@ from typing import Any
 
 import torch
 
-from hiera_det.benchmark.cases import Case
-from hiera_det.benchmark.report import report
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # benchmarks/ is in no wheel
+from benchmarks.cases import Case
+from benchmarks.report import report
 
 # A subcommand imports what it needs itself: every contender's process imports this file, and extras may be missing.
 
@@ -107,7 +109,7 @@ def parse() -> argparse.Namespace:
 
 def backbone(args: argparse.Namespace) -> Iterator[Case]:
     """Trunks."""
-    from hiera_det.benchmark.backbone import compare_backbones
+    from benchmarks.backbone import compare_backbones
 
     axes = {
         "variant": args.variant,
@@ -124,7 +126,7 @@ def backbone(args: argparse.Namespace) -> Iterator[Case]:
 
 def detector(args: argparse.Namespace) -> Iterator[Case]:
     """Detectors."""
-    from hiera_det.benchmark.detector import compare_detectors
+    from benchmarks.detector import compare_detectors
 
     axes = {"size": args.sizes or [None], "dtype": args.dtype, "threads": args.threads}
     cfg = load_config(args.config, args.overrides)
@@ -133,8 +135,8 @@ def detector(args: argparse.Namespace) -> Iterator[Case]:
 
 def train(args: argparse.Namespace) -> Iterator[Case]:
     """Detectors in training."""
-    from hiera_det.benchmark.train import compare_training
-    from hiera_det.data.datasets import custom_dataset
+    from benchmarks.train import compare_training
+    from hiera_det.data.catalog import custom_dataset
 
     if (args.dataset_json is None) != (args.image_root is None):
         raise ValueError("--dataset-json and --image-root go together: give both or neither")
@@ -152,7 +154,7 @@ def train(args: argparse.Namespace) -> Iterator[Case]:
 
 def features(args: argparse.Namespace) -> Iterator[Case]:
     """Extraction of features."""
-    from hiera_det.benchmark.features import compare_extraction
+    from benchmarks.features import compare_extraction
     from hiera_det.features.config import get_cfg
     from hiera_det.features.inputs.find import find_items
 
@@ -162,8 +164,7 @@ def features(args: argparse.Namespace) -> Iterator[Case]:
 
 def ava_eval(args: argparse.Namespace) -> Iterator[Case]:
     """AVA's evaluators."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "projects" / "ava"))
-    from ava.benchmark import compare_evaluators
+    from benchmarks.ava_eval import compare_evaluators
 
     return compare_evaluators(args.vs, args.keyframes, rounds=args.rounds)
 

@@ -16,8 +16,8 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from hiera_det.checkpoints.export import FORMATS, convert_checkpoint
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
+from hiera_det.weights.convert import FORMATS, convert_checkpoint
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
 from hiera_det.features.inputs.find import find_items

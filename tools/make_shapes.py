@@ -9,7 +9,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from hiera_det.data.shapes import write_shapes
+from hiera_det.detection.data.shapes import write_shapes
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from hiera_det.classify.classifier import load_classifier
-from hiera_det.classify.predict import as_text, classify
-from hiera_det.cli import user_errors
+from hiera_det.classification.classifier import load_classifier
+from hiera_det.classification.predict import as_text, classify
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
-from hiera_det.hosts.torchvision.predict import predict
-from hiera_det.hosts.torchvision.predictor import Predictor
+from hiera_det.detection.predict import predict
+from hiera_det.detection.predictor import Predictor
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -14,12 +14,12 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.features.analysis.labels import labels_of
 from hiera_det.features.analysis.probe import METHODS, probe, split_labels
 from hiera_det.features.analysis.probe_report import format_probe, write_confusion, write_probe
 from hiera_det.features.store.reader import FeatureStore
-from hiera_det.files import make_folder
+from hiera_det.utils.files import make_folder
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

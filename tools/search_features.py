@@ -13,7 +13,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.features.analysis.contact_sheet import check_sheet, match_rows, write_sheet
 from hiera_det.features.analysis.search import format_matches, search_store
 from hiera_det.features.store.reader import FeatureStore

@@ -6,7 +6,7 @@
     python tools/train_net.py --config configs/mask_rcnn_hiera_t.yaml --dataset-json train.json val.json \
         --image-root images/train images/val MODEL.ROI_HEADS.NUM_CLASSES 3
 
-Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --host torchvision --config ...
+Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --backend torchvision --config ...
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_det.cli import user_errors
+from hiera_det.cli.backends import BACKENDS, choose_backend, load_backend
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import CfgNode, load_config
-from hiera_det.data.datasets import DatasetFiles, custom_dataset
-from hiera_det.engine.launch import Launch
-from hiera_det.hosts import HOSTS, choose_host, load_host
+from hiera_det.data.catalog import DatasetFiles, custom_dataset
+from hiera_det.engine.options import Launch
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,8 +29,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--config", "--config-file", metavar="FILE", required=True, help="a YAML file such as those in configs/")
     add(
-        "--host",
-        choices=["auto", *HOSTS],
+        "--backend",
+        choices=["auto", *BACKENDS],
         default="auto",
         help="whose heads, data and training; auto: detectron2 where it is installed, else torchvision",
     )
@@ -49,21 +49,21 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--precision",
         choices=["32", "bf16", "fp16"],
-        help="torchvision host; default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32",
+        help="torchvision backend; default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32",
     )
     add(
         "--accumulate",
         type=int,
         default=1,
         metavar="N",
-        help="torchvision host: split SOLVER.IMS_PER_BATCH into N micro-batches",
+        help="torchvision backend: split SOLVER.IMS_PER_BATCH into N micro-batches",
     )
     add("--dataset-json", nargs="+", metavar="JSON", help="TRAIN [TEST]; with --eval-only TEST alone will do")
     add("--image-root", nargs="+", metavar="DIR", help="image folders of --dataset-json, one or one for each")
     add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     args = parser.parse_intermixed_args(arguments)
-    args.host = choose_host(args.host)
-    known = load_host(args.host).get_cfg()
+    args.backend = choose_backend(args.backend)
+    known = load_backend(args.backend).get_cfg()
     jsons, roots = (
         _take_overrides(paths or [], args.overrides, known) for paths in (args.dataset_json, args.image_root)
     )
@@ -105,15 +105,15 @@ def datasets(args: argparse.Namespace) -> tuple[DatasetFiles | None, DatasetFile
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    host = load_host(args.host)
-    print(f"host: {args.host}", file=sys.stderr)
-    cfg = load_config(args.config, args.overrides, host.get_cfg())
+    backend = load_backend(args.backend)
+    print(f"backend: {args.backend}", file=sys.stderr)
+    cfg = load_config(args.config, args.overrides, backend.get_cfg())
     train_files, test_files = datasets(args)
     launch = Launch(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate)
     if args.eval_only:
-        host.evaluate(cfg, launch, test_files=test_files)
+        backend.evaluate(cfg, launch, test_files=test_files)
     else:
-        host.train(cfg, launch, resume=args.resume, train_files=train_files, test_files=test_files)
+        backend.train(cfg, launch, resume=args.resume, train_files=train_files, test_files=test_files)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from detectron2.data import transforms as T
 from detectron2.solver import WarmupParamScheduler
 from fvcore.common.param_scheduler import MultiStepParamScheduler
 
-from hiera_det.optim import param_groups
+from hiera_det.engine.optim import param_groups
 
 IMAGE_SIZE = 1024
 

@@ -7,7 +7,7 @@ With detectron2's own tools/lazyconfig_train_net.py:
 from detectron2 import model_zoo
 from detectron2.config import LazyCall as L
 
-from hiera_det.hosts.detectron2 import Detectron2Hiera, build_pyramid
+from hiera_det.detectron2 import Detectron2Hiera, build_pyramid
 
 from .common import IMAGE_SIZE, dataloader, lr_multiplier, optimizer, train  # noqa: F401
 

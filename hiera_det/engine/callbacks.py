@@ -12,7 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from hiera_det.engine.records import Records
+from hiera_det.engine.metrics import Records
 
 __all__ = ["LOG_PERIOD", "ProgressBar", "Recorder", "StepCallback"]
 

@@ -18,9 +18,9 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from hiera_det.checkpoints.read import read_checkpoint
 from hiera_det.engine.callbacks import StepCallback
-from hiera_det.files import ASIDE, written_aside
+from hiera_det.utils.files import ASIDE, written_aside
+from hiera_det.weights.read import read_checkpoint
 
 __all__ = ["AtomicCheckpointIO", "Checkpointer", "forget_last_checkpoint", "last_checkpoint"]
 

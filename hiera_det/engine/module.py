@@ -12,7 +12,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-from hiera_det.optim import build_lr_scheduler, build_optimizer, clip_gradients
+from hiera_det.engine.optim import build_lr_scheduler, build_optimizer, clip_gradients
 
 __all__ = ["TrainingModule", "seed_step"]
 
@@ -121,7 +121,7 @@ class TrainingModule(L.LightningModule):
         return total
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Bring the step's losses to the host together, and stop if they are not finite.
+        """Bring the step's losses to the CPU together, and stop if they are not finite.
 
         Raises:
             FloatingPointError: with the iteration, the losses and the samples.

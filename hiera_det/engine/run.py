@@ -17,9 +17,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from hiera_det.engine.callbacks import ProgressBar
 from hiera_det.engine.checkpoint import AtomicCheckpointIO
-from hiera_det.engine.launch import Launch
-from hiera_det.engine.placement import placement, precision
-from hiera_det.files import make_folder
+from hiera_det.engine.devices import placement, precision
+from hiera_det.engine.options import Launch
+from hiera_det.utils.files import make_folder
 
 __all__ = ["build_trainer", "draw_seed", "errors_in_log", "prepare_output"]
 

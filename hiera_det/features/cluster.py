@@ -12,7 +12,7 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Plan
-from hiera_det.features.pretrained import load_extractor
+from hiera_det.features.load import load_extractor
 
 __all__ = ["extract_on_cluster"]
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fvcore.common.config import CfgNode
 
 from hiera_det import config as detection
 
-__all__ = ["INDIFFERENT_KEYS", "backbone_keys", "get_cfg"]
-
-# Of MODEL.HIERA: keys that do not change what a frozen backbone computes.
-INDIFFERENT_KEYS = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
+__all__ = ["get_cfg"]
 
 
 def get_cfg() -> CfgNode:
@@ -53,9 +48,3 @@ def get_cfg() -> CfgNode:
     cfg.DATALOADER.NUM_WORKERS = 2  # processes that decode
     cfg.DATALOADER.BATCH_SIZE = 8  # images or clips of one size
     return cfg
-
-
-def backbone_keys(cfg: CfgNode) -> dict[str, Any]:
-    """What the maps of a frozen backbone depend on, besides its weights and input: keys of any config, and values."""
-    hiera = {f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in INDIFFERENT_KEYS}
-    return hiera | {f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")}

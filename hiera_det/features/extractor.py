@@ -10,7 +10,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from hiera_det.backbone import HieraBackbone
+from hiera_det.hiera.backbone import HieraBackbone
 
 __all__ = ["DTYPES", "Extracted", "FeatureExtractor", "cut", "padded_size"]
 

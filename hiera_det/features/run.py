@@ -17,21 +17,22 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
-from hiera_det.checkpoints.source import local_file
-from hiera_det.features.config import backbone_keys
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.features.load import load_extractor
 from hiera_det.features.preprocess import Preprocess
-from hiera_det.features.pretrained import load_extractor
 from hiera_det.features.store.layout import all_failures, done_parts
 from hiera_det.features.store.writer import create_store, write_failed
-from hiera_det.files import file_sum
+from hiera_det.utils.files import file_sum
+from hiera_det.weights.source import local_file
 
 __all__ = ["ENGINES", "extract"]
 
 logger = logging.getLogger(__name__)
 
 ENGINES = ("torch", "ray")
+# Of MODEL.HIERA: they do not change what a frozen backbone computes.
+_INDIFFERENT_KEYS = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
 _PATIENCE = timedelta(days=30)  # a rank that is through waits for the others
 T = TypeVar("T")
 
@@ -87,7 +88,8 @@ def spec_of(cfg: CfgNode) -> dict[str, Any]:
     keys["DATALOADER.BATCH_SIZE"] = cfg.DATALOADER.BATCH_SIZE  # last digits may depend on it
     return {
         **keys,
-        **backbone_keys(cfg),
+        **{f"MODEL.HIERA.{key}": value for key, value in cfg.MODEL.HIERA.items() if key not in _INDIFFERENT_KEYS},
+        **{f"MODEL.{key}": cfg.MODEL[key] for key in ("PIXEL_MEAN", "PIXEL_STD")},
         "model": cfg.MODEL.HIERA.NAME,
         "weights_sha256": file_sum(local_file(cfg.MODEL.WEIGHTS)),
         "package_version": hiera_det.__version__,

@@ -13,8 +13,8 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import nn
 
-from hiera_det.files import written_aside
-from hiera_det.tensorfiles import write_safetensors
+from hiera_det.utils.files import written_aside
+from hiera_det.weights.tensorfiles import write_safetensors
 
 if TYPE_CHECKING:
     from typing_extensions import Self

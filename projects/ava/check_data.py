@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ava.data.check import check_data
-from ava.data.frames import FIRST_SECOND
+from hiera_det.projects.ava.data.check import check_data
+from hiera_det.projects.ava.data.frames import FIRST_SECOND
+
 from hiera_det.data.video import NOMINAL_FPS
 
 

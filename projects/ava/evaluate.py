@@ -13,10 +13,11 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
-from ava.evaluation.report import format_table, write_json, write_plot
-from ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
-from hiera_det.cli import user_errors
+from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
+from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
+
+from hiera_det.cli.errors import user_errors
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -9,8 +9,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from ava.miniset import write_miniset
-from hiera_det.cli import user_errors
+from hiera_det.projects.ava.miniset import write_miniset
+
+from hiera_det.cli.errors import user_errors
 
 
 def main() -> None:

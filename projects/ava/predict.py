@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.formats import read_person_boxes
+from hiera_det.projects.ava.predict import Persons, persons_of, predict_video
+from hiera_det.projects.ava.predictor import ActionPredictor
 
-from ava.config import get_cfg
-from ava.formats import read_person_boxes
-from ava.predict import Persons, persons_of, predict_video
-from ava.predictor import ActionPredictor
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
 
 
@@ -51,7 +51,7 @@ def detector(config: str, weights: str, min_score: float) -> Persons:
     Raises:
         ValueError: it knows no class "person".
     """
-    from hiera_det.hosts.torchvision.predictor import Predictor
+    from hiera_det.detection.predictor import Predictor
 
     predictor = Predictor(load_config(config, ["MODEL.WEIGHTS", weights]))
     if "person" not in predictor.class_names:

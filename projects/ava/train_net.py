@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ava.config import get_cfg
-from ava.trainer import evaluate, train
-from hiera_det.cli import user_errors
+from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.trainer import evaluate, train
+
+from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
-from hiera_det.engine.launch import Launch
+from hiera_det.engine.options import Launch
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

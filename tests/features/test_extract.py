@@ -16,7 +16,7 @@ from hiera_det.config import load_config
 from hiera_det.features import batching, extract
 from hiera_det.features.config import get_cfg
 from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.pretrained import load_extractor
+from hiera_det.features.load import load_extractor
 from hiera_det.features.store.reader import Features, FeatureStore
 
 

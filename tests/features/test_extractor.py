@@ -13,7 +13,7 @@ from hiera_det import HieraBackbone, build_hiera
 from hiera_det.config import load_config
 from hiera_det.features.config import get_cfg
 from hiera_det.features.extractor import FeatureExtractor, cut
-from hiera_det.features.pretrained import load_extractor
+from hiera_det.features.load import load_extractor
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_blocks": (3,)}
 KEYS = ["MODEL.HIERA.EMBED_DIM", 16, "MODEL.HIERA.STAGES", [1, 1, 2, 1], "MODEL.HIERA.GLOBAL_BLOCKS", [3]]

@@ -8,9 +8,9 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from hiera_det.projects.ava.miniset import write_miniset
 from torchvision.ops import roi_align
 
-from ava.miniset import write_miniset
 from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.features import run

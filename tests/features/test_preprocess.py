@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision import transforms
 from torchvision.transforms.v2 import functional as F
 
-from hiera_det.data.transforms import build_test_transform
+from hiera_det.detection.data.transforms import build_test_transform
 from hiera_det.features.config import get_cfg
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.reading import read_item

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks.flops import count_flops
 from hiera_det import HieraBackbone
-from hiera_det.benchmark.flops import count_flops
 from hiera_det.hiera import attention
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1), "global_blocks": (3,)}

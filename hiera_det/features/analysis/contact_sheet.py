@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from hiera_det.features.analysis.search import Match
 from hiera_det.features.analysis.thumbnails import SIDE, font, thumbnails
 from hiera_det.features.store.reader import FeatureStore
-from hiera_det.files import written_aside
+from hiera_det.utils.files import written_aside
 
 __all__ = ["Tile", "check_sheet", "match_rows", "write_sheet"]
 

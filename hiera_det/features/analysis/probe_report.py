@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hiera_det.features.analysis.probe import ProbeResult
-from hiera_det.files import written_aside
+from hiera_det.utils.files import written_aside
 
 __all__ = ["format_probe", "write_confusion", "write_probe"]
 

@@ -27,7 +27,7 @@ from hiera_det.features.store.layout import (
 )
 from hiera_det.features.store.reader import READ_ERRORS
 from hiera_det.features.store.rows import maps_sum, read_index, stages_of
-from hiera_det.files import file_sum
+from hiera_det.utils.files import file_sum
 
 __all__ = ["verify_store"]
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.store.aside import folder_aside, remove_stale
 from hiera_det.features.store.differences import differences
 from hiera_det.features.store.layout import (
     FAILED,
@@ -32,8 +31,9 @@ from hiera_det.features.store.layout import (
     sums_text,
 )
 from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
-from hiera_det.files import ASIDE, file_sum
-from hiera_det.tensorfiles import write_safetensors
+from hiera_det.features.store.temporary import folder_aside, remove_stale
+from hiera_det.utils.files import ASIDE, file_sum
+from hiera_det.weights.tensorfiles import write_safetensors
 
 __all__ = ["create_store", "write_failed", "write_shard"]
 

@@ -10,13 +10,13 @@ from typing import Any
 import lightning as L
 import numpy as np
 from fvcore.common.config import CfgNode
+from hiera_det.projects.ava.data.dataset import AvaDataset
+from hiera_det.projects.ava.evaluation import Result, evaluate
+from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.formats import Rows, write_results
 
-from ava.data.dataset import AvaDataset
-from ava.evaluation import Result, evaluate
-from ava.evaluation.report import format_table, write_json, write_plot
-from ava.formats import Rows, write_results
 from hiera_det.engine.gather import gather
-from hiera_det.engine.records import Records
+from hiera_det.engine.metrics import Records
 
 __all__ = ["ActionEvaluation", "to_rows"]
 

@@ -77,7 +77,7 @@ def _input_defaults() -> CfgNode:
 
 
 def _dataset_defaults() -> CfgNode:
-    """Paths are relative to ``ROOT``, but for those of stores."""
+    """Paths are relative to ``ROOT``."""
     node = CfgNode()
     node.ROOT = "datasets/ava"
     node.SOURCE = "frames"  # or "videos"
@@ -93,8 +93,4 @@ def _dataset_defaults() -> CfgNode:
     node.TEST_BOXES = ""  # empty: the boxes of TEST
     node.MIN_BOX_SCORE = 0.8
     node.EXCLUSIONS = ""
-    # Stores of tools/extract_features.py whose maps are read in place of running a frozen backbone; "": it is run. The
-    # paths are relative to the working folder. See ava/data/stored.py.
-    node.TRAIN_FEATURES = ""
-    node.TEST_FEATURES = ""
     return node

@@ -9,19 +9,17 @@ from typing import Any
 import lightning as L
 import torch
 from fvcore.common.config import CfgNode
+from hiera_det.projects.ava.data.clips import ClipSource
+from hiera_det.projects.ava.data.dataset import AvaDataset, BrokenClip
+from hiera_det.projects.ava.data.frames import FrameFolders
+from hiera_det.projects.ava.data.keyframes import keyframes_from
+from hiera_det.projects.ava.data.transforms import TestTransform, TrainTransform
+from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
+from hiera_det.projects.ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
 from torch.utils.data import DataLoader, Dataset
 
-from ava.data.clips import ClipSource
-from ava.data.dataset import AvaDataset, BrokenClip
-from ava.data.frames import FrameFolders
-from ava.data.keyframes import keyframes_from
-from ava.data.stored import open_maps
-from ava.data.transforms import TestTransform, TrainTransform
-from ava.data.videos import VideoFiles, find_videos
-from ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
-from hiera_det.data.loader import InferenceSampler, TrainingSampler
-from hiera_det.data.maps import stack_maps
-from hiera_det.engine.launch import images_per_batch
+from hiera_det.engine.loaders import InferenceSampler, TrainingSampler
+from hiera_det.engine.options import images_per_batch
 
 __all__ = ["AvaData", "build_source"]
 
@@ -58,12 +56,8 @@ class AvaData(L.LightningDataModule):
     def train_dataset(self) -> AvaDataset:
         """The training set."""
         node = self.cfg.INPUT
-        transform: Any
-        if self.cfg.DATASETS.TRAIN_FEATURES:  # of the whole picture
-            transform = TestTransform(node.MIN_SIZE_TEST)
-        else:
-            short_side = tuple(node.MIN_SIZE_TRAIN)
-            transform = TrainTransform(short_side, node.CROP_SIZE, flip=node.FLIP, box_jitter=node.BOX_JITTER)
+        short_side = tuple(node.MIN_SIZE_TRAIN)
+        transform = TrainTransform(short_side, node.CROP_SIZE, flip=node.FLIP, box_jitter=node.BOX_JITTER)
         return self._read("TRAIN", read_ground_truth(self._path("TRAIN")), transform)
 
     @cached_property
@@ -105,13 +99,12 @@ class AvaData(L.LightningDataModule):
 
     def _read(self, split: str, ground_truth: Rows, transform: Any) -> AvaDataset:
         node = self.cfg.DATASETS
-        maps = open_maps(self.cfg, split)
         boxes = read_person_boxes(self._path(f"{split}_BOXES")) if node[f"{split}_BOXES"] else None
         keyframes = keyframes_from(
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
         frames, rate = self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE
-        return AvaDataset(keyframes, build_source(self.cfg), transform, frames, rate, maps)
+        return AvaDataset(keyframes, build_source(self.cfg), transform, frames, rate)
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]
@@ -162,10 +155,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     items = [item for item in items if "broken" not in item]
     batch: dict[str, Any] = {"index": [item["index"] for item in items], "broken": broken}
     if items:
-        if "maps" in items[0]:
-            batch["maps"] = stack_maps([item["maps"] for item in items])
-        else:
-            batch["clips"] = torch.stack([item["clip"] for item in items])
+        batch["clips"] = torch.stack([item["clip"] for item in items])
         batch["boxes"] = [item["boxes"] for item in items]
         batch["kept"] = [item["kept"] for item in items]
         batch["labels"] = torch.cat([item["labels"] for item in items])

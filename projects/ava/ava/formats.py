@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
 
-from ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
-from hiera_det.files import written_aside
-from hiera_det.pickles import load_data_pickle
+from hiera_det.utils.files import written_aside
+from hiera_det.weights.pickles import load_data_pickle
 
 __all__ = [
     "Rows",

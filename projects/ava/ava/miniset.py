@@ -1,4 +1,4 @@
-"""A generated set in AVA's formats: figures of :mod:`ava.figures`, as JPEG frames and as h264 videos.
+"""A generated set in AVA's formats: figures of ``figures.py``, as JPEG frames and as h264 videos.
 
 A clip depends on the seed, the split and its own number alone.
 """
@@ -19,9 +19,8 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 from tqdm import tqdm
-
-from ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 
 __all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
 

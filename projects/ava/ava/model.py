@@ -7,7 +7,7 @@ The head is that of SlowFast (``slowfast/models/head_helper.py``, ``ResNetRoIHea
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from pytorchvideo.models.head import create_res_roi_pooling_head
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork, RoIAlign
 
-from hiera_det.backbone import HieraBackbone
+from hiera_det.hiera.backbone import HieraBackbone
 
 __all__ = ["ActionDetector", "build_model"]
 
@@ -77,45 +77,28 @@ class ActionDetector(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(mean).view(-1, 1, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(std).view(-1, 1, 1, 1), persistent=False)
 
-    def forward(
-        self, clips: Tensor | None, boxes: Sequence[Tensor], maps: Mapping[str, Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, clips: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Classify.
 
         Args:
             clips: (B, 3, T, H, W) RGB, 0-255, any H and W.
             boxes: of each clip (N, 4) xyxy in its pixels.
-            maps: in place of the clips, what a frozen backbone gives for them, before its norms: by stage
-                (B, C, T, h, w) of any float type, zeros beyond a clip that is smaller than others. The backbone is not
-                run then.
 
         Returns:
             (sum of N, num_classes) logits, in the order of clips and boxes.
 
         Raises:
-            ValueError: neither clips nor maps, or not as many lists of boxes as clips.
+            ValueError: not as many lists of boxes as clips.
         """
-        given = clips if maps is None else next(iter(maps.values()))
-        if given is None:
-            raise ValueError("neither clips nor maps; expected one of them")
-        if len(boxes) != len(given):
-            raise ValueError(f"{len(given)} clips with {len(boxes)} lists of boxes; each clip needs one")
+        if len(boxes) != len(clips):
+            raise ValueError(f"{len(clips)} clips with {len(boxes)} lists of boxes; each clip needs one")
         clip_index = torch.cat([found.new_full((len(found), 1), i) for i, found in enumerate(boxes)])
         rois = torch.cat([clip_index, torch.cat(tuple(boxes))], dim=1)  # (R, 5)
-        if maps is not None:
-            return self._logits(self.backbone.normed({name: feature.float() for name, feature in maps.items()}), rois)
-        return self.classify(self.normalise(given), rois)
-
-    def normalise(self, clips: Tensor) -> Tensor:
-        """Clips (B, 3, T, H, W), 0-255, as the backbone takes them."""
-        return (clips - self.pixel_mean) / self.pixel_std
+        return self.classify((clips - self.pixel_mean) / self.pixel_std, rois)
 
     def classify(self, clips: Tensor, rois: Tensor) -> Tensor:
         """Normalised clips (B, 3, T, H, W) and RoIs (R, 5), clip and xyxy in pixels, to logits (R, num_classes)."""
-        return self._logits(self.backbone(clips), rois)
-
-    def _logits(self, maps: Mapping[str, Tensor], rois: Tensor) -> Tensor:
-        means = OrderedDict((name, feature.mean(dim=2)) for name, feature in maps.items())  # (B, C, H / s, W / s)
+        means = OrderedDict((name, maps.mean(dim=2)) for name, maps in self.backbone(clips).items())  # (B, C, h, w)
         pooled = next(iter((means if self.fpn is None else self.fpn(means)).values()))
         return self.head(pooled[:, :, None], rois).flatten(1).float()  # (R, num_classes)
 

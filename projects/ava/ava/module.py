@@ -13,7 +13,7 @@ __all__ = ["ActionModule"]
 
 
 class ActionModule(TrainingModule):
-    """An :class:`~ava.model.ActionDetector` in training; checkpoints hold ``class_names`` and ``class_ids``."""
+    """An action detector in training; checkpoints hold ``class_names`` and ``class_ids``."""
 
     def compute_losses(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Binary cross-entropy: the mean over actions and the persons of all ranks, 0 where there is no person.
@@ -21,7 +21,7 @@ class ActionModule(TrainingModule):
         Ranks have more or fewer persons; as in DETR (``num_boxes``), each divides by the mean of their numbers, so
         that DDP's mean of the gradients is that of one process with all clips.
         """
-        logits = self.model(batch.get("clips"), batch["boxes"], batch.get("maps"))  # (R, K)
+        logits = self.model(batch["clips"], batch["boxes"])  # (R, K)
         persons = self.trainer.strategy.reduce(logits.new_tensor(len(logits)), reduce_op="mean")
         total = F.binary_cross_entropy_with_logits(logits, batch["labels"], reduction="sum")
         return {"loss_bce": total / logits.shape[1] / persons.clamp(min=1 / self.trainer.world_size)}
@@ -36,7 +36,7 @@ class ActionModule(TrainingModule):
         """Probabilities (N, K) of the persons of each clip; none any more once a SIGTERM has come."""
         if self.interrupted or "boxes" not in batch:
             return []
-        probabilities = self.model(batch.get("clips"), batch["boxes"], batch.get("maps")).sigmoid()
+        probabilities = self.model(batch["clips"], batch["boxes"]).sigmoid()
         return list(probabilities.split([len(boxes) for boxes in batch["boxes"]]))
 
     def notes(self) -> dict[str, Any]:

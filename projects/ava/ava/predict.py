@@ -12,13 +12,13 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from hiera_det.projects.ava.data.videos import VideoFiles
+from hiera_det.projects.ava.formats import Rows, write_results
+from hiera_det.projects.ava.predictor import ActionPredictor
 from tqdm import tqdm
 
-from ava.data.videos import VideoFiles
-from ava.formats import Rows, write_results
-from ava.predictor import ActionPredictor
-from hiera_det.files import make_folder, written_aside
-from hiera_det.visualize import draw_instances
+from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.visualize import draw_instances
 
 __all__ = ["Persons", "persons_of", "predict_video"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
+from hiera_det.projects.ava.data.transforms import TestTransform
+from hiera_det.projects.ava.model import build_model
 
-from ava.data.transforms import TestTransform
-from ava.model import build_model
-from hiera_det.checkpoints.read import read_checkpoint
-from hiera_det.checkpoints.source import local_file
-from hiera_det.engine.launch import available_device
-from hiera_det.weights import check_same_model
+from hiera_det.engine.options import available_device
+from hiera_det.weights.load import check_same_model
+from hiera_det.weights.read import read_checkpoint
+from hiera_det.weights.source import local_file
 
 __all__ = ["ActionPredictor"]
 

@@ -24,18 +24,18 @@ from __future__ import annotations
 from typing import Any
 
 from fvcore.common.config import CfgNode
+from hiera_det.projects.ava.model import ActionDetector
 from slowfast.models.build import MODEL_REGISTRY
 from torch import Tensor
 
-from ava.model import ActionDetector
-from hiera_det.backbone import HieraBackbone
+from hiera_det.hiera.backbone import HieraBackbone
 
 __all__ = ["HieraAVA"]
 
 
 @MODEL_REGISTRY.register()
 class HieraAVA(ActionDetector):
-    """An :class:`~ava.model.ActionDetector` from a SlowFast config.
+    """An :class:`~hiera_det.projects.ava.model.ActionDetector` from a SlowFast config.
 
     Args:
         cfg: SlowFast's config.

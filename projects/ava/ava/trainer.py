@@ -6,22 +6,20 @@ import logging
 from pathlib import Path
 
 from fvcore.common.config import CfgNode
+from hiera_det.projects.ava.callback import ActionEvaluation
+from hiera_det.projects.ava.datamodule import AvaData
+from hiera_det.projects.ava.evaluation import PROTOCOLS, Result
+from hiera_det.projects.ava.model import build_model
+from hiera_det.projects.ava.module import ActionModule, check_label_map
 
-from ava.callback import ActionEvaluation
-from ava.datamodule import AvaData
-from ava.evaluation import PROTOCOLS, Result
-from ava.maps_check import compare_maps
-from ava.model import build_model
-from ava.module import ActionModule, check_label_map
 from hiera_det.config import save_config
 from hiera_det.engine.callbacks import Recorder
 from hiera_det.engine.checkpoint import Checkpointer, forget_last_checkpoint, last_checkpoint
-from hiera_det.engine.launch import Launch, images_per_batch
-from hiera_det.engine.maps_check import MapsCheck
+from hiera_det.engine.metrics import Records
 from hiera_det.engine.module import seed_step
-from hiera_det.engine.records import Records
+from hiera_det.engine.options import Launch, images_per_batch
 from hiera_det.engine.run import build_trainer, draw_seed, errors_in_log, prepare_output
-from hiera_det.weights import load_trained, load_weights
+from hiera_det.weights.load import load_trained, load_weights
 
 __all__ = ["evaluate", "train"]
 
@@ -61,7 +59,7 @@ def train(cfg: CfgNode, launch: Launch, *, resume: bool = False) -> Result:
     records = Records(output_dir)
     evaluation = ActionEvaluation(cfg, records)
     checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
-    callbacks = [Recorder(records), checkpointer, evaluation, _maps_check(data)]
+    callbacks = [Recorder(records), checkpointer, evaluation]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     images_per_batch(cfg, trainer.world_size, launch.accumulate)
     if checkpoint is None and trainer.is_global_zero:
@@ -91,19 +89,13 @@ def evaluate(cfg: CfgNode, launch: Launch) -> Result:
     model = build_model(cfg, len(data.label_map))
     check_label_map(load_trained(model, cfg.MODEL.WEIGHTS), data.label_map)
     evaluation = ActionEvaluation(cfg, Records(output_dir))
-    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation, _maps_check(data)]
+    callbacks = [Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD), evaluation]
     trainer = build_trainer(cfg, launch, callbacks, with_test=True)
     trainer.validate(ActionModule(model, cfg, seed=0), datamodule=data, verbose=False)
     result = _finished(cfg, evaluation)
     if first:
         save_config(cfg, Path(cfg.OUTPUT_DIR) / "inference" / "config.yaml")
     return result
-
-
-def _maps_check(data: AvaData) -> MapsCheck:
-    return MapsCheck(
-        lambda model, split: compare_maps(model, data.train_dataset if split == "TRAIN" else data.test_dataset)
-    )
 
 
 def _finished(cfg: CfgNode, evaluation: ActionEvaluation) -> Result:

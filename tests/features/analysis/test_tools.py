@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from hiera_det.cli import user_errors
+from hiera_det.cli.errors import user_errors
 from hiera_det.features.analysis.thumbnails import thumbnails
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.inputs.tars import images_of_tar

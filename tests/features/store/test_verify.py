@@ -10,7 +10,7 @@ from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.layout import sums_text
 from hiera_det.features.store.verify import verify_store
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
-from hiera_det.files import file_sum
+from hiera_det.utils.files import file_sum
 
 SHARD_FILES = [
     *("00000.parquet", "00000.safetensors", "00000.failed.csv", "00000.sha256"),

@@ -10,8 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 import yaml
-
-from ava.miniset import write_miniset
+from hiera_det.projects.ava.miniset import write_miniset
 
 PROJECT = Path(__file__).parents[3] / "projects" / "ava"
 TINY = {

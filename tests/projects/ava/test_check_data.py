@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from ava.data.check import check_data
-from ava.miniset import write_miniset
+from hiera_det.projects.ava.data.check import check_data
+from hiera_det.projects.ava.miniset import write_miniset
 
 TOOL = Path(__file__).parents[3] / "projects" / "ava" / "check_data.py"
 

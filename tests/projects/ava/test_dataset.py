@@ -6,10 +6,9 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
-
-from ava.data.dataset import AvaDataset, BrokenClip, Keyframe, keyframes_from
-from ava.data.transforms import TestTransform, TrainTransform
-from ava.formats import read_ground_truth, read_person_boxes
+from hiera_det.projects.ava.data.dataset import AvaDataset, BrokenClip, Keyframe, keyframes_from
+from hiera_det.projects.ava.data.transforms import TestTransform, TrainTransform
+from hiera_det.projects.ava.formats import read_ground_truth, read_person_boxes
 
 LABEL_MAP = {2: "sit", 5: "run", 80: "watch"}
 

@@ -13,10 +13,9 @@ from types import ModuleType
 import cv2
 import numpy as np
 import pytest
-
-from ava.evaluation import PROTOCOLS
-from ava.evaluation.evaluator import Result
-from ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.evaluation import PROTOCOLS
+from hiera_det.projects.ava.evaluation.evaluator import Result
+from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
 
 SCRIPT = Path(__file__).parents[3] / "projects" / "ava" / "evaluate.py"
 RECORDED = Path(__file__).parent / "recorded"
@@ -161,5 +160,5 @@ def test_it_does_not_load_torch() -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", str(SCRIPT), "--help"], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0 and "ava.evaluation" in done.stderr
+    assert done.returncode == 0 and "hiera_det.projects.ava.evaluation" in done.stderr
     assert not [line for line in done.stderr.splitlines() if line.endswith(" torch")]

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
-from ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
-from ava.rows import Rows
+from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
+from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
+from hiera_det.projects.ava.rows import Rows
 
 RECORDED = Path(__file__).parent / "recorded"
 LABEL_MAP = {1: "walk", 2: "run", 5: "jump"}

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ava.evaluation import PROTOCOLS, evaluate
-from ava.formats import read_detections, read_ground_truth, read_label_map, write_results
-from ava.rows import Rows
+from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
+from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map, write_results
+from hiera_det.projects.ava.rows import Rows
 
 LABEL_MAP = {1: "walk", 2: "run", 4: "jump", 5: "wave", 9: "never there"}
 EXCLUSIONS = {("v0", 902.0), ("v2", 903.0), ("nowhere", 902.0)}

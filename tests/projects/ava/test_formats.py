@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from ava import formats
-from ava.rows import Rows
+from hiera_det.projects.ava import formats
+from hiera_det.projects.ava.rows import Rows
 
 GOOD = "a,0902,0.1,0.2,0.3,0.4,12,1\n"
 

@@ -5,9 +5,9 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+from hiera_det.projects.ava.data.clips import clip_indices
+from hiera_det.projects.ava.data.frames import FrameFolders, read_frame_list
 
-from ava.data.clips import clip_indices
-from ava.data.frames import FrameFolders, read_frame_list
 from hiera_det.data.video import clip_offsets
 
 COUNT = 90

@@ -8,13 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
-from ava.data.frames import FrameFolders
-from ava.data.keyframes import keyframes_from
-from ava.data.videos import VideoFiles, find_videos
-from ava.figures import ACTIONS, draw_box, draw_frame, make_background, make_figure
-from ava.formats import read_ground_truth, read_label_map, read_person_boxes
-from ava.miniset import KEYFRAMES, MinisetSpec, make_scene, write_miniset
+from hiera_det.projects.ava.data.frames import FrameFolders
+from hiera_det.projects.ava.data.keyframes import keyframes_from
+from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
+from hiera_det.projects.ava.figures import ACTIONS, draw_box, draw_frame, make_background, make_figure
+from hiera_det.projects.ava.formats import read_ground_truth, read_label_map, read_person_boxes
+from hiera_det.projects.ava.miniset import KEYFRAMES, MinisetSpec, make_scene, write_miniset
 
 TOOL = Path(__file__).parents[3] / "projects" / "ava" / "make_miniset.py"
 SIZE = 96
@@ -201,7 +200,7 @@ def test_interrupted_writing_leaves_no_set(tmp_path, monkeypatch):
 
     target = tmp_path / "mini"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ava.miniset._write_video", interrupt)
+        patch.setattr("hiera_det.projects.ava.miniset._write_video", interrupt)
         write_miniset(target, num_train=1, num_val=1, image_size=64)
     assert not target.exists()
     write_miniset(target, num_train=1, num_val=1, image_size=64)
@@ -209,7 +208,7 @@ def test_interrupted_writing_leaves_no_set(tmp_path, monkeypatch):
 
 
 def test_processes_write_what_one_writes(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("ava.miniset._IN_PROCESS", 0)
+    monkeypatch.setattr("hiera_det.projects.ava.miniset._IN_PROCESS", 0)
     write_miniset(tmp_path / "mini", num_train=5, num_val=3, image_size=SIZE, seed=3)
     names = [str(path.relative_to(root)) for path in root.glob("*/**/*") if path.suffix in (".csv", ".pbtxt", ".jpg")]
     assert len(names) > 100

@@ -7,9 +7,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-
-from ava.data.videos import VideoFiles
-from ava.formats import read_detections, read_person_boxes
+from hiera_det.projects.ava.data.videos import VideoFiles
+from hiera_det.projects.ava.formats import read_detections, read_person_boxes
 
 ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
 
@@ -99,7 +98,7 @@ def test_the_detector_must_know_persons(load_tool, tmp_path, monkeypatch):
         def __init__(self, cfg):
             pass
 
-    monkeypatch.setattr("hiera_det.hosts.torchvision.predictor.Predictor", Shapes)
+    monkeypatch.setattr("hiera_det.detection.predictor.Predictor", Shapes)
     with pytest.raises(ValueError, match="knows no class 'person', but circle, square"):
         load_tool("predict").detector("configs/quickstart.yaml", "weights.pth", 0.5)
 

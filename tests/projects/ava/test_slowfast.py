@@ -12,7 +12,7 @@ get_cfg = pytest.importorskip("slowfast.config.defaults", reason=reason, exc_typ
 
 @pytest.fixture
 def cfg():
-    import ava.slowfast  # noqa: F401
+    import hiera_det.projects.ava.slowfast  # noqa: F401
 
     cfg = get_cfg()
     cfg.NUM_GPUS = 0

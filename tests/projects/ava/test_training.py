@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hiera_det.projects.ava.datamodule import AvaData
+from hiera_det.projects.ava.evaluation import evaluate
+from hiera_det.projects.ava.formats import read_detections
 
-from ava.datamodule import AvaData
-from ava.evaluation import evaluate
-from ava.formats import read_detections
 from hiera_det import build_hiera
 
 PROJECT = Path(__file__).parents[3] / "projects" / "ava"

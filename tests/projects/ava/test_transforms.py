@@ -3,8 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from ava.data.transforms import BOX_EXTENSION, BOX_JITTER, TestTransform, TrainTransform, extend_boxes, jitter_boxes
+from hiera_det.projects.ava.data.transforms import (
+    BOX_EXTENSION,
+    BOX_JITTER,
+    TestTransform,
+    TrainTransform,
+    extend_boxes,
+    jitter_boxes,
+)
 
 NOWHERE = np.zeros((0, 4))
 

@@ -7,9 +7,8 @@ import av
 import cv2
 import numpy as np
 import pytest
-
-from ava.data.frames import FrameFolders
-from ava.data.videos import VideoFiles, find_videos
+from hiera_det.projects.ava.data.frames import FrameFolders
+from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 
 BITS = 8
 

@@ -17,7 +17,7 @@ class BrokenClip(ValueError):
 
 
 class ClipSource(Protocol):
-    """Where clips come from: :class:`ava.data.frames.FrameFolders` or :class:`ava.data.videos.VideoFiles`."""
+    """Where clips come from: folders of frames (``FrameFolders``) or video files (``VideoFiles``)."""
 
     @property
     def videos(self) -> Collection[str]:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from hiera_det.projects.ava.data.clips import BrokenClip, ClipSource
+from hiera_det.projects.ava.data.keyframes import Keyframe, keyframes_from
+from hiera_det.projects.ava.data.transforms import ClipSample
 from torch.utils.data import Dataset
-
-from ava.data.clips import BrokenClip, ClipSource
-from ava.data.keyframes import Keyframe, keyframes_from
-from ava.data.stored import StoredClips
-from ava.data.transforms import ClipSample
-from ava.data.videos import VideoFiles
-
-if TYPE_CHECKING:
-    from hiera_det.features.stored_maps import StoredMaps
 
 __all__ = ["AvaDataset", "BrokenClip", "Keyframe", "keyframes_from"]
 
@@ -34,24 +28,21 @@ class AvaDataset(Dataset):
     read one is taken that ``draw`` chooses, with a warning in the log.
 
     An item is a dict:
-        clip: (3, T, H, W) uint8 RGB; with stored maps there are these in its place:
-        maps: by stage (C, T, h, w), of the store's type.
+        clip: (3, T, H, W) uint8 RGB.
         boxes: (N, 4) float32 xyxy in pixels of the clip; N may be 0 where a crop misses all persons.
         labels: (N, K) float32, 1 for the actions of a person, else 0.
         kept: (N,) int64, which of the keyframe's boxes these are.
         index: of the keyframe that was taken.
 
     Args:
-        keyframes: from :func:`ava.data.keyframes.keyframes_from`.
+        keyframes: from :func:`hiera_det.projects.ava.data.keyframes.keyframes_from`.
         source: of the clips.
-        transform: of :mod:`ava.data.transforms`.
+        transform: of :mod:`hiera_det.projects.ava.data.transforms`.
         num_frames: of a clip.
         rate: spacing of the frames in thirtieths of a second; 0 repeats the keyframe.
-        maps: of all clips as they are transformed, in a store; the source is one of videos then, which are not
-            decoded, and the transform draws no random numbers. None: there are none.
 
     Raises:
-        ValueError: there are no keyframes, or the source lacks videos or the store clips that they are in.
+        ValueError: there are no keyframes, or the source lacks videos that they are in.
     """
 
     def __init__(
@@ -61,7 +52,6 @@ class AvaDataset(Dataset):
         transform: Callable[[np.ndarray, np.ndarray], ClipSample],
         num_frames: int,
         rate: int,
-        maps: StoredMaps | None = None,
     ) -> None:
         if not keyframes:
             raise ValueError("a dataset without keyframes, expected at least one")
@@ -84,10 +74,6 @@ class AvaDataset(Dataset):
                 f"{len(missing)} of {len(self._names)} videos are not there, among them {', '.join(missing[:5])}; "
                 "check_data.py lists them all"
             )
-        self.stored: StoredClips | None = None
-        if maps is not None:
-            assert isinstance(source, VideoFiles)
-            self.stored = StoredClips(maps, source, keyframes)
 
     def __len__(self) -> int:
         return len(self._video)
@@ -115,17 +101,12 @@ class AvaDataset(Dataset):
             torch.default_generator.manual_seed(draw)
             clip, boxes, kept = self.transform(frames, keyframe.boxes)
         labels = torch.from_numpy(keyframe.labels)[kept]
-        sample = {"boxes": boxes, "labels": labels, "kept": kept, "index": index}
-        if self.stored is None:
-            return {"clip": clip, **sample}
-        return {"maps": self.stored.read(index, (clip.shape[-2], clip.shape[-1])), **sample}
+        return {"clip": clip, "boxes": boxes, "labels": labels, "kept": kept, "index": index}
 
     def _read(self, index: int) -> np.ndarray:
-        """Frames (T, H, W, 3); with stored maps a blank one, whose transform tells where the boxes come to lie."""
+        """Frames (T, H, W, 3)."""
         keyframe = self.keyframe(index)
         try:
-            if self.stored is not None:
-                return self.stored.blank(index)
             return self.source.read(keyframe.video, keyframe.second, self.num_frames, self.rate)
         except (OSError, ValueError) as error:
             raise BrokenClip(f"clip of video {keyframe.video} at second {keyframe.second:g}: {error}") from error

@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+from hiera_det.projects.ava.data.clips import clip_indices
 from pyarrow import csv
 
-from ava.data.clips import clip_indices
 from hiera_det.data.video import NOMINAL_FPS
 
 __all__ = ["FIRST_SECOND", "FrameFolders", "read_frame", "read_frame_list"]
@@ -85,7 +85,7 @@ class FrameFolders:
         return self._paths[video]
 
     def read(self, video: str, second: float, num_frames: int, rate: int) -> np.ndarray:
-        """A clip, as :meth:`ava.data.clips.ClipSource.read` says.
+        """A clip, as :meth:`hiera_det.projects.ava.data.clips.ClipSource.read` says.
 
         Raises:
             ValueError: the video is unknown, the second is not among its frames, or the frames differ in size.

@@ -51,12 +51,8 @@ class VideoFiles:
         """Ids of the videos."""
         return self.files.keys()
 
-    def clip_id(self, video: str, second: float) -> str:
-        """What tools/extract_features.py calls the clip around a second, as annotations count: "name.mp4@2.000"."""
-        return f"{self.files[video].name}@{second - self.first_second:.3f}"
-
     def read(self, video: str, second: float, num_frames: int, rate: int) -> np.ndarray:
-        """A clip, as :meth:`ava.data.clips.ClipSource.read` says.
+        """A clip, as :meth:`hiera_det.projects.ava.data.clips.ClipSource.read` says.
 
         Raises:
             ValueError: the video is unknown, has no video stream, cannot be decoded, is cut off, does not show that

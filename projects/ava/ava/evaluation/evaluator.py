@@ -7,12 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from ava.evaluation.average_precision import average_precision
-from ava.evaluation.keyframes import KeyframeNames, contains, unique_runs
-from ava.evaluation.matching import match, top_per_keyframe
-from ava.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Protocol
-from ava.rows import Rows
+from hiera_det.projects.ava.evaluation.average_precision import average_precision
+from hiera_det.projects.ava.evaluation.keyframes import KeyframeNames, contains, unique_runs
+from hiera_det.projects.ava.evaluation.matching import match, top_per_keyframe
+from hiera_det.projects.ava.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Protocol
+from hiera_det.projects.ava.rows import Rows
 
 __all__ = ["Result", "evaluate"]
 

@@ -6,8 +6,9 @@ import json
 import math
 from pathlib import Path
 
-from ava.evaluation.evaluator import Result
-from hiera_det.files import written_aside
+from hiera_det.projects.ava.evaluation.evaluator import Result
+
+from hiera_det.utils.files import written_aside
 
 __all__ = ["format_table", "write_json", "write_plot"]
 

@@ -1,0 +1,116 @@
+"""Classification of files: photos, folders of photos, videos; probabilities and drawn pictures come out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from hiera_det.classification.classifier import Classifier
+from hiera_det.classification.clips import read_center_clip
+from hiera_det.data.images import read_image
+from hiera_det.data.paths import find_files, make_output
+from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from hiera_det.utils.files import written_aside
+from hiera_det.utils.visualize import draw_lines, write_image
+
+__all__ = ["as_text", "classify"]
+
+logger = logging.getLogger(__name__)
+
+MIN_SIDE = 224  # pixels; smaller pictures are enlarged, so that the classes can be read
+
+
+def classify(
+    classifier: Classifier, source: str | Path, output: str | Path | None = None, *, top_k: int = 5
+) -> list[dict[str, Any]]:
+    """Classify an image or all images of a folder; with a classifier of clips, a video or all videos of a folder.
+
+    Args:
+        classifier: of images or clips.
+        source: a file or a folder. Of a video the clip in the middle is classified.
+        output: a folder, which is made, for ``predictions.json`` and each picture with its classes drawn in, under its
+            own name; of a video the clip's middle frame, ``<name>.jpg``. None: nothing is written.
+        top_k: so many classes of each, the most probable first.
+
+    Returns:
+        As in ``predictions.json``: of each file ``file_name`` and ``classes``, a list of ``category_id``, counted from
+        0, ``label`` and ``score``, the probability.
+
+    Raises:
+        FileNotFoundError: there is no such file, or none of the kind in the folder.
+        OSError: the output folder cannot be written to.
+        ValueError: the file is of another kind or cannot be read, the output would overwrite the input, or there are
+            fewer than ``top_k`` classes. A file of a folder that cannot be read is skipped, with a warning in the log.
+    """
+    source = Path(source)
+    if not 1 <= top_k <= len(classifier.labels):
+        raise ValueError(f"the {top_k} most probable classes are wanted; expected 1 to {len(classifier.labels)}")
+    _check_kind(classifier, source)
+    files = find_files(source, "video" if classifier.num_frames else "image")
+    if output is not None:
+        make_output(Path(output), source)
+    results, unreadable = [], []
+    for path in tqdm(files, desc="files", disable=len(files) == 1):
+        try:
+            pixels = _read(classifier, path)
+            classes = _best(classifier, pixels, top_k)
+        except (OSError, ValueError) as error:
+            if source.is_file():
+                raise
+            logger.warning("skipped: %s: %s", path, error)
+            unreadable.append(path)
+            continue
+        results.append({"file_name": path.name, "classes": classes})
+        if output is not None:
+            _draw(Path(output) / path.name, pixels, classes)
+    if not results:
+        raise ValueError(f"none of the {len(files)} files can be read, such as {unreadable[0]}")
+    if output is not None:
+        with written_aside(Path(output) / "predictions.json") as aside:
+            aside.write_text(json.dumps(results), encoding="utf-8")
+        logger.info("%d files; pictures and predictions.json in %s", len(results), output)
+    return results
+
+
+def as_text(results: list[dict[str, Any]]) -> str:
+    """The results of :func:`classify` as lines to read."""
+    return "\n".join(line for result in results for line in (result["file_name"], *_lines(result["classes"])))
+
+
+def _lines(classes: list[dict[str, Any]]) -> list[str]:
+    return [f"{100 * entry['score']:6.2f}%  {entry['label']} ({entry['category_id']})" for entry in classes]
+
+
+def _check_kind(classifier: Classifier, source: Path) -> None:
+    suffix = source.suffix.lower()
+    if classifier.num_frames and suffix in IMAGE_SUFFIXES:
+        raise ValueError(f"{source} is an image, the weights are of a model of videos; name those of an image model")
+    if not classifier.num_frames and suffix in VIDEO_SUFFIXES:
+        raise ValueError(
+            f"{source} is a video, the weights are of a model of images; name those of a model of videos, such as"
+            " hiera_base_16x224.mae_k400_ft_k400"
+        )
+
+
+def _read(classifier: Classifier, path: Path) -> np.ndarray:
+    """((T,) H, W, 3) uint8 RGB."""
+    return read_center_clip(path, classifier.num_frames) if classifier.num_frames else np.array(read_image(path))
+
+
+def _best(classifier: Classifier, pixels: np.ndarray, top_k: int) -> list[dict[str, Any]]:
+    scores, indices = classifier(pixels).topk(top_k)
+    return [
+        {"category_id": index, "label": classifier.labels[index], "score": score}
+        for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+    ]
+
+
+def _draw(target: Path, pixels: np.ndarray, classes: list[dict[str, Any]]) -> None:
+    if pixels.ndim == 4:
+        target, pixels = target.with_name(f"{target.name}.jpg"), pixels[len(pixels) // 2]
+    write_image(target, draw_lines(pixels, _lines(classes), min_side=MIN_SIDE))

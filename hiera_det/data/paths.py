@@ -1,0 +1,49 @@
+"""The images or videos that the input of a prediction names, and the folder that its results go to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from hiera_det.utils.files import make_folder
+
+__all__ = ["find_files", "make_output"]
+
+_SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
+
+
+def find_files(source: Path, kind: str) -> list[Path]:
+    """The file itself, or the files of a folder, in alphabetical order.
+
+    Args:
+        source: a file or a folder.
+        kind: "image" or "video", by the ends of names.
+
+    Raises:
+        FileNotFoundError: there is no such file, or no file of the kind in the folder.
+        ValueError: the file is of another kind.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"no image, folder or video at {source}")
+    suffixes = _SUFFIXES[kind]
+    if source.is_file():
+        if source.suffix.lower() not in suffixes:
+            known = "; ".join(f"endings of {name}s: {' '.join(endings)}" for name, endings in _SUFFIXES.items())
+            raise ValueError(f"{source} is no {kind} by its name; {known}")
+        return [source]
+    found = sorted(path for path in source.iterdir() if path.suffix.lower() in suffixes)
+    if not found:
+        raise FileNotFoundError(f"no {kind} in {source}; looked for {' '.join(suffixes)}")
+    return found
+
+
+def make_output(output: Path, source: Path) -> None:
+    """Make the folder for pictures of a source.
+
+    Raises:
+        OSError: it cannot be made or written to.
+        ValueError: the source lies in it.
+    """
+    if output.resolve() == (source if source.is_dir() else source.parent).resolve():
+        raise ValueError(f"output folder {output} is where the input lies: the pictures would overwrite it")
+    make_folder(output, "output folder")

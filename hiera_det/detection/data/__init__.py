@@ -1,0 +1,1 @@
+"""Detection data in COCO's format: dataset, targets, augmentation, and a generated set."""

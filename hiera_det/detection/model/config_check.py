@@ -1,0 +1,95 @@
+"""What this backend can do, of all that detectron2's keys can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hiera_det.config import CfgNode
+
+# Key: the values that it may have. (hiera_det.data checks those of INPUT that concern training images alone.)
+SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
+    "MODEL.BACKBONE.NAME": ("build_hiera_fpn_backbone",),
+    "MODEL.FPN.NORM": ("", "LN"),
+    "MODEL.FPN.FUSE_TYPE": ("sum",),
+    "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
+    "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
+    "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
+    "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_HEADS.NAME": ("StandardROIHeads", "CascadeROIHeads"),
+    "MODEL.ROI_BOX_HEAD.NAME": ("FastRCNNConvFCHead",),
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_BOX_HEAD.POOLER_TYPE": ("ROIAlignV2",),
+    "MODEL.ROI_BOX_HEAD.NORM": ("", "LN"),
+    "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
+    "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2",),
+    "MODEL.ROI_MASK_HEAD.NORM": ("", "LN"),
+    "INPUT.FORMAT": ("RGB", "BGR"),
+    "DATALOADER.ASPECT_RATIO_GROUPING": (False,),
+    "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
+    "SOLVER.OPTIMIZER": ("SGD", "ADAMW"),
+    "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
+    "SOLVER.WARMUP_METHOD": ("linear", "constant"),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
+}
+# Key: how many values it needs.
+LENGTHS = {
+    "MODEL.PIXEL_MEAN": 3,
+    "MODEL.PIXEL_STD": 3,
+    "MODEL.RPN.IOU_THRESHOLDS": 2,
+    "MODEL.RPN.BBOX_REG_WEIGHTS": 4,
+    "MODEL.ROI_HEADS.IOU_THRESHOLDS": 1,
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": 4,
+}
+
+
+def check_supported(cfg: CfgNode) -> None:
+    """See that this backend does what a config asks for.
+
+    Raises:
+        ValueError: it does not; the message names the key, its value, and what is supported.
+    """
+    for key, values in SUPPORTED.items():
+        if _get(cfg, key) not in values:
+            raise _unsupported(cfg, key, _either(values))
+    for key, length in LENGTHS.items():
+        if len(_get(cfg, key)) != length:
+            raise _unsupported(cfg, key, f"{length} of them")
+    if cfg.MODEL.ROI_HEADS.NAME == "CascadeROIHeads":
+        _check_cascade(cfg)
+    channels = cfg.MODEL.FPN.OUT_CHANNELS
+    dims = cfg.MODEL.RPN.CONV_DIMS
+    if not dims or any(dim not in (-1, channels) for dim in dims):
+        raise _unsupported(cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})")
+
+
+def _check_cascade(cfg: CfgNode) -> None:
+    """What detectron2's cascade takes for granted."""
+    ious = cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
+    if len(ious) < 2:
+        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "two or more; for one take StandardROIHeads")
+    if len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS) != len(ious):
+        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", f"as many as IOUS ({len(ious)})")
+    if ious[0] != cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS[0]:
+        raise _unsupported(cfg, "MODEL.ROI_HEADS.IOU_THRESHOLDS", f"ROI_BOX_CASCADE_HEAD.IOUS' first, {ious[0]}")
+    if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:
+        raise _unsupported(cfg, "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True with CascadeROIHeads")
+
+
+def _get(cfg: CfgNode, key: str) -> Any:
+    node: Any = cfg
+    for name in key.split("."):
+        node = node[name]
+    return node
+
+
+def _either(values: Iterable[Any]) -> str:
+    return " or ".join(repr(value) for value in values)
+
+
+def _unsupported(cfg: CfgNode, key: str, supported: str) -> ValueError:
+    return ValueError(
+        f"{key} is {_get(cfg, key)!r}; the torchvision backend supports {supported}."
+        " What detectron2 can do besides, --backend detectron2 does where detectron2 is installed"
+    )

@@ -1,0 +1,105 @@
+"""detectron2's ``DefaultTrainer`` with this project's recipe, weights and checkpoints."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog, build_detection_train_loader
+from detectron2.engine import DefaultTrainer
+from detectron2.evaluation import COCOEvaluator
+from detectron2.utils import comm
+
+from hiera_det.detection.coco_evaluator import write_metrics
+from hiera_det.detectron2.data import build_mapper, check_classes
+from hiera_det.engine.optim import build_optimizer, clip_gradients
+from hiera_det.weights.load import check_same_model, load_weights
+from hiera_det.weights.read import read_checkpoint
+
+__all__ = ["Trainer"]
+
+
+class Trainer(DefaultTrainer):
+    """``DefaultTrainer`` with ``SOLVER.OPTIMIZER``, large-scale jitter, COCO's AP, and the original's weights."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        super().__init__(cfg)
+        # As the other backend's checkpoints: whoever predicts with one knows its classes.
+        self.checkpointer.save = partial(self.checkpointer.save, **_classes(cfg.DATASETS.TRAIN[0]))
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
+        """The recipe's optimizer and parameter groups, with ``SOLVER.CLIP_GRADIENTS``."""
+        optimizer = build_optimizer(cfg, model)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.register_step_pre_hook(lambda *_: clip_gradients(cfg, parameters))
+        return optimizer
+
+    @classmethod
+    def build_train_loader(cls, cfg: CfgNode) -> Any:
+        """detectron2's loader, with large-scale jitter where ``INPUT.CROP`` asks for it."""
+        loader = build_detection_train_loader(cfg, mapper=build_mapper(cfg))
+        check_classes(cfg, cfg.DATASETS.TRAIN)
+        return loader
+
+    @classmethod
+    def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Any:
+        """detectron2's loader."""
+        loader = super().build_test_loader(cfg, dataset_name)
+        check_classes(cfg, [dataset_name])
+        return loader
+
+    @classmethod
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> COCOEvaluator:
+        """COCO's box and mask AP."""
+        return COCOEvaluator(dataset_name, output_dir=str(_inference_folder(cfg, dataset_name)))
+
+    @classmethod
+    def test(cls, cfg: CfgNode, model: torch.nn.Module, evaluators: Any = None) -> Any:
+        """Evaluate as detectron2 does; also writes ``metrics.json``, as the torchvision backend."""
+        results = super().test(cfg, model, evaluators)
+        names = cfg.DATASETS.TEST
+        if comm.is_main_process():
+            for name, metrics in {names[0]: results}.items() if len(names) == 1 else results.items():
+                write_metrics(_inference_folder(cfg, name) / "metrics.json", name, metrics)
+        return results
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Resume from ``OUTPUT_DIR/last_checkpoint``, or load ``MODEL.WEIGHTS``.
+
+        Raises:
+            ValueError, OSError: the weights are bad, or the checkpoint is of another model or of the other backend.
+        """
+        model = _bare(self.model)
+        if not (resume and self.checkpointer.has_checkpoint()):
+            load_weights(model, self.cfg.MODEL.WEIGHTS)
+            return
+        path = Path(self.checkpointer.get_checkpoint_file())
+        checkpoint = read_checkpoint(path)
+        if "trainer" not in checkpoint:
+            raise ValueError(
+                f"{path} cannot be resumed from: it is not a checkpoint of detectron2's trainer. Resume on the backend"
+                f" that wrote it (--backend torchvision), or start anew from its weights with MODEL.WEIGHTS {path} and"
+                " without --resume"
+            )
+        check_same_model(checkpoint["model"], model.state_dict(), str(path))
+        super().resume_or_load(resume=True)
+
+
+def _classes(dataset_name: str) -> dict[str, list]:
+    """Names and ids of the categories, in the order of the labels."""
+    metadata = MetadataCatalog.get(dataset_name)
+    ids = metadata.get("thing_dataset_id_to_contiguous_id", {})
+    return {"class_names": list(metadata.get("thing_classes", [])), "category_ids": sorted(ids, key=ids.get)}
+
+
+def _inference_folder(cfg: CfgNode, dataset_name: str) -> Path:
+    folder = Path(cfg.OUTPUT_DIR) / "inference"
+    return folder if len(cfg.DATASETS.TEST) == 1 else folder / dataset_name
+
+
+def _bare(model: torch.nn.Module) -> torch.nn.Module:
+    return model.module if isinstance(model, torch.nn.parallel.DistributedDataParallel) else model

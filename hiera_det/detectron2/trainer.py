@@ -1,0 +1,161 @@
+"""Runs on detectron2: training with evaluation, or evaluation alone, from a config and launch flags."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.config import get_cfg as get_detectron2_cfg
+from detectron2.engine import default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from hiera_det import config
+from hiera_det.data.catalog import DatasetFiles
+from hiera_det.detectron2.data import register_dataset, register_named
+from hiera_det.detectron2.default_trainer import Trainer
+from hiera_det.engine.options import Launch, available_device, check_rendezvous, images_per_batch
+from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.weights.load import load_trained
+
+__all__ = ["evaluate", "get_cfg", "train"]
+
+logger = logging.getLogger(__name__)
+
+
+def get_cfg() -> CfgNode:
+    """detectron2's defaults with this project's keys."""
+    cfg = get_detectron2_cfg()
+    config.add_hiera_config(cfg)
+    return cfg
+
+
+def train(
+    cfg: CfgNode,
+    flags: Launch,
+    *,
+    resume: bool = False,
+    train_files: DatasetFiles | None = None,
+    test_files: DatasetFiles | None = None,
+) -> None:
+    """Train to ``SOLVER.MAX_ITER``, evaluating on the way and at the end; all output goes to ``OUTPUT_DIR``.
+
+    Args:
+        cfg: the config.
+        flags: how many GPUs and machines.
+        resume: continue from ``OUTPUT_DIR/last_checkpoint``, if there is one.
+        train_files: in place of ``DATASETS.TRAIN``.
+        test_files: in place of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+        FloatingPointError: the loss is not finite.
+    """
+    _check_flags(flags)
+    images_per_batch(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
+    if train_files is None and not cfg.DATASETS.TRAIN:
+        raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
+    _launch(_train, cfg, flags, (train_files, test_files), resume)
+
+
+def evaluate(cfg: CfgNode, flags: Launch, *, test_files: DatasetFiles | None = None) -> None:
+    """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; results go to ``OUTPUT_DIR/inference``.
+
+    Args:
+        cfg: the config.
+        flags: how many GPUs and machines.
+        test_files: in place of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+    """
+    _check_flags(flags)
+    _launch(_evaluate, cfg, flags, (None, test_files), False)
+
+
+def _launch(job: Callable, cfg: CfgNode, flags: Launch, files: tuple, resume: bool) -> None:
+    make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
+    launch(
+        job,
+        max(flags.num_gpus, 1),
+        num_machines=flags.num_machines,
+        machine_rank=flags.machine_rank,
+        dist_url=flags.dist_url,
+        args=(cfg, files, resume),
+    )
+
+
+def _check_flags(flags: Launch) -> None:
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not 0 <= flags.num_gpus <= available:
+        raise ValueError(f"--num-gpus {flags.num_gpus}, but there are {available} GPUs here")
+    if flags.num_machines > 1:
+        check_rendezvous(flags)
+    if flags.precision is not None or flags.accumulate != 1:
+        raise ValueError("--precision and --accumulate are the torchvision backend's; here: SOLVER.AMP.ENABLED")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError(
+            "under torchrun every process would train a model of its own: detectron2 starts its processes itself, by"
+            " --num-gpus and --num-machines; or take --backend torchvision"
+        )
+
+
+def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
+    """In each process: logs, config.yaml, seed and datasets; the config as it is run."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    folder = Path(cfg.OUTPUT_DIR)
+    setup_logger(str(folder), distributed_rank=comm.get_rank(), name="hiera_det")
+    logger.info("backend: detectron2")
+    _set_device(cfg)
+    for split, given in zip(("TRAIN", "TEST"), files, strict=True):
+        if given is not None:
+            cfg.DATASETS[split] = (register_dataset(given),)
+    cfg.freeze()
+    register_named(cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
+    default_setup(cfg, argparse.Namespace(eval_only=eval_only))
+    if comm.is_main_process():
+        with written_aside(folder / "config_changes.yaml") as aside:
+            aside.write_text(_changes(cfg, get_cfg()).dump(), encoding="utf-8")
+    return cfg
+
+
+def _changes(cfg: CfgNode, defaults: CfgNode) -> CfgNode:
+    """What differs from the defaults: of shared keys alone it is a config of the other backend as well."""
+    changed = CfgNode()
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            if below := _changes(value, defaults[key]):
+                changed[key] = below
+        elif value != defaults[key]:
+            changed[key] = value
+    return changed
+
+
+def _set_device(cfg: CfgNode) -> None:
+    """The CPU where there is no GPU, without the mixed precision that needs one."""
+    cfg.MODEL.DEVICE = str(available_device(cfg.MODEL.DEVICE))
+    if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
+        logger.info("SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU")
+        cfg.SOLVER.AMP.ENABLED = False
+
+
+def _train(cfg: CfgNode, files: tuple, resume: bool) -> None:
+    cfg = _prepare(cfg, files, eval_only=False)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume)
+    trainer.train()
+
+
+def _evaluate(cfg: CfgNode, files: tuple, resume: bool) -> None:
+    cfg = _prepare(cfg, files, eval_only=True)
+    if not cfg.DATASETS.TEST:
+        raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
+    model = Trainer.build_model(cfg)
+    load_trained(model, cfg.MODEL.WEIGHTS)
+    Trainer.test(cfg, model)

@@ -1,0 +1,75 @@
+"""The launch flags of ``tools/train_net.py``, for any backend."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from urllib.parse import ParseResult, urlparse
+
+import torch
+from fvcore.common.config import CfgNode
+
+__all__ = ["Launch", "available_device", "check_rendezvous", "images_per_batch"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run, apart from the config: the launch flags of ``tools/train_net.py``.
+
+    Attributes:
+        num_gpus: GPUs of each machine; 0: the one that MODEL.DEVICE names, or the CPU.
+        num_machines: machines.
+        machine_rank: number of this machine, from 0.
+        dist_url: ``tcp://host:port`` of machine 0, or "auto" where there is one machine.
+        precision: "32", "bf16" or "fp16"; None: what SOLVER.AMP.ENABLED says.
+        accumulate: micro-batches that an iteration's images are split into, on each device.
+    """
+
+    num_gpus: int = 0
+    num_machines: int = 1
+    machine_rank: int = 0
+    dist_url: str = "auto"
+    precision: str | None = None
+    accumulate: int = 1
+
+
+def available_device(name: str) -> torch.device:
+    """The device that ``MODEL.DEVICE`` names; where there is no GPU, the CPU in its place, which is logged."""
+    if torch.device(name).type == "cuda" and not torch.cuda.is_available():
+        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", name)
+        return torch.device("cpu")
+    return torch.device(name)
+
+
+def check_rendezvous(launch: Launch) -> ParseResult:
+    """The address at which several machines meet.
+
+    Raises:
+        ValueError: there is none, or this machine's number is out of range.
+    """
+    url = urlparse(launch.dist_url)
+    if url.scheme != "tcp" or not url.hostname or not url.port:
+        raise ValueError(
+            f"--num-machines {launch.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
+            f" machines; got {launch.dist_url!r}"
+        )
+    if not 0 <= launch.machine_rank < launch.num_machines:
+        raise ValueError(f"--machine-rank {launch.machine_rank}: expected 0 to {launch.num_machines - 1}")
+    return url
+
+
+def images_per_batch(cfg: CfgNode, world_size: int, accumulate: int) -> int:
+    """Images of one micro-batch on one device, so that an iteration takes ``SOLVER.IMS_PER_BATCH`` in all.
+
+    Raises:
+        ValueError: it cannot be split evenly.
+    """
+    images, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
+    if accumulate < 1 or images < 1 or images % parts:
+        raise ValueError(
+            f"SOLVER.IMS_PER_BATCH is {images}: it cannot be split into equal parts over {world_size} devices x"
+            f" --accumulate {accumulate}"
+        )
+    return images // parts

@@ -1,1 +1,0 @@
-"""Evaluation: detections to COCO results and AP."""

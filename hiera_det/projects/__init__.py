@@ -1,0 +1,9 @@
+"""Projects on top of the package: ``hiera_det.projects.ava``, action detection on AVA.
+
+A wheel has them in this folder. In a checkout, which an editable install points to, they lie in
+``projects/<name>/<name>``.
+"""
+
+from pathlib import Path
+
+__path__ += [str(folder) for folder in Path(__file__).parents[2].glob("projects/*") if (folder / folder.name).is_dir()]

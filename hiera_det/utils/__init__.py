@@ -1,0 +1,1 @@
+"""Files, drawing: what knows nothing of the rest of the package."""

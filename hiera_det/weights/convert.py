@@ -1,0 +1,185 @@
+"""A Hiera's weights from any source into a file, or for transformers a folder, that a peer reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.weights.complete import check_whole
+from hiera_det.weights.config_json import check_published, read_config
+from hiera_det.weights.formats import HieraWeights, find_hiera
+from hiera_det.weights.hiera import read_hiera
+from hiera_det.weights.source import file_beside
+from hiera_det.weights.state_dicts import (
+    detectron2_checkpoint,
+    has_background,
+    original_checkpoint,
+    timm_state,
+    transformers_state,
+)
+from hiera_det.weights.tensorfiles import write_safetensors
+from hiera_det.weights.transformers_config import model_config, processor_config
+from hiera_det.weights.variant import input_size_of, published_name, variant_of
+from hiera_det.weights.zoo import licence_of
+
+__all__ = ["FORMATS", "convert_checkpoint"]
+
+logger = logging.getLogger(__name__)
+
+FORMATS = {"original": (".pth",), "timm": (".safetensors", ".pth"), "transformers": (), "detectron2": (".pkl", ".pth")}
+_FILES = (".pth", ".pt", ".safetensors", ".pkl")
+
+
+def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
+    """Write the Hiera of a checkpoint as a peer reads it, with its own names, strictly.
+
+    Args:
+        source: see :func:`~hiera_det.weights.source.local_file`; of a detector the backbone is taken.
+        output: the file to write, or for transformers the folder. Nothing may be there.
+        to: one of :data:`FORMATS`. "original": ``{"model_state": …}``. "timm": a flat state dict, of a SAM 2 trunk that
+            of timm's ``HieraDet``. "transformers": ``config.json``, ``model.safetensors`` and
+            ``preprocessor_config.json``, for ``HieraForImageClassification`` or, without a classifier, ``HieraModel``.
+            "detectron2": what detectron2's checkpointer matches to a ``HieraBackbone``.
+            Beside transformers' weights go the labels and the settings of the processor that stand beside the source.
+
+    Raises:
+        FileNotFoundError: the source cannot be had.
+        FileExistsError: there is something at `output`.
+        ValueError: the source cannot be read or is no whole Hiera, the format has no place for it, the ``config.json``
+            beside it describes a model that computes something else than the published one, or `output` has another
+            ending than the format's.
+    """
+    path = Path(output)
+    _check_output(path, to)
+    weights, config = read_hiera(source), read_config(source)
+    try:
+        check_whole(weights)
+        _check_function(weights, config, source, to)
+        make_folder(path.parent, "the folder of the output")
+        with written_aside(path) as aside:
+            written = _WRITERS[to](weights, aside)
+            left_beside = _copy_beside(config, source, aside) if to == "transformers" else _beside(config, source)
+    except ValueError as error:
+        raise ValueError(f"{source} (format {weights.file_format}): {error}") from error
+    _report(source, path, to, weights, written, left_beside)
+
+
+def _check_output(path: Path, to: str) -> None:
+    if to not in FORMATS:
+        raise ValueError(f"no format is called {to!r}; there are {', '.join(FORMATS)}")
+    endings = FORMATS[to]
+    if path.suffix not in endings if endings else path.suffix in _FILES:
+        expected = f"a file ending with {' or '.join(endings)}" if endings else "a folder"
+        raise ValueError(f"{path}: for {to}, name {expected}")
+    if path.exists():
+        raise FileExistsError(f"{path} exists already and stays as it is; name another, or remove it")
+
+
+def _check_function(weights: HieraWeights, config: Mapping[str, Any], source: str, to: str) -> None:
+    """Whether the peer's published model computes the same; of other sizes there is none, and its user tells all."""
+    variant = published_name(weights.encoder)
+    if variant is not None:  # of windows those who open the file decide: a HieraBackbone or timm's HieraDet
+        windowed = to == "detectron2" or has_background(weights.encoder)
+        check_published(config, variant, source, windowed=windowed)
+
+
+def _original(weights: HieraWeights, path: Path) -> int:
+    checkpoint = original_checkpoint(weights)
+    torch.save(checkpoint, path)
+    return len(checkpoint["model_state"])
+
+
+def _timm(weights: HieraWeights, path: Path) -> int:
+    state = timm_state(weights)
+    if path.suffix == ".safetensors":
+        write_safetensors(state, path, {"format": "pt"})
+    else:
+        torch.save(state, path)
+    return len(state)
+
+
+def _transformers(weights: HieraWeights, path: Path) -> int:
+    state = transformers_state(weights)
+    variant = variant_of(weights.encoder, "the file")
+    side = input_size_of(find_hiera(state, "the file").encoder, "the file")[-1]
+    path.mkdir()
+    configs = {
+        "config.json": model_config(variant, len(state.get("classifier.weight", ())), side),
+        "preprocessor_config.json": processor_config(side),
+    }
+    for name, config in configs.items():
+        _write_json(config, path / name)
+    write_safetensors(state, path / "model.safetensors", {"format": "pt"})
+    return len(state)
+
+
+def _detectron2(weights: HieraWeights, path: Path) -> int:
+    checkpoint = detectron2_checkpoint(weights)
+    if path.suffix == ".pkl":
+        checkpoint["model"] = {key: _array(value) for key, value in checkpoint["model"].items()}
+        with path.open("wb") as file:
+            pickle.dump(checkpoint, file)
+    else:
+        torch.save(checkpoint, path)
+    return len(checkpoint["model"])
+
+
+def _array(value: Tensor) -> np.ndarray:
+    value = value.detach()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # numpy has no bfloat16
+
+
+_WRITERS = {"original": _original, "timm": _timm, "transformers": _transformers, "detectron2": _detectron2}
+
+
+def _beside(config: Mapping[str, Any], source: str) -> list[str]:
+    """What stands beside the weights of a classifier that only transformers has a place for."""
+    found = ["id2label of config.json"] if config.get("id2label") else []
+    return found + (["preprocessor_config.json"] if file_beside(source, "preprocessor_config.json") else [])
+
+
+def _copy_beside(config: Mapping[str, Any], source: str, folder: Path) -> list[str]:
+    """Put labels and processor settings that stand beside the source into the folder; returns what does not fit."""
+    if settings := file_beside(source, "preprocessor_config.json"):
+        (folder / "preprocessor_config.json").write_bytes(settings.read_bytes())
+    labels = {key: value for key, value in config.items() if key in ("id2label", "label2id")}
+    written = json.loads((folder / "config.json").read_bytes())
+    if not labels.get("id2label"):
+        return []
+    if len(labels["id2label"]) != written.get("num_labels"):
+        return ["id2label of config.json, which has another number of labels than the weights have classes"]
+    _write_json({**written, **labels}, folder / "config.json")
+    return []
+
+
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _report(source: str, path: Path, to: str, weights: HieraWeights, written: int, left_beside: list[str]) -> None:
+    licence = licence_of(source, weights.file_format)
+    left_out = {what: len(names) for what, names in weights.dropped.items()}
+    if to == "detectron2" and weights.classifier:
+        left_out["the classifier"] = len(weights.classifier)
+    if to != "detectron2" and (norms := sum(key.startswith("norm_res") for key in weights.encoder)):
+        left_out["norms of maps"] = norms
+    logger.info("%s: %d tensors of %s (format %s), licence %s", path, written, source, weights.file_format, licence)
+    for what, count in left_out.items():
+        logger.warning("left out: %s (%d tensors)", what, count)
+    for what in left_beside:
+        logger.warning("left out: %s", what)
+    if to != "detectron2" and "norm.weight" not in weights.classifier:
+        logger.warning(
+            "the weights have no final norm: models of %s have one, which stays as initialised, and so refuse this"
+            " file if they read it strictly",
+            to,
+        )

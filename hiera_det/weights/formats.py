@@ -1,0 +1,130 @@
+"""The formats in which Hiera circulates, told apart by their keys, and read to the original's names.
+
+=====================  ============================================================================================
+original               facebookresearch/hiera: this package's own names; MAE files also have a decoder
+timm                   ``head.norm``, ``head.fc``; absolute-win models ``pos_embed_win``
+sam2-timm              timm's ``HieraDet``, SAM 2's trunk: ``head.norm`` and ``pos_embed_window``
+transformers           ``encoder.stages.S.layers.L`` in place of ``blocks.B``
+sam2                   facebookresearch/sam2: ``image_encoder.trunk.*`` with ``mlp.layers.0`` and ``1``
+sam2-transformers      ``vision_encoder.backbone.*`` with ``layer_norm1``, ``mlp.proj_in``
+detectron2             a detector or action detector of this package: ``backbone.*`` beside other modules, perhaps with
+                       ``module.`` or ``model.`` before all names, as wrappers for training write it
+=====================  ============================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from hiera_det.weights.names import SAM2, SAM2_TRANSFORMERS, TIMM, TRANSFORMERS, numbered_through, renamed
+from hiera_det.weights.read import check_numbers
+
+__all__ = ["CLASSIFIER", "HEAD", "HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
+
+
+HEAD = ("head.projection.weight", "head.projection.bias")
+CLASSIFIER = ("norm.weight", "norm.bias", *HEAD)
+
+
+@dataclass
+class HieraWeights:
+    """A Hiera's tensors under the original's names.
+
+    Attributes:
+        encoder: what a ``HieraEncoder`` has, and norms of stage maps, ``norm_res2`` … ``norm_res5``.
+        classifier: those of :data:`CLASSIFIER` that there are.
+        dropped: names in the file of what is neither, by what they are.
+        file_format: one of the module's table.
+    """
+
+    encoder: dict[str, Tensor]
+    classifier: dict[str, Tensor]
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    file_format: str = "original"
+
+
+_PATCHES = re.compile(
+    r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
+)
+
+_DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
+_DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
+
+
+def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
+    """What stands before a Hiera's names in a state dict; None: there is not exactly one Hiera in it."""
+    found = [match[1] for key in state if (match := _PATCHES.fullmatch(key))]
+    hieras = [
+        prefix for prefix in found if any(re.match(rf"{re.escape(prefix)}(blocks|encoder\.stages)\.", k) for k in state)
+    ]
+    return hieras[0] if len(hieras) == 1 else None
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A detector's state dict without what DistributedDataParallel ("module.") or Lightning ("model.") puts before."""
+    detector = _DETECTOR.match(hiera_prefix(state) or "")
+    return {key.removeprefix(detector[1] if detector else ""): value for key, value in state.items()}
+
+
+def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
+    """Recognise the format of a state dict and name its Hiera as the original does.
+
+    Args:
+        state: of the file.
+        source: the file, for the message.
+
+    Raises:
+        ValueError: there is no Hiera in it, or more than one, or its tensors are not finite floating-point numbers.
+    """
+    prefix = hiera_prefix(state)
+    if prefix is None:
+        raise ValueError(
+            f"{source} holds no Hiera, or several: its names begin {sorted(state)[:6]}; expected the names of the"
+            " original, timm, transformers, SAM 2, or a detector of this package"
+        )
+    inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+    outside = [key for key in state if not key.startswith(prefix)]
+    file_format, inside = _recognised(inside, prefix)
+    if file_format == "transformers":  # these stand beside the Hiera in transformers' models with heads
+        for theirs, ours in (("classifier.", "head.projection."), ("encoder_norm.", "encoder_norm.")):
+            inside |= {ours + key.removeprefix(theirs): state[key] for key in outside if key.startswith(theirs)}
+        outside = [key for key in outside if not key.startswith(("classifier.", "encoder_norm."))]
+    found = _sorted_out(inside, outside, file_format)
+    check_numbers({**found.encoder, **found.classifier}, source)
+    return found
+
+
+def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, Tensor]]:
+    """The format, and the Hiera under the original's names."""
+    if any(key.startswith("encoder.stages.") for key in inside):
+        return "transformers", renamed(numbered_through(inside), TRANSFORMERS)
+    if "patch_embed.projection.weight" in inside:
+        return "sam2-transformers", renamed(inside, SAM2_TRANSFORMERS)
+    if any(".mlp.layers." in key for key in inside):
+        return "sam2", renamed(inside, SAM2)
+    if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
+        return "sam2-timm" if "pos_embed_window" in inside else "timm", renamed(inside, TIMM)
+    return "detectron2" if _DETECTOR.match(prefix) else "original", inside
+
+
+def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:
+    found = HieraWeights({}, {}, file_format=file_format)
+    for key, value in inside.items():
+        if key.startswith("encoder_norm."):  # of MAE; timm too makes it the classifier's
+            found.classifier[key.removeprefix("encoder_")] = value
+        elif key in CLASSIFIER:
+            found.classifier[key] = value
+        elif _DECODER.fullmatch(key):
+            found.dropped.setdefault("the decoder of MAE", []).append(key)
+        else:  # also what no Hiera has: it is for the reader to see that the model has no such tensor
+            found.encoder[key] = value
+    decoder = [key for key in outside if _DECODER.fullmatch(key)]
+    if decoder:
+        found.dropped.setdefault("the decoder of MAE", []).extend(decoder)
+    if others := [key for key in outside if key not in decoder]:
+        found.dropped["other parts of the model"] = others
+    return found

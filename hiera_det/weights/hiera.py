@@ -1,0 +1,140 @@
+"""A Hiera's weights from any source into the Hiera of any model."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.weights.fit import fit
+from hiera_det.weights.formats import HEAD, HieraWeights, find_hiera
+from hiera_det.weights.read import read_checkpoint, state_dict_of
+from hiera_det.weights.report import LoadReport, show_licence
+from hiera_det.weights.source import local_file
+from hiera_det.weights.zoo import licence_of
+
+__all__ = ["find_encoder", "load_hiera", "read_hiera"]
+
+logger = logging.getLogger(__name__)
+
+_LAYER_SCALE = re.compile(r"blocks\.\d+\.ls[12]\.gamma")
+
+
+def read_hiera(source: str) -> HieraWeights:
+    """The Hiera in a file, under the original's names.
+
+    Args:
+        source: see :func:`~hiera_det.weights.source.local_file`.
+
+    Raises:
+        FileNotFoundError: the file cannot be had.
+        ValueError: it cannot be read, or holds no Hiera.
+    """
+    path = local_file(source)
+    return find_hiera(state_dict_of(read_checkpoint(path), str(path)), str(path))
+
+
+def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: bool = True) -> LoadReport:
+    """Load a Hiera's weights into the one that a model is or has, in place.
+
+    The encoder is loaded whole. If the model is the classifier, its norm and head come from the file as far as they are
+    there, the head if it is of the model's number of classes; otherwise they stay as they are, with a warning.
+
+    Args:
+        model: it is or has one ``HieraEncoder``.
+        weights: what :func:`read_hiera` gives; not changed.
+        source: where they are from, for report and messages.
+        strict: False admits missing and unexpected tensors of the encoder; the report has them.
+
+    Returns:
+        The report, which is also logged; a known licence once in a process as a warning.
+
+    Raises:
+        ValueError: the model has no Hiera or another variant; the message lists every difference.
+    """
+    prefix, encoder = find_encoder(model)
+    state, classifier = dict(weights.encoder), dict(weights.classifier)
+    own = encoder.state_dict()
+    report = LoadReport(source, weights.file_format, licence_of(source, weights.file_format))
+    report.dropped = {what: list(keys) for what, keys in weights.dropped.items()}
+    try:
+        report.resized = fit(state, encoder)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+    heads = {key for key in own if key.startswith(("norm.", "head."))}
+    later = tuple(f"blocks.{i}." for i in range(len(encoder.blocks), sum(encoder.stages)))
+    _drop(state, report, "blocks after the last map", [key for key in state if key.startswith(later)])
+    _drop(state, report, "norms of maps", [key for key in state if key.startswith("norm_res") and key not in own])
+    _drop(classifier, report, "the classifier", [key for key in classifier if key not in heads])
+    _drop(classifier, report, "a head of other classes", _other_classes(classifier, own))
+
+    wanted = {key for key in own if key not in heads}
+    optional = {key for key in wanted if key.startswith("norm_res")}
+    loaded = {**state, **classifier}
+    wrong = [
+        f"{key}: {tuple(loaded[key].shape)} in the file, {tuple(own[key].shape)} in the model"
+        for key in sorted(loaded.keys() & own.keys())
+        if loaded[key].shape != own[key].shape
+    ]
+    absent, unexpected = sorted(wanted - optional - state.keys()), sorted(state.keys() - wanted)
+    if wrong or (strict and (absent or unexpected)):
+        lines = [f"missing in the file: {key}" for key in absent] + [
+            f"unknown to the model: {key}" for key in unexpected
+        ]
+        what = "is of another variant than the model"
+        if any(_LAYER_SCALE.fullmatch(key) for key in unexpected):
+            what = "has LayerScale, which this Hiera does not have"
+        raise ValueError(f"{source} (format {weights.file_format}) {what}:" + _listed(wrong + lines))
+    for key in unexpected:
+        del loaded[key]
+    report.loaded = sorted(prefix + key for key in loaded)
+    report.missing = sorted(prefix + key for key in own.keys() - loaded.keys())
+    report.unexpected = unexpected
+    encoder.load_state_dict(loaded, strict=False)
+    _log(report)
+    show_licence(report)
+    return report
+
+
+def find_encoder(model: nn.Module) -> tuple[str, HieraEncoder]:
+    """The name, with a dot behind it if it is not empty, and the module of the one Hiera in a model.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, HieraEncoder)]
+    if len(found) != 1:
+        raise ValueError(
+            f"the weights are a Hiera's, but the model ({type(model).__name__}) has {len(found)} of them, expected one"
+        )
+    name, encoder = found[0]
+    return (f"{name}." if name else ""), encoder
+
+
+def _other_classes(classifier: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> list[str]:
+    """The names of a head that differs from the model's in nothing but the number of classes."""
+    if not all(key in classifier and key in own for key in HEAD):
+        return []
+    weight, bias = (classifier[key] for key in HEAD)
+    is_head = weight.ndim == 2 and weight.shape[1:] == own[HEAD[0]].shape[1:] and bias.shape == weight.shape[:1]
+    return list(HEAD) if is_head and len(weight) != len(own[HEAD[0]]) else []
+
+
+def _drop(tensors: dict[str, Tensor], report: LoadReport, what: str, keys: list[str]) -> None:
+    for key in keys:
+        del tensors[key]
+    if keys:
+        report.dropped[what] = keys
+
+
+def _listed(lines: list[str]) -> str:
+    shown = "".join(f"\n  {line}" for line in lines[:40])
+    return shown + (f"\n  … and {len(lines) - 40} more" if len(lines) > 40 else "")
+
+
+def _log(report: LoadReport) -> None:
+    logger.log(logging.WARNING if report.missing or report.unexpected else logging.INFO, "%s", report)

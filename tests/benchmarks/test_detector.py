@@ -1,0 +1,62 @@
+"""Detectors: the same scores on both backends, as many detections as asked for, and where our time goes."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.detector import compare_detectors, detector_contenders
+from benchmarks.detectors import at_size
+from hiera_det.config import load_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
+
+
+@cache
+def job(name):
+    more = ["TEST.DETECTIONS_PER_IMAGE", "20", "MODEL.ROI_HEADS.NUM_CLASSES", "80"]  # so many that scores are low
+    cfg = load_config(CONFIGS / "quickstart.yaml", [*SMALL, *more])
+    (contender,) = detector_contenders(cfg, [name], {"size": 96, "dtype": "fp32"}, "cpu")
+    return contender.build()
+
+
+def test_ours():
+    (scores,) = job("ours").run()
+    assert scores.shape == (20,) and 0.05 > scores[0] > scores[-1] > 0  # below the config's threshold
+    notes = job("ours").notes()
+    assert notes.pop("detections") == 20
+    assert set(notes) == {
+        f"share of {part}"
+        for part in ("resize", "normalise", "backbone", "pyramid, RPN and NMS", "RoI heads", "pasting")
+    }
+    assert min(notes.values()) > 0 and sum(notes.values()) == pytest.approx(1)
+
+
+def test_torchvision():
+    (scores,) = job("torchvision-resnet50").run()
+    assert torch.isfinite(scores).all() and scores[0] > scores[19] > 0
+
+
+def test_both_hosts_give_the_same_scores():
+    pytest.importorskip("detectron2")
+    (a,), (b,) = job("ours").run(), job("detectron2").run()
+    assert (a - b).abs().max() < 1e-4 * a.max()
+
+
+def test_sizes():
+    cfg = load_config(CONFIGS / "mask_rcnn_hiera_b.yaml", [])
+    smaller = at_size(cfg, 512)
+    assert smaller.MODEL.HIERA.SQUARE_PAD == smaller.INPUT.MAX_SIZE_TEST == smaller.INPUT.MAX_SIZE_TRAIN == 512
+    assert at_size(cfg, None) == cfg and cfg.INPUT.MAX_SIZE_TEST == 1024
+    assert at_size(load_config(CONFIGS / "quickstart.yaml", []), 256).MODEL.HIERA.SQUARE_PAD == 0
+
+
+def test_unknown_peer():
+    cfg = load_config(CONFIGS / "quickstart.yaml", [])
+    axes = {"size": [96], "dtype": ["fp32"], "threads": [1]}
+    with pytest.raises(ValueError, match="--vs sam2: no such contender here; there are detectron2, detectron2-vitdet"):
+        next(compare_detectors(cfg, ["sam2"], axes, device="cpu", rounds=1))

@@ -1,0 +1,87 @@
+"""Steps of training: all detectors learn from the same batches, and waiting for them is measured."""
+
+from __future__ import annotations
+
+import time
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from benchmarks.detectors import DETECTORS, at_size
+from benchmarks.flops import count_flops
+from benchmarks.train import _build, _shapes, compare_training, idle_share
+from hiera_det.config import load_config
+
+CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    return _shapes(tmp_path_factory.mktemp("train") / "shapes", 64)
+
+
+@pytest.fixture(scope="module")
+def cfg():
+    made = at_size(load_config(CONFIG, [*SMALL, "DATALOADER.NUM_WORKERS", "0"]), 64)
+    made.INPUT.MASK_FORMAT = "bitmask"
+    return made
+
+
+@pytest.mark.parametrize("name", ["ours", "torchvision-resnet50", "detectron2"])
+def test_a_step_trains(name, cfg, shapes):
+    if name == "detectron2":
+        pytest.importorskip("detectron2")
+    batch = 2 if name == "ours" else 1
+    job = _build(name, cfg, shapes, {"batch": batch, "dtype": "fp32"}, "cpu")
+    assert job.items == batch
+    assert count_flops(job.run) > 1e6
+    assert set(job.notes()) == ({"idle share"} if name == "ours" else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "square", "counts"), [("ours", 64, True), ("ours", 0, False), ("torchvision-resnet50", 64, False)]
+)
+def test_operations_are_counted_where_all_steps_have_the_same(name, square, counts, cfg, shapes):
+    own = cfg.clone()
+    own.MODEL.HIERA.SQUARE_PAD = square
+    job = _build(name, own, shapes, {"batch": 1, "dtype": "fp32"}, "cpu")
+    assert job.counted is (job.run if counts else None)
+
+
+def test_which_detectors_see_images_of_one_size(cfg):
+    sizes = {}
+    for side in 0, 64:
+        cfg = cfg.clone()
+        cfg.MODEL.HIERA.SQUARE_PAD = side
+        sizes[side] = {name for name, source in DETECTORS.items() if source.one_size(cfg)}
+    assert sizes == {0: {"detectron2-vitdet"}, 64: {"ours", "detectron2", "detectron2-vitdet"}}
+
+
+def test_idle_share(monkeypatch):
+    """Batches that take 1 s each, for steps of 3 s; those ready at the beginning do not count."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def wait(seconds):
+        clock[0] += seconds
+
+    def batches():
+        yield from repeat(None, 12)
+        while True:
+            wait(1)
+            yield None
+
+    assert idle_share(batches(), lambda batch: wait(3), first=12, counted=5) == 0.25
+    assert idle_share(repeat(None), lambda batch: wait(3), first=0, counted=3) == 0
+
+
+def test_a_dataset_that_does_not_fit(cfg, shapes):
+    axes = {"size": [64], "batch": [1], "dtype": ["fp32"], "threads": [1]}
+    other = cfg.clone()
+    other.MODEL.ROI_HEADS.NUM_CLASSES = 7
+    with pytest.raises(ValueError, match=r"has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 7"):
+        next(compare_training(other, [], axes, device="cpu", rounds=1, files=shapes))
+    with pytest.raises(ValueError, match="--vs timm: no such contender here"):
+        next(compare_training(cfg, ["timm"], axes, device="cpu", rounds=1))

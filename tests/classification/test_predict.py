@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+import logging
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hiera_det.classification.classifier import load_classifier
+
+
+@pytest.fixture
+def weights(original, saved) -> str:
+    return saved(original(num_classes=1000))
+
+
+@pytest.fixture
+def run(predict_tool, weights, capsys):
+    """Runs the tool; what it prints, as lines."""
+
+    def classified(source, *arguments: str, weights: str = weights) -> list[str]:
+        capsys.readouterr()
+        predict_tool.main(["--task", "classify", "--weights", weights, "--input", str(source), *arguments])
+        return capsys.readouterr().out.splitlines()
+
+    return classified
+
+
+@pytest.fixture
+def folder(tmp_path, photo):
+    """Two photos, a damaged one and what is none."""
+    (tmp_path / "in").mkdir()
+    for name, pixels in (("a.png", photo), ("c.png", photo[::-1])):
+        Image.fromarray(pixels).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "in" / "notes.txt").touch()
+    return tmp_path / "in"
+
+
+def test_a_photo(run, weights, folder, photo):
+    name, *lines = run(folder / "a.png", "--top-k", "3")
+    classifier = load_classifier(weights)
+    scores, indices = classifier(photo).topk(3)
+    assert name == "a.png"
+    assert lines == [
+        f"{100 * score:6.2f}%  {classifier.labels[index]} ({index})"
+        for score, index in zip(scores.tolist(), indices.tolist(), strict=True)
+    ]
+    assert len(run(folder / "a.png")) == 1 + 5
+    assert {path.name for path in folder.iterdir()} == {"a.png", "b.jpg", "c.png", "notes.txt"}
+
+
+def test_a_folder(run, weights, folder, photo, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        lines = run(folder, "--output", str(tmp_path / "out"))
+    assert "skipped: " in caplog.text and "b.jpg" in caplog.text
+    assert (lines[0], lines[6]) == ("a.png", "c.png")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "c.png", "predictions.json"}
+    results = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert [result["file_name"] for result in results] == ["a.png", "c.png"]
+    classifier = load_classifier(weights)
+    for result, pixels in zip(results, (photo, photo[::-1].copy()), strict=True):
+        probabilities = classifier(pixels)
+        best = result["classes"]
+        assert [entry["category_id"] for entry in best] == probabilities.topk(5).indices.tolist()
+        for entry in best:
+            assert entry["score"] == pytest.approx(probabilities[entry["category_id"]].item())
+            assert entry["label"] == classifier.labels[entry["category_id"]]
+    drawn = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert drawn.shape == (240, 348, 3)  # enlarged, so that the classes can be read
+    plain = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR)
+    assert (drawn[-60:] == plain[-60:]).all() and (drawn[:20] != plain[:20]).any()
+
+
+def test_an_image_turned_by_its_exif(run, folder, photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    Image.fromarray(np.rot90(photo)).save(folder / "d.png", exif=exif)
+    assert run(folder / "d.png")[1:] == run(folder / "a.png")[1:]
+
+
+def test_videos(run, original, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "a.avi"):
+        writer = cv2.VideoWriter(str(tmp_path / "in" / name), cv2.VideoWriter.fourcc(*"mp4v"), 30, (96, 80))
+        for level in range(90):
+            writer.write(np.full((80, 96, 3), 2 * level, np.uint8))
+        writer.release()
+    torch.save({"model_state": original(clips=True, num_classes=6).state_dict()}, tmp_path / "clips.pth")
+    lines = run(tmp_path / "in", "--output", str(tmp_path / "out"), weights=str(tmp_path / "clips.pth"))
+    assert (lines[0], lines[6]) == ("a.avi", "a.mp4")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.avi.jpg", "a.mp4.jpg", "predictions.json"}
+    drawn = np.asarray(Image.open(tmp_path / "out" / "a.mp4.jpg")).astype(int)
+    assert np.abs(drawn[-20:] - 90).max() < 12  # frame 45 of 90
+    (tmp_path / "in" / "x.png").touch()
+    with pytest.raises(ValueError, match=r"x\.png is an image, the weights are of a model of videos"):
+        run(tmp_path / "in" / "x.png", weights=str(tmp_path / "clips.pth"))
+    with pytest.raises(
+        ValueError, match=r"a\.mp4 is a video, the weights are of a model of images; .*hiera_base_16x224"
+    ):
+        run(tmp_path / "in" / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("missing.png", FileNotFoundError, r"no image, folder or video at .*missing\.png"),
+        ("notes.txt", ValueError, r"notes\.txt is no image by its name; endings of images: \.jpg"),
+        ("b.jpg", OSError, r"cannot read image .*b\.jpg"),
+    ],
+)
+def test_bad_input(run, folder, tmp_path, name, error, message):
+    with pytest.raises(error, match=message):
+        run(folder / name, "--output", str(tmp_path / "out"))
+    assert not (tmp_path / "out" / "predictions.json").exists()
+
+
+def test_folders_with_nothing_to_classify(run, folder, tmp_path):
+    for name in ("a.png", "c.png"):
+        (folder / name).unlink()
+    with pytest.raises(ValueError, match=r"none of the 1 files can be read, such as .*b\.jpg"):
+        run(folder)
+    (folder / "b.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match="no image in"):
+        run(folder)
+
+
+def test_other_wrong_arguments(run, folder):
+    with pytest.raises(ValueError, match="would overwrite"):
+        run(folder, "--output", str(folder))
+    for top_k in ("0", "1001"):
+        with pytest.raises(ValueError, match=f"the {top_k} most probable classes are wanted; expected 1 to 1000"):
+            run(folder, "--top-k", top_k)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "classify"], "--task classify needs --weights"),
+        (["--task", "classify", "--weights", "w", "--config", "c"], "--task classify takes no --config"),
+        (["--task", "classify", "--weights", "w", "--score-threshold", "0.1"], "takes no --score-threshold"),
+        (["--task", "classify", "--weights", "w", "MODEL.DEVICE", "cpu"], "--task classify takes no KEY VALUE"),
+        (["--config", "c", "--output", "o", "--top-k", "5"], "--task detect takes no --top-k"),
+        ([], "--task detect needs --config, --output"),
+        (["--config", "c", "--output", "o", "--score-threshold", "2"], "expected 0 to 1"),
+    ],
+)
+def test_arguments_that_do_not_fit_the_task(predict_tool, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        predict_tool.parse(["--input", "a.jpg", *arguments])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_user_errors_are_one_line(predict_tool, monkeypatch, capfd):
+    flags = ["--task", "classify", "--weights", "missing.pth", "--input", "a.png"]
+    monkeypatch.setattr(sys, "argv", [predict_tool.__file__, *flags])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(predict_tool.__file__, run_name="__main__")
+    assert stop.value.code == 2
+    captured = capfd.readouterr().err
+    assert captured.splitlines()[-1].startswith("error: no weights file at missing.pth")
+
+
+def test_the_original_s_photo(run, shared_data):
+    """Labels mean nothing with these weights; that a real photo goes through is what this shows."""
+    assert len(run(shared_data / "hiera" / "dog.jpg")) == 6

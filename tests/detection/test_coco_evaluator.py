@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from hiera_det.data.catalog import DatasetFiles
+from hiera_det.detection.coco_evaluator import CocoEvaluator, format_table
+
+NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+SQUARE = [2.0, 1.0, 38.0, 1.0, 38.0, 37.0, 2.0, 37.0]
+LINE = [2.0, 1.0, 38.0, 1.0]
+
+
+@pytest.fixture
+def files(shared_data):
+    coco = shared_data / "coco"
+    return DatasetFiles("coco", coco / "annotations/instances_val2017.json", coco / "val2017")
+
+
+@pytest.fixture
+def truth(files):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(str(files.json_file))
+
+
+def _detections(truth, image_id, label_of, *, crowds=False, shift=0.0, scores=None):
+    """The ground truth of an image as detections, moved by ``shift`` pixels; masks are moved by whole pixels."""
+    annotations = [a for a in truth.imgToAnns[image_id] if crowds or not a["iscrowd"]]
+    boxes = torch.tensor([a["bbox"] for a in annotations]).reshape(-1, 4)
+    boxes = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1) + shift
+    image = truth.imgs[image_id]
+    masks = np.zeros((len(annotations), image["height"], image["width"]), bool)
+    for index, annotation in enumerate(annotations):
+        masks[index] = np.roll(truth.annToMask(annotation), round(shift), axis=1)
+    return {
+        "boxes": boxes,
+        "labels": torch.tensor([label_of[a["category_id"]] for a in annotations], dtype=torch.int64),
+        "scores": torch.linspace(1, 0.5, len(annotations)) if scores is None else scores(len(annotations)),
+        "masks": torch.from_numpy(masks),
+    }
+
+
+def _filled(files, truth, iou_types=("bbox", "segm"), **options):
+    category_ids = sorted(truth.getCatIds())
+    label_of = {category_id: label for label, category_id in enumerate(category_ids, start=1)}
+    evaluator = CocoEvaluator(files, category_ids, iou_types)
+    for image_id in truth.imgs:
+        evaluator.update(image_id, _detections(truth, image_id, label_of, **options))
+    return evaluator
+
+
+def _defined(values):
+    return {name: value for name, value in values.items() if not math.isnan(value)}
+
+
+@pytest.mark.parametrize("crowds", [False, True])
+def test_ground_truth_scores_100(files, truth, crowds):
+    # Crowd regions as detections match crowd regions, which are ignored: they cost nothing.
+    metrics = _filled(files, truth, crowds=crowds).evaluate()
+    assert set(metrics) == {"bbox", "segm"}
+    for values in metrics.values():
+        assert all(value == pytest.approx(100) for value in _defined(values).values())
+        assert set(NAMES) <= set(_defined(values))
+
+
+def _direct(truth, results, iou_type, image_ids=None):
+    """AP by pycocotools alone, from its own result files' conventions."""
+    results = [{k: v for k, v in r.items() if not (iou_type == "segm" and k == "bbox")} for r in results]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(results), iou_type)
+        if image_ids:
+            evaluation.params.imgIds = image_ids
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_shifted_detections_equal_pycocotools(files, truth, iou_type):
+    generator = torch.Generator().manual_seed(0)
+    evaluator = _filled(files, truth, shift=4.0, scores=lambda n: torch.rand(n, generator=generator))
+    metrics = evaluator.evaluate()[iou_type]
+    results = []
+    for image_id in truth.imgs:
+        mine = [r for r in evaluator.results if r["image_id"] == image_id]
+        originals = [a for a in truth.imgToAnns[image_id] if not a["iscrowd"]]
+        for found, annotation in zip(mine, originals, strict=True):
+            x, y, width, height = annotation["bbox"]
+            mask = np.asfortranarray(np.roll(truth.annToMask(annotation), 4, axis=1))
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": annotation["category_id"],
+                    "score": found["score"],
+                    "bbox": [x + 4, y + 4, width, height],
+                    "segmentation": mask_util.encode(mask),
+                }
+            )
+    expected = _direct(truth, results, iou_type)
+    assert [metrics[name] for name in NAMES] == pytest.approx(100 * expected.stats[:6], abs=0.02)
+    assert 20 < metrics["AP"] < 90
+    precision = expected.eval["precision"][:, :, 0, 0, 2]  # person
+    assert metrics["AP-person"] == pytest.approx(100 * precision.mean(), abs=0.02)
+
+
+def test_some_images_only(files, truth):
+    image_ids = sorted(truth.imgs)[:10]
+    evaluator = _filled(files, truth, ("bbox",), shift=4.0)
+    expected = _direct(truth, [dict(r) for r in evaluator.results], "bbox", image_ids)
+    assert evaluator.evaluate(image_ids)["bbox"]["AP"] == pytest.approx(100 * expected.stats[0])
+    assert evaluator.evaluate()["bbox"]["AP"] != pytest.approx(100 * expected.stats[0])
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """One image, 40 x 60, with a medium square; two categories, the second without instances."""
+    content = {
+        "images": [{"id": 4, "file_name": "a.png", "height": 40, "width": 60}],
+        "annotations": [{"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36]}],
+        "categories": [{"id": 8, "name": "boat"}, {"id": 9, "name": "kite"}],
+    }
+    path = tmp_path / "tiny.json"
+
+    def _make(iou_types=("bbox",), **changes):
+        path.write_text(json.dumps({k: v for k, v in (content | changes).items() if v is not None}))
+        return CocoEvaluator(DatasetFiles("tiny", path, tmp_path), [8, 9], iou_types)
+
+    return _make
+
+
+def _one(label=1, **more):
+    box = torch.tensor([[2.0, 1.0, 38.0, 37.0]])
+    return {"boxes": box, "scores": torch.tensor([0.75]), "labels": torch.tensor([label])} | more
+
+
+def test_missing_iscrowd_and_area_are_filled_in(tiny):
+    evaluator = tiny()
+    evaluator.update(4, _one())
+    values = evaluator.evaluate()["bbox"]
+    assert values["AP"] == values["APm"] == values["AP-boat"] == pytest.approx(100)  # 36 * 36 is above 32 * 32
+    assert all(math.isnan(values[name]) for name in ("APs", "APl", "AP-kite"))
+
+
+def test_mask_size_classes_go_by_mask_area(tiny):
+    # A false mask of small area in a box of medium area counts against the small ones.
+    square = [[2.0, 1.0, 22.0, 1.0, 22.0, 21.0, 2.0, 21.0]]
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 20, 20], "segmentation": square}
+    evaluator = tiny(("segm",), annotations=[annotation])
+    masks = torch.zeros(2, 40, 60, dtype=torch.bool)
+    masks[0, torch.arange(40), torch.arange(40)] = True
+    masks[1, 1:21, 2:22] = True
+    boxes = torch.tensor([[0.0, 0.0, 40.0, 40.0], [2.0, 1.0, 22.0, 21.0]])
+    found = {"boxes": boxes, "scores": torch.tensor([0.9, 0.5]), "labels": torch.tensor([1, 1]), "masks": masks}
+    evaluator.update(4, found)
+    assert evaluator.evaluate()["segm"]["APs"] == pytest.approx(50)
+
+
+def test_no_detections(tiny, caplog):
+    values = tiny().evaluate()["bbox"]
+    assert values["AP"] == values["AP50"] == values["APm"] == values["AP-boat"] == 0
+    assert "no detections" in caplog.text
+
+
+def test_results_and_file(tiny, tmp_path):
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
+    evaluator = tiny(("bbox", "segm"), annotations=[annotation])
+    mask = torch.zeros(1, 40, 60, dtype=torch.bool)
+    mask[0, 1:37, 2:38] = True
+    evaluator.update(4, _one(masks=mask))
+    (result,) = evaluator.results
+    assert {key: result[key] for key in ("image_id", "category_id", "bbox", "score")} == {
+        "image_id": 4,
+        "category_id": 8,
+        "bbox": [2, 1, 36, 36],
+        "score": 0.75,
+    }
+    np.testing.assert_array_equal(mask_util.decode(result["segmentation"]), mask[0].numpy())
+    assert evaluator.evaluate()["segm"]["AP"] == pytest.approx(100)
+    evaluator.write(tmp_path / "new" / "results.json")
+    assert json.loads((tmp_path / "new" / "results.json").read_text()) == evaluator.results
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["results.json"]
+
+
+def test_image_without_detections(tiny):
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
+    evaluator = tiny(("bbox", "segm"), annotations=[annotation])
+    empty = {"boxes": torch.zeros(0, 4), "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=torch.int64)}
+    evaluator.update(4, empty | {"masks": torch.zeros(0, 40, 60, dtype=torch.bool)})
+    assert evaluator.results == []
+    assert evaluator.evaluate()["segm"]["AP"] == 0
+
+
+@pytest.mark.parametrize(
+    ("image_id", "detections", "message"),
+    [
+        (5, _one(), "image 5 is not in"),
+        (4, _one(label=0), r"labels \[0\] of image 4, expected 1..2"),
+        (4, _one(label=3), r"labels \[3\] of image 4, expected 1..2"),
+    ],
+)
+def test_wrong_detections(tiny, image_id, detections, message):
+    with pytest.raises(ValueError, match=message):
+        tiny().update(image_id, detections)
+
+
+def test_masks_must_be_there_and_of_the_image_s_size(tiny):
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]}
+    evaluator = tiny(("segm",), annotations=[annotation])
+    with pytest.raises(ValueError, match="image 4 have no masks"):
+        evaluator.update(4, _one())
+    with pytest.raises(ValueError, match=r"\(1, 60, 40\), expected \(1, 40, 60\)"):
+        evaluator.update(4, _one(masks=torch.zeros(1, 60, 40)))
+
+
+def _masks(*segmentations):
+    """The annotations of one JSON, all of the same box."""
+    return {
+        "annotations": [
+            {"id": i, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": segmentation}
+            for i, segmentation in enumerate(segmentations, start=1)
+        ]
+    }
+
+
+def test_instances_without_a_mask_are_left_out_as_in_training(tiny, caplog):
+    evaluator = tiny(("bbox", "segm"), **_masks([], [LINE], [LINE, SQUARE]))
+    assert "left out 2 instances without a polygon of at least 3 points" in caplog.text
+    mask = torch.zeros(1, 40, 60, dtype=torch.bool)
+    mask[0, 1:37, 2:38] = True
+    evaluator.update(4, _one(masks=mask))
+    metrics = evaluator.evaluate()
+    assert metrics["bbox"]["AP"] == metrics["segm"]["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("segmentation", [[], None, [LINE]])
+def test_boxes_alone_need_no_masks(tiny, segmentation):
+    evaluator = tiny(("bbox",), **_masks(segmentation))
+    evaluator.update(4, _one())
+    assert evaluator.evaluate()["bbox"]["APm"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("iou_types", "changes", "message"),
+    [
+        (("bbox",), {"annotations": None}, "no 'annotations' list; a test set"),
+        (("segm",), {}, "annotation 1: field 'segmentation' is missing.*MODEL.MASK_ON False"),
+        (("segm",), _masks(None), "annotation 1: field 'segmentation' is None.*MODEL.MASK_ON False"),
+        (("segm",), _masks([["x"] * 6]), "annotation 1: field 'segmentation' is not a list of polygons"),
+        (("segm",), _masks({"size": [60, 40], "counts": [2400]}), "annotation 1: RLE 'size' is"),
+        (("segm",), _masks([], [LINE]), "none of the 2 instances has a mask.*MODEL.MASK_ON False"),
+        (("bbox",), {"categories": [{"id": 8, "name": "boat"}]}, r"category ids are \[8\].*are \[8, 9\]"),
+    ],
+)
+def test_wrong_truth(tiny, iou_types, changes, message):
+    with pytest.raises(ValueError, match=rf"tiny\.json.*{message}"):
+        tiny(iou_types, **changes)
+
+
+def test_table(tiny):
+    evaluator = tiny()
+    evaluator.update(4, _one())
+    lines = format_table(evaluator.evaluate()).splitlines()
+    assert lines[0].split() == ["AP", "AP50", "AP75", "APs", "APm", "APl"]
+    assert lines[1].split() == ["bbox", "100.00", "100.00", "100.00", "nan", "100.00", "nan"]
+    assert [line.split() for line in lines[3:]] == [
+        ["AP", "by", "category", "bbox"],
+        ["boat", "100.00"],
+        ["kite", "nan"],
+    ]

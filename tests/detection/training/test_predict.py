@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pycocotools.mask as mask_util
+import pytest
+import torch
+from PIL import Image
+
+from hiera_det.config import load_config
+from hiera_det.detection.coco_evaluator import to_coco_results
+from hiera_det.detection.predictor import Predictor
+
+
+@pytest.fixture
+def weights(trained) -> str:
+    return str(trained.folder / "model_final.pth")
+
+
+@pytest.fixture
+def predictor(config_file, weights) -> Predictor:
+    return Predictor(load_config(config_file, ["MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]))
+
+
+@pytest.fixture
+def predict(predict_tool, config_file, weights, tmp_path):
+    """Runs tools/predict.py; the folder that it wrote to."""
+
+    def predicted(source, *arguments: str):
+        output = tmp_path / "output"
+        flags = ["--config", str(config_file), "--weights", weights, "--score-threshold", "0"]
+        predict_tool.main([*flags, "--input", str(source), "--output", str(output), *arguments])
+        return output, json.loads((output / "predictions.json").read_text())
+
+    return predicted
+
+
+def picture(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_predictor(predictor):
+    image = picture()
+    found = predictor(image)
+    count = len(found["scores"])
+    assert count > 0
+    assert found["boxes"].shape == (count, 4)
+    assert found["masks"].shape == (count, 48, 80)
+    assert found["masks"].dtype == torch.bool
+    assert (found["boxes"][:, 2] <= 80).all()
+    assert (found["boxes"][:, 3] <= 48).all()
+    assert predictor.class_names == ["circle", "square", "triangle", "star"]
+
+
+def test_predictor_agrees_with_the_evaluation(trained, config_file, weights, datasets_root):
+    """The same image gives the same detections as in --eval-only: resizing, channel order, original size."""
+    predictor = Predictor(load_config(config_file, ["MODEL.WEIGHTS", weights]))
+    truth = json.loads((datasets_root / "shapes" / "annotations" / "instances_val.json").read_text())
+    results = json.loads((trained.folder / "inference" / "coco_instances_results.json").read_text())
+    image = truth["images"][0]
+    pixels = np.asarray(Image.open(datasets_root / "shapes" / "val" / image["file_name"]).convert("RGB"))
+    ours = to_coco_results(image["id"], predictor(pixels), predictor.category_ids)
+    theirs = [result for result in results if result["image_id"] == image["id"]]
+    assert ours == theirs
+
+
+def test_predictor_reads_the_channel_order_of_the_config(config_file, weights):
+    options = ["MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]
+    rgb = Predictor(load_config(config_file, options))
+    bgr = Predictor(load_config(config_file, [*options, "INPUT.FORMAT", "BGR"]))
+    image = picture()
+    assert torch.equal(rgb(image)["scores"], bgr(image[:, :, ::-1])["scores"])
+    assert not torch.equal(rgb(image)["scores"], bgr(image)["scores"])
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
+def test_predictor_refuses_other_arrays(predictor, image):
+    with pytest.raises(ValueError, match="uint8, RGB"):
+        predictor(image)
+
+
+def test_checkpoint_without_class_names(config_file, trained, tmp_path):
+    torch.save({"model": trained.checkpoint()["model"]}, tmp_path / "plain.pth")
+    predictor = Predictor(load_config(config_file, ["MODEL.WEIGHTS", str(tmp_path / "plain.pth")]))
+    assert (predictor.class_names, predictor.category_ids) == ([], [1, 2, 3, 4])
+
+
+def test_weights_without_a_detector(config_file, tmp_path):
+    torch.save({"model_state": {}}, tmp_path / "backbone.pth")
+    with pytest.raises(ValueError, match="holds no trained detector"):
+        Predictor(load_config(config_file, ["MODEL.WEIGHTS", str(tmp_path / "backbone.pth")]))
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
+        Predictor(load_config(config_file))
+
+
+def test_one_image(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture()).save(tmp_path / "in" / "000042.png")
+    output, results = predict(tmp_path / "in" / "000042.png")
+    drawn = np.asarray(Image.open(output / "000042.png"))
+    assert drawn.shape == (48, 80, 3)
+    assert (drawn != picture()).any()
+    for result in results:
+        assert (result["image_id"], result["file_name"]) == (42, "000042.png")
+        assert result["category_id"] in (1, 2, 3, 4)
+        assert mask_util.decode(result["segmentation"]).shape == (48, 80)
+    assert [result["score"] for result in results] == sorted((result["score"] for result in results), reverse=True)
+
+
+def test_results_are_in_coco_format():
+    found = {
+        "boxes": torch.tensor([[1.0, 2.0, 4.0, 8.0]]),
+        "scores": torch.tensor([0.5]),
+        "labels": torch.tensor([2]),
+        "masks": torch.zeros(1, 10, 10, dtype=torch.bool),
+    }
+    found["masks"][0, 2:8, 1:4] = True
+    (result,) = to_coco_results(3, found, [10, 20])
+    assert (result["category_id"], result["bbox"], result["score"]) == (20, [1, 2, 3, 6], 0.5)
+    assert mask_util.area(result["segmentation"]) == 18
+    assert found["boxes"].tolist() == [[1, 2, 4, 8]]  # left as it was
+
+
+def test_folder_with_a_corrupt_image(predict, tmp_path, caplog):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "c.jpg"):
+        Image.fromarray(picture()).save(tmp_path / "in" / name)
+    (tmp_path / "in" / "b.jpg").write_bytes(b"\xff\xd8 no picture")
+    (tmp_path / "in" / "notes.txt").write_text("not an image")
+    with caplog.at_level(logging.WARNING):
+        output, results = predict(tmp_path / "in")
+    assert "b.jpg" in caplog.text
+    assert {(result["image_id"], result["file_name"]) for result in results} == {(0, "a.jpg"), (2, "c.jpg")}
+    assert {path.name for path in output.iterdir()} == {"a.jpg", "c.jpg", "predictions.json"}
+
+
+def test_score_threshold(predict, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    _, every = predict(tmp_path / "a.png")
+    middle = sorted(result["score"] for result in every)[len(every) // 2]
+    _, confident = predict(tmp_path / "a.png", "--score-threshold", str(middle))
+    assert confident == [result for result in every if result["score"] > middle]
+
+
+def test_video(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    source = tmp_path / "in" / "clip.avi"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 48))
+    for seed in range(3):
+        writer.write(picture(seed=seed))
+    writer.release()
+    output, results = predict(source)
+    assert {path.name for path in output.iterdir()} == {"clip.mp4", "predictions.json"}
+    capture = cv2.VideoCapture(str(output / "clip.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert capture.get(cv2.CAP_PROP_FPS) == 10
+    assert {result["image_id"] for result in results} == {0, 1, 2}
+    assert {result["file_name"] for result in results} == {"clip.avi"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("missing.png", None, FileNotFoundError, "missing.png"),
+        (
+            "notes.txt",
+            b"x",
+            ValueError,
+            "notes.txt is no image by its name; endings of images: .jpg .* endings of videos: .mp4",
+        ),
+        ("broken.mp4", b"no video", ValueError, "broken.mp4 .* cannot be decoded"),
+        ("broken.png", b"", ValueError, "none of the 1 images can be read"),
+    ],
+)
+def test_bad_input(predict, tmp_path, name, content, error, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=message):
+        predict(tmp_path / name)
+    assert not (tmp_path / "output" / "predictions.json").exists()
+
+
+def test_empty_folder(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    with pytest.raises(FileNotFoundError, match="no image in"):
+        predict(tmp_path / "in")
+
+
+def test_unwritable_output(predict, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    (tmp_path / "output").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match=r"output folder .* cannot be written to \(File exists\)"):
+        predict(tmp_path / "a.png")
+
+
+def test_read_only_output(predict, tmp_path):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+    (tmp_path / "output").mkdir(mode=0o555)
+    if os.access(tmp_path / "output", os.W_OK):
+        pytest.skip("this user, such as root, writes anywhere")
+    with pytest.raises(OSError, match=r"output folder .* cannot be written to \(Permission denied\)"):
+        predict(tmp_path / "a.png")
+
+
+def test_user_errors_are_one_line(predict_tool, config_file, monkeypatch, capfd):
+    flags = ["--config", str(config_file), "--weights", "missing.pth", "--input", "a.png", "--output", "output"]
+    monkeypatch.setattr(sys, "argv", [predict_tool.__file__, *flags])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(predict_tool.__file__, run_name="__main__")
+    assert stop.value.code == 2
+    captured = capfd.readouterr().err
+    assert captured.splitlines()[-1].startswith("error: no weights file at missing.pth")
+    assert "Traceback" not in captured
+
+
+def test_output_over_the_input(predict, tmp_path):
+    (tmp_path / "output").mkdir()
+    Image.fromarray(picture()).save(tmp_path / "output" / "a.png")
+    with pytest.raises(ValueError, match="would overwrite"):
+        predict(tmp_path / "output")

@@ -1,0 +1,267 @@
+"""Runs on detectron2, through tools/train_net.py and with detectron2's own trainer; checkpoints go both ways."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip(
+    "detectron2",
+    reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
+)
+from detectron2.config import get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import register_coco_instances
+from detectron2.engine import DefaultTrainer
+
+import hiera_det.detectron2 as hiera
+from hiera_det import build_hiera
+
+NO_TEST = ["DATASETS.TEST", "()"]
+
+
+@pytest.fixture(scope="module")
+def trained2(new_run, datasets_root):
+    """Six iterations on detectron2, evaluated; nobody writes to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(datasets_root))
+        straight = new_run("detectron2")
+        straight("VIS_PERIOD", "0")
+    return straight
+
+
+@pytest.mark.parametrize("name", ["quickstart", "mask_rcnn_hiera_t"])
+def test_detectron2s_own_trainer_unchanged(configs, small, datasets_root, tmp_path, name):
+    """What a user's own train_net.py does: the import, and a line for the keys; weights of the original's."""
+    folder = datasets_root / "shapes"
+    register_coco_instances("users", {}, str(folder / "annotations" / "instances_train.json"), str(folder / "train"))
+    state = build_hiera("hiera_tiny_224", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1)).state_dict()
+    torch.save({"model_state": state}, tmp_path / "hiera.pth")
+    cfg = get_cfg()
+    hiera.add_hiera_config(cfg)
+    cfg.merge_from_file(str(configs / f"{name}.yaml"))
+    cfg.merge_from_list([word for pair in small.items() for word in pair])
+    cfg.merge_from_list(["INPUT.CROP.ENABLED", False, "INPUT.MIN_SIZE_TRAIN", (64,), "DATALOADER.NUM_WORKERS", 0])
+    cfg.merge_from_list(["DATASETS.TRAIN", ("users",), "DATASETS.TEST", (), "SOLVER.MAX_ITER", 2, "SOLVER.STEPS", ()])
+    cfg.merge_from_list(["SOLVER.IMS_PER_BATCH", 2, "SOLVER.WARMUP_ITERS", 0, "SOLVER.AMP.ENABLED", False])
+    cfg.merge_from_list(["SOLVER.BASE_LR", 0.01])
+    cfg.merge_from_list(["MODEL.WEIGHTS", f"hiera://{tmp_path}/hiera.pth", "OUTPUT_DIR", str(tmp_path)])
+    try:
+        trainer = DefaultTrainer(cfg)
+        trainer.resume_or_load(resume=False)
+        before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
+        assert torch.equal(before["backbone.bottom_up.blocks.3.mlp.fc2.weight"], state["blocks.3.mlp.fc2.weight"])
+        trainer.train()
+    finally:
+        DatasetCatalog.remove("users")
+        MetadataCatalog.remove("users")
+    after = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
+    assert all(not torch.equal(after[key], before[key]) for key in before if "bottom_up.blocks" in key)
+
+
+def test_a_forgotten_add_hiera_config(configs):
+    with pytest.raises(KeyError, match=r"Non-existent config key: MODEL\.HIERA"):  # detectron2's words; in the docs
+        get_cfg().merge_from_file(str(configs / "quickstart.yaml"))
+
+
+def test_a_run_leaves_what_detectron2s_do(trained2):
+    left = {path.name for path in trained2.folder.iterdir()}
+    assert {"model_0000002.pth", "model_final.pth", "last_checkpoint", "config.yaml", "metrics.json", "log.txt"} <= left
+    assert "backend: detectron2" in trained2.log
+    checkpoint = trained2.checkpoint()
+    assert checkpoint["class_names"] == ["circle", "square", "triangle", "star"]
+    assert checkpoint["category_ids"] == [1, 2, 3, 4]
+    metrics = json.loads((trained2.folder / "inference" / "metrics.json").read_text())
+    assert metrics["dataset"] == "shapes_val" and set(metrics) == {"dataset", "bbox", "segm"}
+
+
+def test_resume_goes_on(trained2, new_run):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "3", *NO_TEST)
+    run("--resume", *NO_TEST)
+    log = run.log
+    assert "Starting training from iteration 3" in log
+    checkpoint = run.checkpoint()
+    assert checkpoint["iteration"] == 5
+    steps = {int(state["step"]) for state in checkpoint["trainer"]["_trainer"]["optimizer"]["state"].values()}
+    assert steps == {6}
+
+
+def test_resuming_into_another_model_is_refused(new_run):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    with pytest.raises(ValueError, match=r"(?s)model_final\.pth is of another model.*blocks\.0"):
+        run("--resume", "MODEL.HIERA.EMBED_DIM", "16", *NO_TEST)
+    (run.folder / "last_checkpoint").write_text("gone.pth")
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*gone\.pth"):
+        run("--resume", *NO_TEST)
+
+
+def test_a_runs_changes_are_a_config_of_the_other_host(trained2, new_run):
+    run = new_run("torchvision")
+    run.config = trained2.folder / "config_changes.yaml"
+    run("--eval-only", "MODEL.WEIGHTS", str(trained2.folder / "model_final.pth"))
+    assert results(run)[0]["bbox"]["AP"] == pytest.approx(results(trained2)[0]["bbox"]["AP"], abs=1e-4)
+    assert "WEIGHT_DECAY_NORM" not in run.config.read_text()  # at its default
+
+
+def test_evaluation_needs_no_training_set(trained2, new_run, datasets_root, monkeypatch, tmp_path):
+    shapes = datasets_root / "shapes"
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    val = ["--dataset-json", str(shapes / "annotations" / "instances_val.json"), "--image-root", str(shapes / "val")]
+    run = new_run("detectron2")
+    weights = ["MODEL.WEIGHTS", str(trained2.folder / "model_final.pth")]
+    run("--eval-only", *val, *weights, "DATASETS.TRAIN", "('coco_2017_train',)")
+    assert results(run)[0]["dataset"] == "instances_val"
+
+
+def test_without_resume_training_starts_anew(trained2, new_run):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    assert "MODEL.WEIGHTS is empty: training from scratch" in run.log
+    assert run.checkpoint()["iteration"] == 1
+
+
+def results(run):
+    metrics = json.loads((run.folder / "inference" / "metrics.json").read_text())
+    detections = json.loads((run.folder / "inference" / "coco_instances_results.json").read_text())
+    return metrics, detections
+
+
+@pytest.mark.parametrize("writer", ["torchvision", "detectron2"])
+def test_either_hosts_checkpoint_gives_the_same_figures_in_both(writer, trained, trained2, new_run):
+    weights = {"torchvision": trained, "detectron2": trained2}[writer].folder / "model_final.pth"
+    readers = new_run("torchvision"), new_run("detectron2")
+    for reader in readers:
+        reader("--eval-only", "MODEL.WEIGHTS", str(weights), "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0")
+    assert_same_results(*readers)
+
+
+def assert_same_results(*runs):
+    (ours, our_detections), (theirs, their_detections) = (results(run) for run in runs)
+    for kind in ("bbox", "segm"):
+        assert ours[kind].keys() == theirs[kind].keys()
+        assert ours[kind] == {k: v if v is None else pytest.approx(v, abs=1e-4) for k, v in theirs[kind].items()}
+    assert len(our_detections) == len(their_detections) > 50
+    for one, other in zip(our_detections, their_detections, strict=True):
+        assert one["category_id"] == other["category_id"] and one["image_id"] == other["image_id"]
+        assert one["bbox"] == pytest.approx(other["bbox"], abs=1e-3)
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize(("writer", "reader"), [("torchvision", "detectron2"), ("detectron2", "torchvision")])
+def test_the_other_hosts_run_is_not_resumed(writer, reader, trained, trained2, new_run):
+    run = new_run(reader)
+    run.folder.mkdir(parents=True)
+    source = {"torchvision": trained, "detectron2": trained2}[writer].folder
+    for name in ("model_final.pth", "last_checkpoint"):
+        (run.folder / name).write_bytes((source / name).read_bytes())
+    with pytest.raises(ValueError, match=r"model_final\.pth cannot be resumed from.*MODEL\.WEIGHTS .*without --resume"):
+        run("--resume", *NO_TEST)
+    run("SOLVER.MAX_ITER", "1", "MODEL.WEIGHTS", str(source / "model_final.pth"), *NO_TEST)  # but it is a start
+
+
+def test_the_originals_file_and_the_report(new_run, tmp_path):
+    small = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
+    state = build_hiera("hiera_tiny_224", **small).state_dict()
+    torch.save({"model_state": state}, tmp_path / "hiera_tiny_224.pth")
+    run = new_run("detectron2")
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "hiera_tiny_224.pth")]
+    run(*weights, "SOLVER.MAX_ITER", "1", "SOLVER.BASE_LR", "0.0", *NO_TEST)
+    saved = run.checkpoint()["model"]
+    for key in (key for key in state if key.startswith("blocks")):
+        assert torch.equal(saved[f"backbone.bottom_up.{key}"], state[key]), key
+    assert "format original" in run.log
+    with pytest.raises(ValueError, match="another variant"):
+        run(*weights, "MODEL.HIERA.EMBED_DIM", "16", *NO_TEST)
+
+
+def test_datasets_of_ones_own(new_run, datasets_root):
+    shapes = datasets_root / "shapes"
+    run = new_run("detectron2")
+    flags = ["--dataset-json", str(shapes / "annotations" / "instances_val.json"), "--image-root", str(shapes / "val")]
+    run(*flags, "SOLVER.MAX_ITER", "1")
+    assert "instances_val" in run.log
+    assert not (run.folder / "inference").exists()
+
+
+@pytest.fixture
+def small_run(configs, new_run, config_file, tmp_path):
+    """``small_run(backend, "cascade_mask_rcnn_hiera_b")``: a shipped file's own keys, over the tests' small model."""
+
+    def made(backend, name):
+        run = new_run(backend)
+        run.config = tmp_path / f"{name}.yaml"
+        shipped = yaml.safe_load((configs / f"{name}.yaml").read_text())
+        run.config.write_text(yaml.safe_dump({**shipped, "_BASE_": str(config_file)}))
+        return run
+
+    return made
+
+
+def test_retinanet(small_run):
+    run = small_run("detectron2", "retinanet_hiera_b")
+    run("SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", "MODEL.RETINANET.NUM_CLASSES", "4")
+    metrics, _ = results(run)
+    assert set(metrics) == {"dataset", "bbox"}
+    assert any("loss_box_reg" in record for record in run.records)
+
+
+@pytest.mark.parametrize("writer", ["torchvision", "detectron2"])
+def test_cascade_in_both_hosts(small_run, writer):
+    run = small_run(writer, "cascade_mask_rcnn_hiera_b")
+    run("SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", *NO_TEST)
+    assert any("loss_cls_stage2" in record for record in run.records)
+    weights = ["MODEL.WEIGHTS", str(run.folder / "model_final.pth"), "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]
+    readers = [small_run(name, "cascade_mask_rcnn_hiera_b") for name in ("torchvision", "detectron2")]
+    for reader in readers:
+        reader("--eval-only", *weights)
+    assert_same_results(*readers)
+
+
+def test_what_this_host_refuses(new_run, monkeypatch):
+    run = new_run("detectron2")
+    with pytest.raises(ValueError, match="--precision and --accumulate are the torchvision backend's"):
+        run("--accumulate", "2")
+    with pytest.raises(ValueError, match="--num-gpus 99, but there are"):
+        run("--num-gpus", "99")
+    with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NAMES"):
+        run("MODEL.HIERA.NAMES", "x")
+    with pytest.raises(ValueError, match=r"DATASETS\.TEST is empty"):
+        run("--eval-only", *NO_TEST)
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty; name a trained checkpoint"):
+        run("--eval-only")
+    with pytest.raises(ValueError, match=r"MODEL\.ROI_HEADS\.NUM_CLASSES is 7; set it to 4"):
+        run("MODEL.ROI_HEADS.NUM_CLASSES", "7")
+    with pytest.raises(ValueError, match=r"unknown dataset 'nope': neither registered with detectron2 nor one of coco"):
+        run("DATASETS.TRAIN", "('nope',)", *NO_TEST)
+    with pytest.raises(ValueError, match=r"DATASETS\.TRAIN is empty"):
+        run("DATASETS.TRAIN", "()", *NO_TEST)
+    with pytest.raises(ValueError, match="--num-machines 2 needs --dist-url tcp://"):
+        run("--num-machines", "2")
+    with pytest.raises(ValueError, match="--num-gpus -3"):
+        run("--num-gpus", "-3")
+    with pytest.raises(ValueError, match=r"SOLVER\.IMS_PER_BATCH is 0"):
+        run("SOLVER.IMS_PER_BATCH", "0")
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match=r"under torchrun .* --backend torchvision"):
+        patch.setenv("WORLD_SIZE", "2")
+        run()
+    with pytest.raises(FileNotFoundError, match=r"dataset coco_2017_train: no annotation file"):
+        run("DATASETS.TRAIN", "('coco_2017_train',)", *NO_TEST)
+
+
+def test_not_finite_loss(new_run):
+    run = new_run("detectron2")
+    with pytest.raises(FloatingPointError, match="diverged"):
+        run("MODEL.PIXEL_STD", "[0.0, 0.0, 0.0]", *NO_TEST)
+    assert not list(run.folder.glob("*.pth"))
+
+
+def test_mixed_precision_is_for_gpus(new_run):
+    run = new_run("detectron2")
+    run("SOLVER.AMP.ENABLED", "True", "SOLVER.MAX_ITER", "1", *NO_TEST)
+    assert "SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU" in run.log

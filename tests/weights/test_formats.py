@@ -1,0 +1,172 @@
+"""Each format of each variant is told apart and read to the original's names: state dicts of the peers' classes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from hiera_det import HieraBackbone, build_hiera
+from hiera_det.hiera.variants import VARIANTS
+from hiera_det.weights.formats import find_hiera, unwrapped
+from hiera_det.weights.hiera import load_hiera
+
+IMAGE = [name for name in VARIANTS if name.endswith("_224")]
+SAM2 = {"tiny": (7, 7), "small": (7, 7), "base_plus": (14, 14), "large": (7, 7)}
+OTHER = {"sam_mask_decoder.iou_token.weight": torch.zeros(1, 2), "no_mem_embed": torch.zeros(1)}
+
+
+def sam2_names(state: dict) -> dict:
+    """SAM 2's own names in place of timm's; the head is timm's addition."""
+    layer = {"fc1": "layers.0", "fc2": "layers.1"}
+    return {
+        "image_encoder.trunk." + re.sub(r"(?<=mlp\.)fc\d", lambda match: layer[match[0]], key): value
+        for key, value in state.items()
+        if not key.startswith("head.")
+    }
+
+
+def loaded_whole(state: dict, model: torch.nn.Module, file_format: str, dropped: dict[str, int]) -> None:
+    """The state dict fills all of the model, but for a classifier that it has not, and nothing has to be resized."""
+    weights = find_hiera(state, "the file")
+    assert weights.file_format == file_format
+    report = load_hiera(model, weights, "the file")
+    assert report.loaded == sorted(model.state_dict())
+    assert (report.missing, report.unexpected, report.resized) == ([], [], {})
+    assert {what: len(names) for what, names in report.dropped.items()} == dropped
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_original(name, peers, on_meta):
+    with on_meta():
+        state, model = peers.original(peers.variant(name)).state_dict(), build_hiera(name)
+    loaded_whole(state, model, "original", {})
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_originals_masked_autoencoders(name, peers, on_meta):
+    pytest.importorskip("hiera")
+    arguments = peers.variant(name)
+    arguments.pop("num_classes")
+    with on_meta():
+        state, model = peers.mae(arguments).state_dict(), build_hiera(name)
+    weights = find_hiera(state, "the file")
+    report = load_hiera(model, weights, "the file")
+    assert (weights.file_format, report.missing) == ("original", ["head.projection.bias", "head.projection.weight"])
+    assert report.loaded == sorted(model.state_dict().keys() - set(report.missing))
+    decoder = report.dropped.pop("the decoder of MAE")
+    assert not report.dropped and {"mask_token", "decoder_pos_embed", "decoder_pred.weight"} < set(decoder)
+    assert len(decoder) == sum(key.startswith(("decoder", "mask_token", "multi_scale")) for key in state)
+
+
+@pytest.mark.parametrize("name", IMAGE)
+def test_timm(name, on_meta):
+    timm = pytest.importorskip("timm")
+    with on_meta():
+        classifier, mae, maps = (
+            timm.create_model(name, **arguments).state_dict()
+            for arguments in ({}, {"num_classes": 0}, {"features_only": True})
+        )
+        model, backbone = build_hiera(name), HieraBackbone(name, pos_embed="resize")
+    loaded_whole(classifier, model, "timm", {})
+    assert find_hiera(mae, "").classifier.keys() == {"norm.weight", "norm.bias"}
+    loaded_whole(maps, backbone, "original", {})
+
+
+@pytest.mark.parametrize("name", IMAGE)
+def test_transformers(name, peers, on_meta):
+    with on_meta():
+        arguments = peers.variant(name)
+        decoder = {"decoder_hidden_size": 16, "decoder_depth": 1, "decoder_num_heads": 2}
+        classifier = peers.transformers(arguments)
+        model = peers.transformers(arguments, "HieraModel")
+        mae = peers.transformers(arguments, "HieraForPreTraining", **decoder)
+        maps = peers.transformers(arguments, "HieraBackbone", out_features=["stage2", "stage4"])
+        ours, backbone = build_hiera(name), HieraBackbone(name, ["res3", "res5"], pos_embed="resize", out_norm=True)
+    loaded_whole(classifier.state_dict(), ours, "transformers", {})
+    loaded_whole(maps.state_dict(), backbone, "transformers", {})
+    for peer in model, mae:
+        weights = find_hiera(peer.state_dict(), "")
+        assert weights.file_format == "transformers"
+        assert weights.classifier.keys() == {"norm.weight", "norm.bias"}
+        assert weights.encoder.keys() == {k for k in ours.state_dict() if not k.startswith(("norm.", "head."))}
+    dropped = weights.dropped["the decoder of MAE"]
+    assert len(dropped) == sum(key.startswith(("decoder.", "multiscale_fusion.")) for key in mae.state_dict())
+
+
+@pytest.mark.parametrize("size", SAM2)
+def test_sam2(size, peers, on_meta):
+    timm = pytest.importorskip("timm")
+    name = f"hiera_{size}_224"
+    with on_meta():
+        trunk = timm.create_model(f"sam2_hiera_{size}", num_classes=0).state_dict()
+        model = HieraBackbone(name, pos_embed_size=SAM2[size])
+    loaded_whole({**sam2_names(trunk), **OTHER}, model, "sam2", {"other parts of the model": 2})
+    loaded_whole(trunk, model, "sam2-timm", {"the classifier": 2})  # a norm that is timm's own
+    with on_meta():
+        trunk = peers.sam2_transformers(peers.variant(name)).state_dict()
+        model = HieraBackbone(name, pos_embed_size=(7, 7))
+    state = {f"vision_encoder.backbone.{key}": value for key, value in trunk.items()}
+    loaded_whole({**state, **OTHER}, model, "sam2-transformers", {"other parts of the model": 2})
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_our_own_and_detectors(name, on_meta):
+    with on_meta():
+        classifier, backbone = build_hiera(name), HieraBackbone(name)
+    loaded_whole(classifier.state_dict(), classifier, "original", {})
+    for prefix in "backbone.", "backbone.bottom_up.":
+        state = {prefix + key: value for key, value in backbone.state_dict().items()}
+        loaded_whole(state, backbone, "detectron2", {})
+        loaded_whole({**state, **OTHER}, backbone, "detectron2", {"other parts of the model": 2})
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "model.", "model.module."])
+def test_detectors_in_a_wrapper(wrapper):
+    backbone = HieraBackbone("hiera_tiny_224", embed_dim=8, stages=(1, 1, 1, 1), global_blocks=())
+    state = {f"{wrapper}backbone.{key}": value for key, value in backbone.state_dict().items()}
+    state[f"{wrapper}head.weight"] = torch.zeros(2)
+    assert find_hiera(state, "").file_format == "detectron2"
+    assert unwrapped(state).keys() == {key.removeprefix(wrapper) for key in state}
+    plain = {f"{wrapper}{key}": value for key, value in backbone.state_dict().items()}
+    assert find_hiera(plain, "").file_format == "original" and unwrapped(plain) == plain
+
+
+@pytest.mark.parametrize(
+    "tensor, what",
+    [
+        (torch.zeros(8, dtype=torch.int64), r"torch\.int64"),
+        (torch.zeros(8, dtype=torch.complex64), r"torch\.complex64"),
+        (torch.tensor([1.0, float("nan")]), "NaN or infinite"),
+        (torch.tensor([1e300], dtype=torch.float64), "NaN or infinite"),  # in float32
+    ],
+    ids=["int", "complex", "nan", "large"],
+)
+def test_tensors_that_are_no_weights(tensor, what):
+    state = build_hiera("hiera_tiny_224", embed_dim=8, stages=(1, 1, 1, 1)).state_dict()
+    with pytest.raises(ValueError, match=rf"x\.pth: 1 tensors are no weights.*\n  blocks\.0\.norm1\.bias: {what}"):
+        find_hiera({**state, "blocks.0.norm1.bias": tensor}, "x.pth")
+    find_hiera({**state, "decoder_pred.bias": tensor}, "x.pth")  # nobody needs it
+    find_hiera({key: value.half() for key, value in state.items()}, "x.pth")
+
+
+def test_layer_scale_is_refused_by_name(peers, on_meta):
+    """Some of timm's absolute-win models scale the output of each layer; without that they load."""
+    timm = pytest.importorskip("timm")
+    with on_meta():
+        model = HieraBackbone("hiera_base_224", pos_embed_size=(14, 14))
+        scaled = timm.create_model("hiera_base_abswin_256").state_dict()
+        arguments = {**peers.variant("hiera_base_224"), "input_size": (256, 256), "abs_win_pos_embed": True}
+        unscaled = peers.timm(arguments).state_dict()
+    with pytest.raises(ValueError, match=r"(?s)\(format timm\) has LayerScale, which.*unknown.*blocks\.0\.ls1\.gamma"):
+        load_hiera(model, find_hiera(scaled, "the file"), "the file")
+    loaded_whole(unscaled, model, "timm", {"the classifier": 4})
+
+
+def test_none_and_several():
+    state = build_hiera("hiera_tiny_224", embed_dim=8, stages=(1, 1, 1, 1)).state_dict()
+    with pytest.raises(ValueError, match=r"x\.pth holds no Hiera, or several: its names begin \['conv\.weight'\]"):
+        find_hiera({"conv.weight": torch.zeros(1)}, "x.pth")
+    with pytest.raises(ValueError, match="holds no Hiera, or several"):
+        find_hiera({f"{prefix}.{key}": value for prefix in "ab" for key, value in state.items()}, "x.pth")

@@ -1,0 +1,59 @@
+"""The zoo is the original's; licences."""
+
+from __future__ import annotations
+
+import pytest
+
+from hiera_det.weights.zoo import ZOO, checkpoints_of, licence_of
+
+
+def test_names_and_urls_are_the_originals():
+    original = pytest.importorskip("hiera", reason="pip install hiera-transformer")
+    functions = {
+        name: f for name, f in vars(original).items() if name.startswith("hiera_") and hasattr(f, "checkpoints")
+    }
+    assert len(functions) == 10
+    theirs = {f"{name}.{key}": url for name, f in functions.items() for key, url in f.checkpoints.items()}
+    assert theirs == ZOO
+    for name, function in functions.items():
+        assert checkpoints_of(name)[0] == function.default
+
+
+def test_no_checkpoints_of_what_is_no_variant():
+    assert checkpoints_of("hiera_giant_224") == []
+
+
+@pytest.mark.parametrize(
+    "source, file_format, licence",
+    [
+        ("hiera_base_224.mae_in1k", "original", "CC-BY-NC-4.0"),
+        ("hiera://hiera_base_16x224.mae_k400_ft_k400", "original", "CC-BY-NC-4.0"),
+        ("hiera:hiera_base_224.mae_in1k", "original", "CC-BY-NC-4.0"),
+        ("mae_hiera_base_224.pth", "original", "CC-BY-NC-4.0"),
+        ("hiera://mae_hiera_base_224.pth", "original", "CC-BY-NC-4.0"),
+        ("https://huggingface.co/facebook/hiera-tiny-224-hf/resolve/main/x.safetensors", "original", "CC-BY-NC-4.0"),
+        ("https://huggingface.co/facebook/sam2-hiera-tiny/resolve/main/sam2_hiera_tiny.pt", "sam2", "Apache-2.0"),
+        ("trunk.safetensors", "sam2-timm", "Apache-2.0, if"),
+        ("https://dl.fbaipublicfiles.com/hiera/hiera_tiny_224.pth", "original", "CC-BY-NC-4.0"),
+        ("hf://facebook/hiera-tiny-224-hf", "transformers", "CC-BY-NC-4.0"),
+        ("hf://facebook/hiera_base_224.mae_in1k_ft_in1k", "original", "CC-BY-NC-4.0"),
+        ("hf://timm/hiera_base_224.mae_in1k_ft_in1k", "timm", "CC-BY-NC-4.0"),
+        ("hf://timm/hiera_small_abswin_256.sbb2_e200_in12k", "timm", "Apache-2.0"),
+        ("hf://facebook/sam2.1-hiera-tiny", "sam2", "Apache-2.0"),
+        ("hf://timm/sam2_hiera_tiny.fb_r896", "sam2", "Apache-2.0"),
+        ("https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_tiny.pt", "sam2", "Apache-2.0"),
+        ("sam2_hiera_tiny.pt", "sam2", "Apache-2.0, if"),
+        ("output/model_final.pth", "detectron2", "not known"),
+        ("hiera_base_224.mae_in1k.pth", "original", "not known"),
+    ],
+)
+def test_licences(source, file_format, licence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = licence_of(source, file_format)
+    assert found.startswith(licence) if licence in ("Apache-2.0, if", "not known") else found == licence
+
+
+def test_a_file_of_ones_own_with_a_published_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mae_hiera_base_224.pth").touch()
+    assert licence_of("mae_hiera_base_224.pth", "original").startswith("not known")
