@@ -50,7 +50,8 @@ def get_cfg() -> CfgNode:
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output"
     cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
-    cfg.VIS_PERIOD = 0  # iterations between pictures in TensorBoard; 0: none
+    cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
+    cfg.VIS_PERIOD = 0  # iterations between images for the loggers; 0: none
     cfg.MODEL = _model_defaults()
     cfg.INPUT = _input_defaults()
 

@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -183,8 +182,13 @@ class Run:
         return ["--backend", self.backend, "--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
 
     def __call__(self, *arguments: str) -> None:
-        """Run tools/train_net.py in this process."""
-        self.tool.main(self.arguments(*arguments))
+        """Run tools/train_net.py in this process, with one thread: it rounds as runs in processes of their own."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self.tool.main(self.arguments(*arguments))
+        finally:
+            torch.set_num_threads(threads)
 
     def command(self, *arguments: str) -> list[str]:
         """The same as a command for a process of its own."""
@@ -207,15 +211,6 @@ class Run:
 
     def checkpoint(self, name: str = "model_final.pth") -> dict:
         return torch.load(self.folder / name, weights_only=True)
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from more; and in-process runs round as those in processes of their own."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

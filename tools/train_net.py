@@ -20,7 +20,7 @@ from hiera_det.cli.backends import BACKENDS, choose_backend, load_backend
 from hiera_det.cli.errors import user_errors
 from hiera_det.config import CfgNode, load_config
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
-from hiera_det.engine.options import Launch
+from hiera_det.engine.options import RunOptions
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -109,11 +109,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"backend: {args.backend}", file=sys.stderr)
     cfg = load_config(args.config, args.overrides, backend.get_cfg())
     train_files, test_files = datasets(args)
-    launch = Launch(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate)
+    options = RunOptions(
+        args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate
+    )
     if args.eval_only:
-        backend.evaluate(cfg, launch, test_files=test_files)
+        backend.evaluate(cfg, options, test_files=test_files)
     else:
-        backend.train(cfg, launch, resume=args.resume, train_files=train_files, test_files=test_files)
+        backend.train(cfg, options, resume=args.resume, train_files=train_files, test_files=test_files)
 
 
 if __name__ == "__main__":

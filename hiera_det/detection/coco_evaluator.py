@@ -20,7 +20,7 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
 from hiera_det.utils.files import written_aside
 
-__all__ = ["CocoEvaluator", "format_table", "write_metrics"]
+__all__ = ["CocoEvaluator", "Metrics", "format_table", "to_coco_results", "write_metrics"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,11 @@ class CocoEvaluator:
             )
 
     def update(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
-        """Add the detections of one image.
+        """Add the detections of one image, see :meth:`results_of`."""
+        self.results += self.results_of(image_id, detections)
+
+    def results_of(self, image_id: int, detections: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """Check the detections of one image and give them as COCO results.
 
         Args:
             image_id: as in the JSON.
@@ -114,7 +118,7 @@ class CocoEvaluator:
             self._check_masks(image_id, detections)
         else:
             detections = {name: value for name, value in detections.items() if name != "masks"}
-        self.results += to_coco_results(image_id, detections, self.category_ids)
+        return to_coco_results(image_id, detections, self.category_ids)
 
     def _check_masks(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
         if "masks" not in detections:

@@ -13,11 +13,12 @@ import argparse
 from collections.abc import Sequence
 
 from hiera_det.projects.ava.config import get_cfg
-from hiera_det.projects.ava.trainer import evaluate, train
+from hiera_det.projects.ava.task import ActionTask
 
 from hiera_det.cli.errors import user_errors
 from hiera_det.config import load_config
-from hiera_det.engine.options import Launch
+from hiera_det.engine.options import RunOptions
+from hiera_det.engine.run import evaluate, train
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,11 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
     cfg = load_config(args.config, args.overrides, get_cfg())
-    launch = Launch(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate)
+    options = RunOptions(
+        args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate
+    )
     if args.eval_only:
-        evaluate(cfg, launch)
+        evaluate(ActionTask(cfg), options)
     else:
-        train(cfg, launch, resume=args.resume)
+        train(ActionTask(cfg), options, resume=args.resume)
 
 
 if __name__ == "__main__":

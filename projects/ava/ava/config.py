@@ -16,6 +16,7 @@ def get_cfg() -> CfgNode:
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output/ava"
     cfg.SEED = 42
+    cfg.LOGGERS = base.LOGGERS
     cfg.MODEL = _model_defaults(base)
     cfg.INPUT = _input_defaults()
     cfg.DATASETS = _dataset_defaults()

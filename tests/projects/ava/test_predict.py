@@ -87,7 +87,7 @@ def test_what_is_refused(load_tool, arguments, tmp_path, trained, root):
     broken.write_bytes(b"no video")
     with pytest.raises(ValueError, match=r"cannot be decoded"):
         tool.main([*words[:-1], str(broken), *boxes, *output])
-    with pytest.raises(ValueError, match=r"expected a checkpoint of train_net\.py"):
+    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
         tool.main(["--config", words[1], "--weights", "", *words[4:], *boxes, *output])
 
 

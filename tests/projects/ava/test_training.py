@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hiera_det.projects.ava.datamodule import AvaData
 from hiera_det.projects.ava.evaluation import evaluate
 from hiera_det.projects.ava.formats import read_detections
+from hiera_det.projects.ava.task import ActionTask
 
 from hiera_det import build_hiera
 
@@ -31,11 +31,11 @@ def test_what_a_run_leaves(trained):
 
 
 def test_the_file_gives_the_map_of_the_arrays(trained, root):
-    data = AvaData(trained.tool.load_config(trained.folder / "config.yaml", [], trained.tool.get_cfg()))
+    data = ActionTask(trained.tool.load_config(trained.folder / "config.yaml", [], trained.tool.get_cfg()))
     detections = read_detections(trained.folder / "inference" / "results.csv")
     result = evaluate(data.ground_truth, detections, data.label_map)
     assert result.mean_ap == pytest.approx(trained.metrics["mAP"], abs=1e-6)
-    persons = sum(len(data.test_dataset.keyframe(i).boxes) for i in range(len(data.test_dataset)))
+    persons = sum(len(data.test_clips.keyframe(i).boxes) for i in range(len(data.test_clips)))
     assert len(detections) == 6 * persons
 
 
