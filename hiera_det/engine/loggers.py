@@ -40,19 +40,20 @@ def build_loggers(cfg: CfgNode, iteration: int) -> list[Logger]:
     """Build the loggers of ``LOGGERS``; what they write goes to ``OUTPUT_DIR``.
 
     TensorBoard: event files in the folder itself; csv: ``csv/version_<n>/metrics.csv``, a new one at each start; W&B
-    and MLflow: a run named after the folder, in ``wandb/`` and ``mlruns/`` unless ``WANDB_MODE`` and
-    ``MLFLOW_TRACKING_URI`` say otherwise.
+    and MLflow: a run named after the folder. W&B's environment variables hold (``WANDB_MODE=offline``), and so does
+    ``MLFLOW_TRACKING_URI``, by default ``mlflow.db`` in the folder.
 
     Args:
         cfg: the config.
         iteration: at which the run goes on; TensorBoard hides what an interrupted run wrote from there on.
     """
-    folder, tracking = Path(cfg.OUTPUT_DIR), os.environ.get("MLFLOW_TRACKING_URI")
+    folder = Path(cfg.OUTPUT_DIR)
+    tracking = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute()}/mlflow.db")
     builders: dict[str, Callable[[], Logger]] = {
         "tensorboard": lambda: _TensorBoard(folder, name="", version="", purge_step=iteration, flush_secs=30),
         "csv": lambda: CSVLogger(folder, name="csv", flush_logs_every_n_steps=1),
         "wandb": lambda: WandbLogger(name=folder.name, save_dir=folder, project="hiera_det"),
-        "mlflow": lambda: MLFlowLogger("hiera_det", folder.name, tracking, save_dir=f"{folder}/mlruns"),
+        "mlflow": lambda: MLFlowLogger("hiera_det", folder.name, tracking),
     }
     return [builders[name]() for name in cfg.LOGGERS]
 
