@@ -69,7 +69,7 @@ class HieraAVA(ActionDetector):
         )
         self.sigmoid = cfg.MODEL.HEAD_ACT == "sigmoid"
 
-    def forward(self, x: list[Tensor], bboxes: Any = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: list[Tensor], bboxes: Any = None) -> Tensor:
         """SlowFast's call: one pathway (B, 3, T, H, W), normalised, and boxes (R, 5); probabilities (R, K)."""
         logits = self.classify(x[0], bboxes)
         return logits.sigmoid() if self.sigmoid else logits
