@@ -14,10 +14,11 @@ import torch
 from fvcore.common.config import CfgNode
 from pycocotools.coco import COCO
 
-from hiera_det.detection.coco_evaluator import CocoEvaluator, format_table, write_metrics
+from hiera_det.detection.coco_evaluator import CocoEvaluator, format_table
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.engine.gather import gather
 from hiera_det.engine.metrics import Records
+from hiera_det.engine.results import write_results
 from hiera_det.utils.visualize import draw_instances, side_by_side, write_image
 
 __all__ = ["Evaluation"]
@@ -85,7 +86,7 @@ class Evaluation(L.Callback):
         after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
         logger.info("%s%s:\n%s", self._dataset.files.name, after, format_table(metrics))
         self._evaluator.write(self.folder / "coco_instances_results.json")
-        write_metrics(self.folder / "metrics.json", self._dataset.files.name, metrics)
+        write_results(self.folder / "metrics.json", {"dataset": self._dataset.files.name, **metrics})
         flat = {f"{kind}/{name}": v for kind, values in metrics.items() for name, v in values.items()}
         self.records.amend({name: v for name, v in flat.items() if v == v})  # NaN: there is no ground truth
         self._write_pictures()
