@@ -4,7 +4,7 @@
 import argparse
 
 from hiera_det.config import load_config
-from hiera_det.detection.complexity import analyze, format_analysis
+from hiera_det.detection.complexity import count_complexity, format_complexity
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=1024, help="side of the square image, in pixels")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
     args = parser.parse_args()
-    print(format_analysis(analyze(load_config(args.config, args.opts), args.size)))
+    print(format_complexity(count_complexity(load_config(args.config, args.opts), args.size)))
 
 
 if __name__ == "__main__":
