@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
+from hiera_det.cli import train
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detection.data.shapes import write_shapes
 
@@ -105,7 +104,7 @@ def write(tmp_path: Path):
     return _write
 
 
-# --- runs in miniature: tiny detector, tiny pictures, through the tools' entry points
+# --- runs in miniature: tiny detector, tiny pictures, through the commands' entry points
 
 ROOT = Path(__file__).parents[1]
 TINY: dict[str, Any] = {
@@ -155,39 +154,21 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def predict_tool() -> ModuleType:
-    return _tool("predict")
-
-
-@pytest.fixture(scope="session")
-def train_tool() -> ModuleType:
-    return _tool("train_net")
-
-
 class Run:
     """One output folder and the runs into it."""
 
-    def __init__(self, tool: ModuleType, config: Path, folder: Path, backend: str) -> None:
-        self.tool, self.config, self.folder, self.backend = tool, config, folder, backend
+    def __init__(self, config: Path, folder: Path, backend: str) -> None:
+        self.config, self.folder, self.backend = config, folder, backend
 
     def arguments(self, *arguments: str) -> list[str]:
         return ["--backend", self.backend, "--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
 
     def __call__(self, *arguments: str) -> None:
-        """Run tools/train_net.py in this process."""
-        self.tool.main(self.arguments(*arguments))
+        """Train or evaluate in this process."""
+        train.main(self.arguments(*arguments))
 
     def command(self, *arguments: str) -> list[str]:
-        """The same as a command for a process of its own."""
+        """The same by tools/train_net.py in a process of its own."""
         return [sys.executable, str(ROOT / "tools" / "train_net.py"), *self.arguments(*arguments)]
 
     @property
@@ -225,11 +206,9 @@ def environment(shapes_by_name: None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def new_run(train_tool: ModuleType, config_file: Path, tmp_path_factory: pytest.TempPathFactory):
+def new_run(config_file: Path, tmp_path_factory: pytest.TempPathFactory):
     """``new_run(backend)``: an output folder of its own."""
-    return lambda backend="torchvision": Run(
-        train_tool, config_file, tmp_path_factory.mktemp("run") / "output", backend
-    )
+    return lambda backend="torchvision": Run(config_file, tmp_path_factory.mktemp("run") / "output", backend)
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
-"""A run in miniature: tiny model, tiny mini-set, through the project's tools."""
+"""A run in miniature: tiny model, tiny mini-set, through the project's commands."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 import yaml
+from hiera_det.projects.ava.cli.train import main
 from hiera_det.projects.ava.miniset import write_miniset
 
 PROJECT = Path(__file__).parents[3] / "projects" / "ava"
@@ -30,19 +29,6 @@ def root(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def load_tool():
-    """``load_tool("predict")``: a script of the project as a module."""
-
-    def loaded(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"ava_{name}", PROJECT / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return loaded
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     threads = torch.get_num_threads()
@@ -52,15 +38,15 @@ def _one_thread():
 
 
 class Run:
-    def __init__(self, tool, config: Path, root: Path, folder: Path) -> None:
-        self.tool, self.config, self.root, self.folder = tool, config, root, folder
+    def __init__(self, config: Path, root: Path, folder: Path) -> None:
+        self.config, self.root, self.folder = config, root, folder
 
     def arguments(self, *words: str) -> list[str]:
         paths = ["DATASETS.ROOT", str(self.root), "OUTPUT_DIR", str(self.folder)]
         return ["--config", str(self.config), *words, *paths]
 
     def __call__(self, *words: str) -> None:
-        self.tool.main(self.arguments(*words))
+        main(self.arguments(*words))
 
     @property
     def losses(self) -> list[float]:
@@ -77,11 +63,10 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def new_run(load_tool, root, tmp_path_factory):
-    tool = load_tool("train_net")
+def new_run(root, tmp_path_factory):
     config = tmp_path_factory.mktemp("config") / "tiny.yaml"
     config.write_text(yaml.safe_dump(TINY))
-    return lambda data=root: Run(tool, config, data, tmp_path_factory.mktemp("run") / "output")
+    return lambda data=root: Run(config, data, tmp_path_factory.mktemp("run") / "output")
 
 
 @pytest.fixture(scope="session")

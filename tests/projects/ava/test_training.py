@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hiera_det.projects.ava.config import get_cfg
 from hiera_det.projects.ava.datamodule import AvaData
 from hiera_det.projects.ava.evaluation import evaluate
 from hiera_det.projects.ava.formats import read_detections
 
 from hiera_det import build_hiera
+from hiera_det.config import load_config
 
 PROJECT = Path(__file__).parents[3] / "projects" / "ava"
 
@@ -31,7 +33,7 @@ def test_what_a_run_leaves(trained):
 
 
 def test_the_file_gives_the_map_of_the_arrays(trained, root):
-    data = AvaData(trained.tool.load_config(trained.folder / "config.yaml", [], trained.tool.get_cfg()))
+    data = AvaData(load_config(trained.folder / "config.yaml", [], get_cfg()))
     detections = read_detections(trained.folder / "inference" / "results.csv")
     result = evaluate(data.ground_truth, detections, data.label_map)
     assert result.mean_ap == pytest.approx(trained.metrics["mAP"], abs=1e-6)
