@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from fvcore.common.config import CfgNode
 
 from hiera_det.utils.files import written_aside
 
-__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
+__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config", "value_of"]
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
@@ -257,6 +258,20 @@ def _reason(error: Exception) -> str:
             " torchvision backend stand in hiera_det/config.py, --backend detectron2 takes all of detectron2's)"
         )
     return text
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The value of a key with dots, such as ``"MODEL.HIERA.NAME"``.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    node: Any = cfg
+    for name in key.split("."):
+        if not isinstance(node, CfgNode) or name not in node:
+            raise KeyError(key)
+        node = node[name]
+    return node
 
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -170,29 +168,12 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def predict_tool() -> ModuleType:
-    return _load(ROOT / "tools" / "predict.py")
-
-
-@pytest.fixture(scope="session")
-def train_tool() -> ModuleType:
-    return _load(ROOT / "tools" / "train_net.py")
-
-
 class Run:
     """One output folder and the runs of a script into it: its flags first, config keys last."""
 
-    def __init__(self, tool: ModuleType, config: Path, folder: Path, flags: list[str], keys: list[str]) -> None:
-        self.tool, self.config, self.folder, self.flags, self.keys = tool, config, folder, flags, keys
+    def __init__(self, main: Any, script: Path, config: Path, folder: Path, flags: list[str], keys: list[str]) -> None:
+        self.main, self.script, self.config, self.folder = main, script, config, folder
+        self.flags, self.keys = flags, keys
 
     def arguments(self, *arguments: str) -> list[str]:
         output = ["OUTPUT_DIR", str(self.folder)]
@@ -203,13 +184,13 @@ class Run:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            self.tool.main(self.arguments(*arguments))
+            self.main(self.arguments(*arguments))
         finally:
             torch.set_num_threads(threads)
 
     def command(self, *arguments: str) -> list[str]:
         """The same as a command for a process of its own."""
-        return [sys.executable, str(self.tool.__file__), *self.arguments(*arguments)]
+        return [sys.executable, str(self.script), *self.arguments(*arguments)]
 
     @property
     def records(self) -> list[dict]:
@@ -237,10 +218,13 @@ def environment(shapes_by_name: None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def new_run(train_tool: ModuleType, config_file: Path, tmp_path_factory: pytest.TempPathFactory):
+def new_run(config_file: Path, tmp_path_factory: pytest.TempPathFactory):
     """``new_run(backend)``: an output folder of its own."""
+    from hiera_det.cli.train import main
+
+    script = ROOT / "tools" / "train_net.py"
     return lambda backend="torchvision": Run(
-        train_tool, config_file, tmp_path_factory.mktemp("run") / "output", ["--backend", backend], []
+        main, script, config_file, tmp_path_factory.mktemp("run") / "output", ["--backend", backend], []
     )
 
 
@@ -257,11 +241,13 @@ def mini_ava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def new_action_run(mini_ava: Path, tmp_path_factory: pytest.TempPathFactory):
     """``new_action_run(data)``: an output folder of its own, for a tiny action detector."""
-    tool = _load(ROOT / "projects" / "ava" / "train_net.py")
+    from hiera_det.projects.ava.cli.train import main
+
+    script = ROOT / "projects" / "ava" / "train_net.py"
     config = tmp_path_factory.mktemp("config") / "tiny.yaml"
     config.write_text(yaml.safe_dump(TINY_ACTIONS))
     return lambda data=mini_ava: Run(
-        tool, config, tmp_path_factory.mktemp("run") / "output", [], ["DATASETS.ROOT", str(data)]
+        main, script, config, tmp_path_factory.mktemp("run") / "output", [], ["DATASETS.ROOT", str(data)]
     )
 
 

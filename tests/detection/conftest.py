@@ -33,7 +33,7 @@ def tiny() -> ModuleType:
 
 @pytest.fixture(params=list(_load("tiny").MODELS))
 def name(request) -> str:
-    """Each of tiny.MODELS in turn."""
+    """Each of tiny.MODELS."""
     return request.param
 
 

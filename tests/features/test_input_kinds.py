@@ -8,7 +8,6 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from hiera_det.projects.ava.miniset import write_miniset
 from torchvision.ops import roi_align
 
 from hiera_det import build_hiera
@@ -17,6 +16,7 @@ from hiera_det.features import run
 from hiera_det.features.config import get_cfg
 from hiera_det.features.inputs.find import find_items
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.projects.ava.miniset import write_miniset
 
 NAMES = ["000.png", "001.png", "002.png", "003.png"]
 

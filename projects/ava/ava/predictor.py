@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
-from hiera_det.projects.ava.data.transforms import TestTransform
-from hiera_det.projects.ava.model import build_model
 
 from hiera_det.engine.options import available_device
+from hiera_det.projects.ava.data.transforms import TestTransform
+from hiera_det.projects.ava.model import build_model
 from hiera_det.weights.load import load_trained, read_trained
 
 __all__ = ["ActionPredictor"]

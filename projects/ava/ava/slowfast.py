@@ -24,11 +24,11 @@ from __future__ import annotations
 from typing import Any
 
 from fvcore.common.config import CfgNode
-from hiera_det.projects.ava.model import ActionDetector
 from slowfast.models.build import MODEL_REGISTRY
 from torch import Tensor
 
 from hiera_det.hiera.backbone import HieraBackbone
+from hiera_det.projects.ava.model import ActionDetector
 
 __all__ = ["HieraAVA"]
 

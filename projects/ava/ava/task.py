@@ -11,6 +11,12 @@ from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from hiera_det.engine.distributed import mean_over_ranks
+from hiera_det.engine.task import Task
 from hiera_det.projects.ava.data.clips import ClipSource
 from hiera_det.projects.ava.data.dataset import AvaDataset, BrokenClip
 from hiera_det.projects.ava.data.frames import FrameFolders
@@ -29,12 +35,6 @@ from hiera_det.projects.ava.formats import (
     write_results,
 )
 from hiera_det.projects.ava.model import build_model
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.utils.data import Dataset
-
-from hiera_det.engine.distributed import mean_over_ranks
-from hiera_det.engine.task import Task
 
 __all__ = ["ActionMetrics", "ActionTask"]
 

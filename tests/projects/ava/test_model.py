@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hiera_det.projects.ava.config import get_cfg
-from hiera_det.projects.ava.model import ActionDetector, build_model
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiera_det.config import load_config
+from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.model import ActionDetector, build_model
 
 
 class Pooled(nn.Module):

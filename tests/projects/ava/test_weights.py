@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from hiera_det.projects.ava.config import get_cfg
-from hiera_det.projects.ava.model import build_model
 
 from hiera_det import HieraBackbone, build_hiera, load_weights
+from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.model import build_model
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 

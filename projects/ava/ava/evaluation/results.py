@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from hiera_det.projects.ava.data.dataset import AvaDataset
 from hiera_det.projects.ava.formats import Rows
 
