@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hiera_det.cli.overrides import take_overrides
 from hiera_det.config import load_config
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import ENGINES, extract
 from hiera_det.features.store.verify import verify_store
@@ -44,7 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--verify", action="store_true", help="compare the store in --output with its checksums, and do nothing else")
     add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
     args = parser.parse_intermixed_args(arguments)
-    take_overrides(args, get_cfg(), "input")
+    take_overrides(args, defaults(), "input")
     if not args.verify and not (args.config and args.input):
         parser.error("--config and --input are needed")
     return args
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         verify(args.output)
         return
     weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
-    cfg = load_config(args.config, [*args.overrides, *weights], get_cfg())
+    cfg = load_config(args.config, [*args.overrides, *weights], defaults())
     items = find_items(
         args.input,
         video="input_size" in variant_arguments(cfg.MODEL.HIERA.NAME),

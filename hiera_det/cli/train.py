@@ -38,7 +38,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--image-root", nargs="+", metavar="DIR", help="image folders of --dataset-json, one or one for each")
     args = parser.parse_intermixed_args(arguments)
     args.backend = choose_backend(args.backend)
-    take_overrides(args, load_backend(args.backend).get_cfg(), "dataset_json", "image_root")
+    take_overrides(args, load_backend(args.backend).defaults(), "dataset_json", "image_root")
     jsons, roots = args.dataset_json, args.image_root
     if len(jsons) > 2 or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
         parser.error("--dataset-json takes one or two files, --image-root one folder or one for each of them")
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     backend = load_backend(args.backend)
     print(f"backend: {args.backend}", file=sys.stderr)
-    cfg = load_config(args.config, args.overrides, backend.get_cfg())
+    cfg = load_config(args.config, args.overrides, backend.defaults())
     train_files, test_files = datasets(args)
     if args.eval_only:
         backend.evaluate(cfg, run_options(args), test_files=test_files)

@@ -20,7 +20,7 @@ from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.images import ComparisonImages, TrainingImages
 from hiera_det.detection.model.detector import build_model
-from hiera_det.engine.results import write_results
+from hiera_det.engine.metrics import write_metrics
 from hiera_det.engine.task import Task
 
 __all__ = ["DetectionTask"]
@@ -154,7 +154,7 @@ class DetectionTask(Task):
         evaluator.results = [result for of_image in results.values() for result in of_image]
         metrics = evaluator.evaluate()
         evaluator.write(folder / "coco_instances_results.json")
-        write_results(folder / "metrics.json", {"dataset": dataset.files.name, **metrics})
+        write_metrics(folder / "metrics.json", {"dataset": dataset.files.name, **metrics})
         self._images.write(folder / "pictures", evaluator.truth, dataset.category_ids, dataset.class_names)
         return metrics
 

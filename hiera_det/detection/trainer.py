@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.config import get_cfg
+from hiera_det.config import get_cfg as defaults
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detection.coco_evaluator import Metrics
 from hiera_det.detection.task import DetectionTask
 from hiera_det.engine import run
 from hiera_det.engine.options import RunOptions
 
-__all__ = ["evaluate", "get_cfg", "train"]
+__all__ = ["defaults", "evaluate", "train"]
 
 
 def train(

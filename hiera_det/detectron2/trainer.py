@@ -23,12 +23,12 @@ from hiera_det.engine.options import RunOptions, available_device, check_rendezv
 from hiera_det.utils.files import make_folder, written_aside
 from hiera_det.weights.load import load_trained, read_trained
 
-__all__ = ["evaluate", "get_cfg", "train"]
+__all__ = ["defaults", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
 
-def get_cfg() -> CfgNode:
+def defaults() -> CfgNode:
     """detectron2's defaults with this project's keys."""
     cfg = get_detectron2_cfg()
     config.add_hiera_config(cfg)
@@ -121,7 +121,7 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     if comm.is_main_process():
         with written_aside(folder / "config_changes.yaml") as aside:
-            aside.write_text(_changes(cfg, get_cfg()).dump(), encoding="utf-8")
+            aside.write_text(_changes(cfg, defaults()).dump(), encoding="utf-8")
     return cfg
 
 

@@ -55,7 +55,7 @@ class ActionTask(Task):
     """Training and evaluation of an action detector; its checkpoints hold ``class_names`` and ``class_ids``.
 
     Args:
-        cfg: of :func:`~hiera_det.projects.ava.config.get_cfg`; files are read when they are first asked for.
+        cfg: of :func:`~hiera_det.projects.ava.config.defaults`; files are read when they are first asked for.
 
     Raises:
         ValueError: ``TEST.PROTOCOL`` is unknown.

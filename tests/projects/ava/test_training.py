@@ -13,7 +13,7 @@ import torch
 
 from hiera_det import build_hiera
 from hiera_det.config import load_config
-from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.evaluation import evaluate
 from hiera_det.projects.ava.formats import read_detections
 from hiera_det.projects.ava.task import ActionTask
@@ -39,7 +39,7 @@ def test_what_a_run_leaves(trained):
 
 
 def test_the_file_gives_the_map_of_the_arrays(trained, root):
-    data = ActionTask(load_config(trained.folder / "config.yaml", [], get_cfg()))
+    data = ActionTask(load_config(trained.folder / "config.yaml", [], defaults()))
     detections = read_detections(trained.folder / "inference" / "results.csv")
     result = evaluate(data.ground_truth, detections, data.label_map)
     assert result.mean_ap == pytest.approx(metrics(trained)["mAP"], abs=1e-6)

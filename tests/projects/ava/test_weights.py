@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 
 from hiera_det import HieraBackbone, build_hiera, load_weights
-from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.model import build_model
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 
 
 def detector(*overrides):
-    cfg = get_cfg()
+    cfg = defaults()
     hiera = ["MODEL.HIERA.NAME", "hiera_base_16x224", "MODEL.HIERA.EMBED_DIM", 8, "MODEL.HIERA.NUM_HEADS", 1]
     cfg.merge_from_list([*hiera, "MODEL.HIERA.STAGES", [1, 1, 1, 1], "MODEL.HIERA.DROP_PATH_RATE", 0.0, *overrides])
     return build_model(cfg, 5).eval()

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from hiera_det.config import load_config
-from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.formats import read_person_boxes
 from hiera_det.projects.ava.predict import Persons, persons_of, predict_video
 from hiera_det.projects.ava.predictor import ActionPredictor
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    cfg = load_config(args.config, [*args.overrides, "MODEL.WEIGHTS", args.weights], get_cfg())
+    cfg = load_config(args.config, [*args.overrides, "MODEL.WEIGHTS", args.weights], defaults())
     seconds = None
     if args.boxes:
         seconds, persons = persons_of(read_person_boxes(args.boxes), Path(args.video).stem, args.min_person_score)

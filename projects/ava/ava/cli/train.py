@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from hiera_det.cli.run_options import add_run_options, run_options
 from hiera_det.config import load_config
 from hiera_det.engine.run import evaluate, train
-from hiera_det.projects.ava.config import get_cfg
+from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.task import ActionTask
 
 
@@ -29,7 +29,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    cfg = load_config(args.config, args.overrides, get_cfg())
+    cfg = load_config(args.config, args.overrides, defaults())
     if args.eval_only:
         evaluate(ActionTask(cfg), run_options(args))
     else:

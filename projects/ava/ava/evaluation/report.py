@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from hiera_det.engine.results import write_results
+from hiera_det.engine.metrics import write_metrics
 from hiera_det.projects.ava.evaluation.evaluator import Result
 from hiera_det.utils.files import written_aside
 
@@ -33,7 +33,7 @@ def _percent(value: float) -> str:
 
 def write_json(path: str | Path, result: Result) -> None:
     """Write ``{"protocol": …, "mAP": …, "ap": {action name: AP}}``, fractions of 1; null without ground truth."""
-    write_results(path, {"protocol": result.protocol, "mAP": result.mean_ap, "ap": result.ap})
+    write_metrics(path, {"protocol": result.protocol, "mAP": result.mean_ap, "ap": result.ap})
 
 
 def write_plot(path: str | Path, result: Result) -> None:
