@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 from fvcore.common.config import CfgNode
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
 
@@ -260,5 +260,5 @@ def _reason(error: Exception) -> str:
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:
     """Write the whole config as YAML."""
-    with written_aside(path) as aside:
-        aside.write_text(cfg.dump(), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(cfg.dump(), encoding="utf-8")

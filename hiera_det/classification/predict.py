@@ -15,7 +15,7 @@ from hiera_det.classification.clips import read_center_clip
 from hiera_det.data.images import read_image
 from hiera_det.data.paths import find_files, make_output
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.utils.visualize import draw_lines, write_image
 
 __all__ = ["as_text", "classify"]
@@ -71,8 +71,8 @@ def classify(
     if not results:
         raise ValueError(f"none of the {len(files)} files can be read, such as {unreadable[0]}")
     if output is not None:
-        with written_aside(Path(output) / "predictions.json") as aside:
-            aside.write_text(json.dumps(results), encoding="utf-8")
+        with atomic_write(Path(output) / "predictions.json") as temporary:
+            temporary.write_text(json.dumps(results), encoding="utf-8")
         logger.info("%d files; pictures and predictions.json in %s", len(results), output)
     return results
 

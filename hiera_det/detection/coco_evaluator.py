@@ -18,7 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["CocoEvaluator", "format_table", "write_metrics"]
 
@@ -130,8 +130,8 @@ class CocoEvaluator:
     def write(self, path: str | Path) -> None:
         """Write the results as COCO results JSON."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(self.results), encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.results), encoding="utf-8")
 
     def evaluate(self, image_ids: Sequence[int] | None = None) -> Metrics:
         """Compute AP over ``image_ids``, by default over all images of the JSON.
@@ -228,5 +228,5 @@ def write_metrics(path: str | Path, dataset: str, metrics: Metrics) -> None:
     """Write ``{"dataset": name, "bbox": {"AP": percent, ...}, ...}`` as JSON, which knows no NaN: null."""
     table = {kind: {name: None if v != v else v for name, v in values.items()} for kind, values in metrics.items()}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps({"dataset": dataset, **table}, indent=1), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps({"dataset": dataset, **table}, indent=1), encoding="utf-8")

@@ -18,7 +18,7 @@ from hiera_det.data.paths import find_files, make_output
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
 from hiera_det.detection.coco_evaluator import to_coco_results
 from hiera_det.detection.predictor import Predictor
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.utils.visualize import draw_instances, write_image
 
 __all__ = ["predict"]
@@ -56,8 +56,8 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
         results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
     else:
         results = _predict_images(predictor, files, output)
-    with written_aside(output / "predictions.json") as aside:
-        aside.write_text(json.dumps(results), encoding="utf-8")
+    with atomic_write(output / "predictions.json") as temporary:
+        temporary.write_text(json.dumps(results), encoding="utf-8")
     logger.info("%d detections; pictures and predictions.json in %s", len(results), output)
     return results
 
@@ -92,13 +92,13 @@ def _predict_video(predictor: Predictor, source: Path, target: Path) -> list[dic
     capture = cv2.VideoCapture(str(source))
     rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
     total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    with written_aside(target) as aside:
+    with atomic_write(target) as temporary:
         try:
             for index, frame in enumerate(tqdm(_frames(capture), desc="frames", total=max(total, 0) or None)):
                 detections = predictor(frame)
                 results += _results(index, source.name, detections, predictor)
                 if writer is None:
-                    writer = _open_video(aside, (frame.shape[1], frame.shape[0]), rate)
+                    writer = _open_video(temporary, (frame.shape[1], frame.shape[0]), rate)
                 writer.write(cv2.cvtColor(draw_instances(frame, detections, predictor.class_names), cv2.COLOR_RGB2BGR))
         finally:
             capture.release()

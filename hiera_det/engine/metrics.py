@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["Records"]
 
@@ -41,8 +41,8 @@ class Records:
         kept = [record for record in lines if record["iteration"] < iteration]
         if len(kept) < len(lines):
             logger.info("%s: dropped %d records from iteration %d on", self.path, len(lines) - len(kept), iteration)
-        with written_aside(self.path) as aside:
-            aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        with atomic_write(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
         if kept:
             self._last = kept[-1]
             self._last_offset = self.path.stat().st_size - len(json.dumps(self._last)) - 1

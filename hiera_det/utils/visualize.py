@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
 
@@ -101,8 +101,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
         written = False
     if not written:
         raise ValueError(f"cannot write a picture as {target.suffix!r}: {target}; expected .png or .jpg")
-    with written_aside(target) as aside:
-        aside.write_bytes(data.tobytes())
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _mask(instances: Mapping[str, Any], index: int, height: int, width: int) -> np.ndarray | None:

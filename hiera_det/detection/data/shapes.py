@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 from PIL import Image
+
+from hiera_det.utils.files import atomic_write, remove_leftovers
 
 __all__ = ["CLASSES", "ShapesSpec", "draw_scene", "write_shapes"]
 
@@ -45,8 +46,8 @@ def write_shapes(
 ) -> None:
     """Write the dataset to ``root``: ``annotations/instances_{train,val}.json``, ``train/``, ``val/``.
 
-    The folder is written aside and renamed when complete. If the same dataset is there already, this is
-    logged and nothing is written.
+    The folder is written under a temporary name and renamed when complete. If the same dataset is there already,
+    this is logged and nothing is written.
 
     Raises:
         ValueError: a number of pictures is below 1, or the side below 64 pixels.
@@ -67,13 +68,13 @@ def write_shapes(
             f"{root} is not empty and does not hold this shapes dataset ({spec}); "
             "choose another folder or remove this one first"
         )
-    aside = root.with_name(root.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "annotations").mkdir(parents=True)
-    for split, (name, count) in enumerate((("train", num_train), ("val", num_val))):
-        _write_split(aside, name, count, spec, split)
-    (aside / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    aside.rename(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root.parent)
+    with atomic_write(root) as folder:
+        (folder / "annotations").mkdir(parents=True)
+        for split, (name, count) in enumerate((("train", num_train), ("val", num_val))):
+            _write_split(folder, name, count, spec, split)
+        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
     logger.info("wrote %d training and %d validation pictures to %s", num_train, num_val, root)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +20,8 @@ import cv2
 import numpy as np
 from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 from tqdm import tqdm
+
+from hiera_det.utils.files import atomic_write, remove_leftovers
 
 __all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
 
@@ -54,7 +55,8 @@ def write_miniset(
 
     Below ``root``: ``frames/<video>/<video>_%06d.jpg``, ``videos/<video>.mp4``, ``frame_lists/{train,val}.csv`` and
     ``annotations/``: ``{train,val}.csv``, ``{train,val}_person_boxes.csv``, ``actions.pbtxt``. The folder is written
-    aside and renamed when complete. If the same set is there already, this is logged and nothing is written.
+    under a temporary name and renamed when complete. If the same set is there already, this is logged and nothing is
+    written.
 
     Raises:
         ValueError: a number of clips is below 1, or the side odd or below 64 pixels.
@@ -75,15 +77,15 @@ def write_miniset(
             f"{root} is not empty and does not hold this mini-set ({spec}); "
             "choose another folder or remove this one first"
         )
-    aside = root.with_name(root.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    for name in ("annotations", "frame_lists", "frames", "videos"):
-        (aside / name).mkdir(parents=True)
-    _write_splits(aside, spec)
-    items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
-    (aside / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
-    (aside / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    aside.rename(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root.parent)
+    with atomic_write(root) as folder:
+        for name in ("annotations", "frame_lists", "frames", "videos"):
+            (folder / name).mkdir(parents=True)
+        _write_splits(folder, spec)
+        items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
+        (folder / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
+        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
     logger.info("wrote %d training and %d validation clips to %s", num_train, num_val, root)
 
 

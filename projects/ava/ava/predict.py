@@ -17,7 +17,7 @@ from hiera_det.projects.ava.formats import Rows, write_results
 from hiera_det.projects.ava.predictor import ActionPredictor
 from tqdm import tqdm
 
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 from hiera_det.utils.visualize import draw_instances
 
 __all__ = ["Persons", "persons_of", "predict_video"]
@@ -97,8 +97,8 @@ def predict_video(
         moments.append(Moment(second, boxes, scores, predictor(frames, boxes)))
     names = list(predictor.label_map.values())
     write_results(output / f"{path.stem}.csv", _rows(path.stem, moments, list(predictor.label_map)))
-    with written_aside(output / f"{path.stem}.json") as aside:
-        aside.write_text(json.dumps([_entry(moment, names, min_score) for moment in moments], indent=1), "utf-8")
+    with atomic_write(output / f"{path.stem}.json") as temporary:
+        temporary.write_text(json.dumps([_entry(moment, names, min_score) for moment in moments], indent=1), "utf-8")
     _draw(path, output / f"{path.stem}.mp4", moments, names, min_score)
     logger.info("%d persons in %d seconds; %s", sum(len(m.boxes) for m in moments), len(moments), output)
     return moments
@@ -143,13 +143,13 @@ def _entry(moment: Moment, names: list[str], min_score: float) -> dict[str, Any]
 
 def _draw(source: Path, target: Path, moments: list[Moment], names: list[str], min_score: float) -> None:
     """The video, with the persons of the nearest moment, if that is within half a second."""
-    with written_aside(target) as aside:
+    with atomic_write(target) as temporary:
         writer = None
         try:
             for time, rate, frame in _timed_frames(source):
                 if writer is None:
                     size = (frame.shape[1], frame.shape[0])
-                    writer = cv2.VideoWriter(str(aside), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+                    writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
                 near = min(moments, key=lambda moment: abs(moment.second - time))
                 if abs(near.second - time) <= 0.5:
                     frame = _draw_moment(frame, near, names, min_score)

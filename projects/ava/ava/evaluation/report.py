@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hiera_det.projects.ava.evaluation.evaluator import Result
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["format_table", "write_json", "write_plot"]
 
@@ -37,8 +37,8 @@ def write_json(path: str | Path, result: Result) -> None:
     table = {name: None if math.isnan(value) else value for name, value in result.ap.items()}
     content = {"protocol": result.protocol, "mAP": result.mean_ap, "ap": table}
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
 def write_plot(path: str | Path, result: Result) -> None:
@@ -63,5 +63,5 @@ def write_plot(path: str | Path, result: Result) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        figure.savefig(aside, dpi=120)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=120)
