@@ -20,8 +20,8 @@ PROJECTS = {
 EXTRAS = {
     # Beside detectron2 itself, which is on no package index: with it, detectron2 cuts polygons.
     "detectron2": ["shapely>=2"],
-    "ava": ["av>=12", "pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
-    "features": ["av>=12", "matplotlib>=3.8", "pyarrow>=15", "scikit-learn>=1.5"],
+    "ava": ["pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
+    "features": ["matplotlib>=3.8", "pyarrow>=15", "scikit-learn>=1.5"],
     "cluster": ["ray[data]>=2.40"],
     "test": ["pytest>=8", "shapely>=2", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
 }
@@ -44,6 +44,7 @@ setup(
         "torch>=2.8",
         "torchvision>=0.23",
         "numpy>=1.26",
+        "av>=14.1",
         "filelock>=3.13",
         "fvcore>=0.1.5.post20221221",
         "huggingface_hub>=1.4",

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+from hiera_det.data.video import clip_offsets, frame_count, read_frames, read_nearest, video_duration
 
 
 def _write(path, count, fps=30, sound=0, codec="libx264", bitstream=False):
@@ -117,3 +117,31 @@ def _outcome(path):
         return read_nearest(path, 1.0, 1.0 + clip_offsets(16, 4)).tobytes()
     except ValueError as error:
         return str(error)
+
+
+def test_all_frames(tmp_path):
+    path = _write(tmp_path / "a.mp4", 40, fps=25)
+    with av.open(str(path)) as container:
+        expected = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    found = list(read_frames(path))
+    assert [seconds for seconds, _ in found] == [seconds for seconds, _ in expected]
+    np.testing.assert_array_equal([frame for _, frame in found], [frame for _, frame in expected])
+    assert frame_count(path) == 40
+    assert frame_count(_write(tmp_path / "a.mkv", 40)) is None
+
+
+def test_sound_that_goes_on_is_no_cut(tmp_path):
+    assert len(list(read_frames(_write(tmp_path / "a.mkv", 30, sound=4)))) == 30
+
+
+def test_frames_that_cannot_be_read(tmp_path):
+    whole = _write(tmp_path / "whole.mkv", 60)
+    path = tmp_path / "a.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"a\.mkv is cut off: its frames end at 0\.\d* s, but it should last 2\.000 s"):
+        list(read_frames(path))
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"video .*a\.mkv cannot be decoded: Invalid data"):
+        list(read_frames(path))
+    with pytest.raises(OSError, match=r"video .*gone\.mkv cannot be decoded: No such file"):
+        list(read_frames(tmp_path / "gone.mkv"))

@@ -15,12 +15,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 from tqdm import tqdm
 
+from hiera_det.data.video_writer import write_video
 from hiera_det.utils.files import atomic_write, remove_leftovers
 
 __all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
@@ -138,7 +138,7 @@ def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]
     for path, frame in zip(paths, frames, strict=True):
         if not cv2.imwrite(str(root / "frames" / path), frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
             raise OSError(f"cannot write {root / 'frames' / path}")
-    _write_video(root / "videos" / f"{video}.mp4", frames)
+    write_video(root / "videos" / f"{video}.mp4", ((index / FPS, frame) for index, frame in enumerate(frames)))
     truth, found = [], []
     for second in KEYFRAMES:
         boxes = [draw_box(figure, second - FIRST_SECOND, spec.image_size) for figure in figures]
@@ -151,18 +151,6 @@ def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]
         "annotations/{}_person_boxes.csv": found,
         "frame_lists/{}.csv": listed,
     }
-
-
-def _write_video(path: Path, frames: list[np.ndarray]) -> None:
-    # One thread, so that the file does not depend on the number of cores.
-    options = {"crf": "18", "preset": "veryfast", "g": str(FPS), "threads": "1"}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def _detected(rng: np.random.Generator, boxes: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:
