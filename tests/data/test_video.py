@@ -31,12 +31,12 @@ def test_duration(tmp_path, name):
     assert video_duration(_write(tmp_path / name, 40, fps=25)) == pytest.approx(1.6, abs=0.01)
 
 
-def test_duration_is_that_of_the_picture(tmp_path):
+def test_duration_is_that_of_the_video_stream(tmp_path):
     path = _write(tmp_path / "a.mkv", 30, sound=4)
     with av.open(str(path)) as container:
         assert container.duration == 4_000_000
     assert video_duration(path) == pytest.approx(1.0, abs=0.001)
-    read_nearest(path, 0.9, 0.9 + clip_offsets(4, 30))  # frames behind the picture's end are not missed
+    read_nearest(path, 0.9, 0.9 + clip_offsets(4, 30))  # frames behind the video's end are not missed
 
 
 def test_duration_by_packets(tmp_path, monkeypatch):
