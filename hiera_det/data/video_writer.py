@@ -17,10 +17,11 @@ __all__ = ["redraw_video", "write_video"]
 
 _CLOCK = 90_000  # ticks per second, MPEG's
 _STILL = _CLOCK // 30  # ticks that a single frame lasts
-# One thread, so that the file does not depend on the number of cores; without B-frames, which blur the last one's end;
-# at least every 30th frame can be jumped to.
+# One thread, so that the file does not depend on the number of cores; no B-frames, with which the video's end would not
+# be exact; players can jump to every 30th frame at least.
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "30", "bf": "0", "threads": "1"}
-_BT709 = 1  # where colours are not tagged, players guess by the size
+# BT.709 in TV's range, by FFmpeg's numbers; where colours are not tagged, players guess by the size.
+_COLOURS = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 
 
 def redraw_video(source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray]) -> None:
@@ -62,8 +63,8 @@ def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None:
                 stream = container.add_stream("libx264", _CLOCK // _STILL, _ENCODER, time_base=Fraction(1, _CLOCK))
                 stream.height, stream.width = (n + n % 2 for n in size[:2])
                 stream.pix_fmt = "yuv420p"
-                for name in ("colorspace", "color_primaries", "color_trc", "color_range"):
-                    setattr(stream.codec_context, name, _BT709)
+                for name, value in _COLOURS.items():
+                    setattr(stream.codec_context, name, value)
             if image.shape != size:
                 raise ValueError(f"frames of {path} differ in size: {size}, and {image.shape} at {seconds:.3f} s")
             ticks = round(seconds * _CLOCK)
