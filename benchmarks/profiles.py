@@ -13,7 +13,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.contender import Contender
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 
 __all__ = ["format_profile", "profile_contender"]
 
@@ -52,8 +52,8 @@ def _profile(contender: Contender, device: str, threads: int, path: Path) -> lis
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with profile(activities=activities) as profiler:
         job.run()
-    with written_aside(path) as aside:
-        profiler.export_chrome_trace(str(aside))
+    with atomic_write(path) as temporary:
+        profiler.export_chrome_trace(str(temporary))
     events = [event for event in profiler.key_averages() if event.device_type == DeviceType.CPU]  # kernels' is theirs
     if device == "cuda":
         timed = [(event.key, event.count, event.self_device_time_total) for event in events]

@@ -1,1 +1,1 @@
-"""Photos and clips classified by a Hiera with its head."""
+"""Images and clips classified by a Hiera with its head."""
