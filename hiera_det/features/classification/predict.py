@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from hiera_det.classification.classifier import Classifier
 from hiera_det.data.images import read_image
 from hiera_det.data.paths import find_files, make_output, read_each
 from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+from hiera_det.features.classification.classifier import Classifier
 from hiera_det.utils.files import atomic_write
 from hiera_det.utils.visualize import draw_lines, write_image
 

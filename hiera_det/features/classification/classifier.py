@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.classification.labels import labels_of
-from hiera_det.classification.transforms import Transform, clip_transform, image_transform, read_transform
 from hiera_det.engine.options import available_device
+from hiera_det.features.classification.labels import labels_of
+from hiera_det.features.classification.transforms import Transform, clip_transform, image_transform, read_transform
 from hiera_det.hiera.model import Hiera, build_hiera
 from hiera_det.weights.config_json import check_published, is_own, read_config
 from hiera_det.weights.formats import CLASSIFIER, HieraWeights

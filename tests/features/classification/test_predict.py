@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from hiera_det.classification.classifier import load_classifier
-from hiera_det.classification.predict import read_center_clip
 from hiera_det.cli import predict
+from hiera_det.features.classification.classifier import load_classifier
+from hiera_det.features.classification.predict import read_center_clip
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hiera_det.classification.labels import labels_of
+from hiera_det.features.classification.labels import labels_of
 
 
 def test_published_labels():

@@ -11,7 +11,7 @@ from torchvision import transforms
 from transformers import BitImageProcessor
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
-from hiera_det.classification.transforms import clip_transform, image_transform, read_transform
+from hiera_det.features.classification.transforms import clip_transform, image_transform, read_transform
 
 PUBLISHED = {  # preprocessor_config.json of facebook/hiera-tiny-224-in1k-hf
     "size": {"shortest_edge": 256},

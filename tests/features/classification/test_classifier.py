@@ -12,8 +12,8 @@ from torchvision import transforms
 from transformers import HieraConfig, HieraForImageClassification
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
-from hiera_det.classification.classifier import Classifier, load_classifier
-from hiera_det.classification.transforms import image_transform
+from hiera_det.features.classification.classifier import Classifier, load_classifier
+from hiera_det.features.classification.transforms import image_transform
 from hiera_det.hiera.backbone import HieraBackbone
 from hiera_det.hiera.model import build_hiera
 
