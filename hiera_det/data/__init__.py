@@ -1,1 +1,1 @@
-"""Data: COCO-format files to augmented images and targets, in batches."""
+"""Reading images, video and COCO annotations, and finding files; knows nothing of tasks."""

@@ -1,1 +1,1 @@
-"""The detector from torchvision's parts with detectron2's semantics, trained by Lightning."""
+"""Object detection and instance segmentation from torchvision's parts, with detectron2's semantics: a task."""

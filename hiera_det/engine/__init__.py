@@ -1,1 +1,1 @@
-"""Training by Lightning, whatever the model: devices, checkpoints, exact resume, records, progress."""
+"""Training and evaluation by Lightning, whatever the task: devices, checkpoints, exact resume, metrics, loggers."""

@@ -1,1 +1,1 @@
-"""Features of frozen models over images and video: what is read, how it is cut into parts, and the store they go to."""
+"""What frozen models give of images and video: stage maps, vectors and classes; the store, and what is made of it."""
