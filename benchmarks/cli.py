@@ -51,11 +51,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "vs": {**_NAMES, "help": "baselines (default: %(default)s)"},
     "ours": {**_NAMES, "help": "this package's candidates (default: %(default)s)"},
     "variant": {**_NAMES, "help": "variants of Hiera (default: %(default)s)"},
-    "sizes": {
-        **_NUMBERS,
-        "dest": "size",
-        "help": "sides of the images in pixels (default: %(default)s; None: the config's)",
-    },
+    "sizes": {**_NUMBERS, "dest": "size", "help": "side in pixels (default: %(default)s; None: the config's)"},
     "frames": {**_NUMBERS, "help": "frames of a clip, for video variants (default: the variant's)"},
     "batch": {**_NUMBERS, "help": "images or clips in a batch (default: %(default)s)"},
     "dtype": {**_NAMES, "help": "fp32, bf16, fp16 (default: %(default)s)"},
