@@ -123,10 +123,10 @@ def _cases(args: argparse.Namespace, settings: Settings) -> Iterator[Case]:
         return compare_training(load_config(args.config, args.overrides), args.vs, axes, settings, files)
     if args.command == "features":
         from benchmarks.commands.features import compare_extraction
-        from hiera_det.features.config import get_cfg
+        from hiera_det.features.config import defaults
         from hiera_det.features.inputs.find import find_items
 
-        cfg = load_config(args.config, args.overrides, get_cfg())
+        cfg = load_config(args.config, args.overrides, defaults())
         return compare_extraction(cfg, find_items(args.input), args.vs, axes, settings)
     from benchmarks.commands.ava_eval import compare_evaluators
 

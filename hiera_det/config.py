@@ -9,19 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from fvcore.common.config import CfgNode
 
 from hiera_det.utils.files import written_aside
 
-__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config"]
+__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config", "value_of"]
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``.
+    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, which detectron2's trainer accepts but does not use.
     """
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
@@ -40,6 +41,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     for split in ("TRAIN", "TEST"):  # in the configs that runs of 0.1.0 left
         cfg.register_deprecated_key(f"DATASETS.{split}_FEATURES")
 
@@ -50,7 +52,7 @@ def get_cfg() -> CfgNode:
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output"
     cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
-    cfg.VIS_PERIOD = 0  # iterations between pictures in TensorBoard; 0: none
+    cfg.VIS_PERIOD = 0  # iterations between images for the loggers; 0: none
     cfg.MODEL = _model_defaults()
     cfg.INPUT = _input_defaults()
 
@@ -256,6 +258,20 @@ def _reason(error: Exception) -> str:
             " torchvision backend stand in hiera_det/config.py, --backend detectron2 takes all of detectron2's)"
         )
     return text
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The value of a key with dots, such as ``"MODEL.HIERA.NAME"``.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    node: Any = cfg
+    for name in key.split("."):
+        if not isinstance(node, CfgNode) or name not in node:
+            raise KeyError(key)
+        node = node[name]
+    return node
 
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:

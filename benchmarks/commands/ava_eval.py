@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import torch
-from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
-from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 from benchmarks.candidate import OURS, Candidate, Job, check_names
 from benchmarks.cases import Case, combinations
 from benchmarks.rounds import Settings, run_case
+from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
+from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 __all__ = ["compare_evaluators", "write_tables"]
 

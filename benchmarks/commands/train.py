@@ -20,9 +20,10 @@ from benchmarks.models.detectors import DETECTORS, autocast, detector_cases
 from benchmarks.rounds import Settings, run_case
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
 from hiera_det.detection.data.shapes import CLASSES, write_shapes
-from hiera_det.detection.datamodule import DetectionData
-from hiera_det.engine.loaders import build_train_loader
+from hiera_det.detection.task import DetectionTask
+from hiera_det.engine.data import build_loader
 from hiera_det.engine.optim import build_optimizer, clip_gradients
+from hiera_det.engine.samplers import TrainingSampler
 
 __all__ = ["compare_training", "idle_share"]
 
@@ -63,11 +64,12 @@ def compare_training(
     for sized, case in detector_cases(cfg, baselines, axes):
         sized.INPUT.MASK_FORMAT = "bitmask"  # what all of them take
         sized.SOLVER.BASE_LR = 1e-9
+        sized.DATASETS.TEST = ()
         with tempfile.TemporaryDirectory() as folder:
             if files is None:
                 sized.MODEL.ROI_HEADS.NUM_CLASSES = len(CLASSES)
             dataset = files or _shapes(Path(folder) / "shapes", min(sized.INPUT.MAX_SIZE_TRAIN, MAX_SIDE))
-            DetectionData(sized, dataset).train_dataset  # noqa: B018  # raises here if it does not fit
+            DetectionTask(sized, dataset).train_dataset  # noqa: B018  # raises here if it does not fit
             arguments = (sized, dataset, case["batch"], case["dtype"], settings.device)
             candidates = [
                 Candidate(name, DETECTORS[name].package, name, partial(_build, name, *arguments))
@@ -85,10 +87,8 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, batch_size: int, dtype:
     model = DETECTORS[name].build(cfg).to(device).train()
     losses_of = {"ours": _ours, "torchvision-resnet50": _torchvision}.get(name, _detectron2)(model)
     optimizer = build_optimizer(cfg, model)
-    dataset = DetectionData(cfg, files).train_dataset
-    batches = iter(
-        build_train_loader(dataset, cfg, images_per_device=batch_size, rank=0, world_size=1, seed=0, start=0)
-    )
+    dataset, workers = DetectionTask(cfg, files).train_dataset, cfg.DATALOADER.NUM_WORKERS
+    batches = iter(build_loader(dataset, TrainingSampler(len(dataset), 0), batch_size, DetectionTask.collate, workers))
 
     def train_on(batch: Batch) -> None:
         images, targets = move_data_to_device(batch, torch.device(device))

@@ -169,8 +169,8 @@ def test_missing_backbone_weights_are_refused(original, tmp_path):
 
 
 def test_files_that_are_no_checkpoints(tmp_path, original):
-    whole = original[0].read_bytes()
-    for name, content in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():
+    everything = original[0].read_bytes()
+    for name, content in {"cut": everything[: len(everything) // 2], "empty": b"", "text": b"hello"}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name} \({len(content)} bytes\) cannot be read as a checkpoint"):
             load_weights(detector(), str(tmp_path / name))

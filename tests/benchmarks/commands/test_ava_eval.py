@@ -7,11 +7,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hiera_det.projects.ava.evaluation import PROTOCOLS
-from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 from benchmarks.commands import ava_eval as benchmark
 from benchmarks.rounds import Settings
+from hiera_det.projects.ava.evaluation import PROTOCOLS
+from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from PIL import Image
 from benchmarks.commands import features
 from benchmarks.flops import count_flops
 from hiera_det.config import CfgNode, load_config
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.find import find_items
 from hiera_det.hiera.encoder import HieraEncoder
 from hiera_det.hiera.variants import variant_arguments
@@ -36,7 +36,7 @@ def cfg(tmp_path):
         "DATALOADER": {"NUM_WORKERS": 0, "BATCH_SIZE": 2},
     })  # fmt: skip
     file.write_text(node.dump())
-    return load_config(file, [], get_cfg())
+    return load_config(file, [], defaults())
 
 
 def changed(cfg, *overrides):
