@@ -10,7 +10,7 @@ __all__ = ["defaults"]
 
 
 def defaults() -> CfgNode:
-    """Give a new config with the defaults of every key of action detection: the recipe of the Hiera paper (table 13), on AVA v2.2."""
+    """Give a new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
     base = detection.get_cfg()
     cfg = CfgNode()
     cfg.VERSION = 2
