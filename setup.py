@@ -47,7 +47,7 @@ setup(
         "torch>=2.8",
         "torchvision>=0.23",
         "numpy>=1.26",
-        "av>=12",
+        "av>=14.1",
         "filelock>=3.13",
         "fvcore>=0.1.5.post20221221",
         "huggingface_hub>=1.4",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case, Result, paired_ratio
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 
 __all__ = ["check_plot", "write_plot"]
 
@@ -69,7 +69,7 @@ def write_plot(path: Path, cases: Sequence[Case]) -> None:
         ax.remove()
     fixed = {name: value for name, value in cases[0].axes.items() if name != axis and name not in varying}
     figure.suptitle(textwrap.fill(Case(fixed, []).title, 70 * columns), fontsize=9)
-    with written_aside(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 

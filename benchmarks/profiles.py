@@ -11,7 +11,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.candidate import synchronize
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["module_seconds", "profile_step"]
 
@@ -31,7 +31,7 @@ def profile_step(step: Callable[[], object], device: str, path: Path) -> str:
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with profile(activities=activities) as profiler:
         step()
-    with written_aside(path) as temporary:
+    with atomic_write(path) as temporary:
         profiler.export_chrome_trace(str(temporary))
     operators = profiler.key_averages()
     own_time = f"self_{'device' if device == 'cuda' else 'cpu'}_time_total"

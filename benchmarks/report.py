@@ -11,7 +11,7 @@ import torch
 from benchmarks.cases import Case, as_json
 from benchmarks.plot import check_plot, write_plot
 from benchmarks.table import format_table
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 
 __all__ = ["report"]
 
@@ -46,7 +46,7 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
         done.append(case)
         print("\n".join(["", format_table(case), *case.profiles]), flush=True)
         if json_file:
-            with written_aside(json_file) as temporary:
+            with atomic_write(json_file) as temporary:
                 temporary.write_text(json.dumps({"machine": machine, "results": as_json(done)}, indent=1))
     if plot_file:
         write_plot(plot_file, done)

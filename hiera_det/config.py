@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from fvcore.common.config import CfgNode
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config", "value_of"]
 
@@ -276,5 +276,5 @@ def value_of(cfg: CfgNode, key: str) -> Any:
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:
     """Write the whole config as YAML."""
-    with written_aside(path) as aside:
-        aside.write_text(cfg.dump(), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(cfg.dump(), encoding="utf-8")

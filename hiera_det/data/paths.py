@@ -1,13 +1,22 @@
-"""The images or videos that the input of a prediction names, and the folder that its results go to."""
+"""The images or videos that the input of a prediction names, one after another, and the folder of its results."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
 
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.utils.files import make_folder
 
-__all__ = ["find_files", "make_output"]
+__all__ = ["find_files", "make_output", "read_each"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
 
@@ -37,13 +46,39 @@ def find_files(source: Path, kind: str) -> list[Path]:
     return found
 
 
+def read_each(paths: Sequence[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
+    """Read files one after another, with a progress bar; those that cannot be read are skipped with a warning.
+
+    Args:
+        paths: one or more.
+        read: what to do with each; it raises OSError or ValueError where that cannot be done.
+
+    Yields:
+        The path, and what ``read`` returned.
+
+    Raises:
+        ValueError: none of the files can be read.
+    """
+    failures: list[str] = []
+    for path in tqdm(paths, desc="files", unit="file", disable=len(paths) == 1):
+        try:
+            content = read(path)
+        except (OSError, ValueError) as error:
+            failures.append(f"{path.name}: {error}")
+            logger.warning("skipped: %s", failures[-1])
+        else:
+            yield path, content
+    if len(failures) == len(paths):
+        raise ValueError(f"none of the {len(paths)} files can be read, such as {failures[0]}")
+
+
 def make_output(output: Path, source: Path) -> None:
-    """Make the folder for pictures of a source.
+    """Make the folder for the results of a source.
 
     Raises:
         OSError: it cannot be made or written to.
         ValueError: the source lies in it.
     """
     if output.resolve() == (source if source.is_dir() else source.parent).resolve():
-        raise ValueError(f"output folder {output} is where the input lies: the pictures would overwrite it")
+        raise ValueError(f"output folder {output} is where the input lies: the results would overwrite it")
     make_folder(output, "output folder")

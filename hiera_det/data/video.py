@@ -1,4 +1,4 @@
-"""Clips of a video: the times of their frames, and the decoded frames that are nearest to given times."""
+"""Reading video: all frames with their times, or those of a clip, the nearest to given times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-__all__ = ["END_SLACK", "NOMINAL_FPS", "clip_offsets", "read_nearest", "video_duration"]
+__all__ = ["END_SLACK", "NOMINAL_FPS", "clip_offsets", "frame_count", "read_frames", "read_nearest", "video_duration"]
 
 NOMINAL_FPS = 30.0  # a clip's rate counts frames of this frame rate, AVA's, whatever the video's own is
 
@@ -79,6 +79,43 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray, *, max_pixels:
         return _read_nearest(path, keyframe, wanted, max_pixels)
 
 
+def frame_count(path: Path) -> int | None:
+    """How many frames a video has by its header; None: the header does not say.
+
+    Raises:
+        ValueError: there is no video stream or no decoder for it, or the file cannot be opened.
+        OSError: the file cannot be read.
+    """
+    with _errors_of_files(f"video {path} cannot be opened"), av.open(str(path)) as container:
+        return _video_stream(path, container).frames or None
+
+
+def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Decode all frames of a video, one after another.
+
+    Yields:
+        Seconds from the container's start, as in :func:`read_nearest`, and the frame (H, W, 3) uint8 RGB, turned as the
+        file's display matrix says.
+
+    Raises:
+        ValueError: there is no video stream or no frame in it, the video is cut off, timestamps are missing or go
+            backward, or the file cannot be decoded.
+        OSError: the file cannot be read.
+    """
+    with _errors_of_files(f"video {path} cannot be decoded"), av.open(str(path)) as container:
+        stream = _video_stream(path, container)
+        stream.thread_type = "NONE"
+        begin = (container.start_time or 0) / av.time_base
+        last = None
+        for last, frame in _timed_frames(path, container, stream, begin):
+            yield last, _pixels(frame)
+        if last is None:
+            raise ValueError(f"{path} has a video stream without frames")
+        end = _stream_end(stream, begin)
+        if end is not None and last < end - END_SLACK:
+            raise ValueError(f"{path} is cut off: its frames end at {last:.3f} s, but it should last {end:.3f} s")
+
+
 @contextmanager
 def _errors_of_files(text: str) -> Iterator[None]:
     """Make whatever a damaged file leads to an OSError or a ValueError."""
@@ -127,14 +164,22 @@ def _read_nearest(path: Path, keyframe: float, wanted: np.ndarray, max_pixels: i
 
 
 def _end(container: InputContainer, stream: av.VideoStream, begin: float) -> float | None:
-    """Where the video ends by its header, in seconds from its beginning; None: the header does not say."""
+    """Where the file ends by its header, in seconds from its beginning; None: the header does not say."""
+    end = _stream_end(stream, begin)
+    if end is None and container.duration is not None:
+        end = container.duration / av.time_base
+    return end
+
+
+def _stream_end(stream: av.VideoStream, begin: float) -> float | None:
+    """Where the video stream itself ends by the header."""
     if stream.duration is not None and stream.time_base is not None:
         return float(((stream.start_time or 0) + stream.duration) * stream.time_base) - begin
     # Matroska's header has the end of the longest stream, often sound; each stream's own is in a tag.
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]) - begin
-    return None if container.duration is None else container.duration / av.time_base
+    return None
 
 
 def _last_packet_end(path: Path, container: InputContainer, stream: av.VideoStream, begin: float) -> float:

@@ -18,7 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["CocoEvaluator", "Metrics", "format_table", "to_coco_results"]
 
@@ -134,8 +134,8 @@ class CocoEvaluator:
     def write(self, path: str | Path) -> None:
         """Write the results as COCO results JSON."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(self.results), encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(self.results), encoding="utf-8")
 
     def evaluate(self) -> Metrics:
         """Compute AP over all images of the JSON.

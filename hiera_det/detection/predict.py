@@ -1,24 +1,23 @@
-"""Prediction on files: images, folders of images, videos; drawn pictures and COCO-format results come out."""
+"""Prediction on files: images, folders of images, videos; drawn images and COCO-format results come out."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
-from hiera_det.data.images import UnreadableImageError, read_image
-from hiera_det.data.paths import find_files, make_output
+from hiera_det.data.images import read_image
+from hiera_det.data.paths import find_files, make_output, read_each
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
+from hiera_det.data.video_writer import redraw_video
 from hiera_det.detection.coco_evaluator import to_coco_results
 from hiera_det.detection.predictor import Predictor
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.utils.visualize import draw_instances, write_image
 
 __all__ = ["predict"]
@@ -56,28 +55,20 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
         results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
     else:
         results = _predict_images(predictor, files, output)
-    with written_aside(output / "predictions.json") as aside:
-        aside.write_text(json.dumps(results), encoding="utf-8")
-    logger.info("%d detections; pictures and predictions.json in %s", len(results), output)
+    with atomic_write(output / "predictions.json") as temporary:
+        temporary.write_text(json.dumps(results), encoding="utf-8")
+    logger.info("%d detections; images and predictions.json in %s", len(results), output)
     return results
 
 
 def _predict_images(predictor: Predictor, paths: list[Path], output: Path) -> list[dict]:
-    numbered = all(path.stem.isdecimal() for path in paths) and len({int(path.stem) for path in paths}) == len(paths)
+    numbers = [int(path.stem) for path in paths if path.stem.isdecimal()]
+    ids = dict(zip(paths, numbers if len(set(numbers)) == len(paths) else range(len(paths)), strict=True))
     results: list[dict] = []
-    unreadable = []
-    for place, path in enumerate(tqdm(paths, desc="images", disable=len(paths) == 1)):
-        try:
-            image = np.asarray(read_image(path))  # (H, W, 3)
-        except UnreadableImageError as error:
-            logger.warning("skipped: %s", error)
-            unreadable.append(path)
-            continue
+    for path, image in read_each(paths, lambda path: np.asarray(read_image(path))):  # (H, W, 3)
         detections = predictor(image)
-        results += _results(int(path.stem) if numbered else place, path.name, detections, predictor)
+        results += _results(ids[path], path.name, detections, predictor)
         write_image(output / path.name, draw_instances(image, detections, predictor.class_names))
-    if len(unreadable) == len(paths):
-        raise ValueError(f"none of the {len(paths)} images can be read, such as {unreadable[0]}")
     return results
 
 
@@ -88,38 +79,12 @@ def _results(image_id: int, file_name: str, detections: dict[str, Tensor], predi
 
 def _predict_video(predictor: Predictor, source: Path, target: Path) -> list[dict]:
     results: list[dict] = []
-    writer = None
-    capture = cv2.VideoCapture(str(source))
-    rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
-    total = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    with written_aside(target) as aside:
-        try:
-            for index, frame in enumerate(tqdm(_frames(capture), desc="frames", total=max(total, 0) or None)):
-                detections = predictor(frame)
-                results += _results(index, source.name, detections, predictor)
-                if writer is None:
-                    writer = _open_video(aside, (frame.shape[1], frame.shape[0]), rate)
-                writer.write(cv2.cvtColor(draw_instances(frame, detections, predictor.class_names), cv2.COLOR_RGB2BGR))
-        finally:
-            capture.release()
-            if writer is not None:
-                writer.release()
-        if writer is None:
-            raise ValueError(f"{source} ({source.stat().st_size} bytes) cannot be decoded as a video")
+    numbers = itertools.count()
+
+    def draw(seconds: float, frame: np.ndarray) -> np.ndarray:
+        detections = predictor(frame)
+        results.extend(_results(next(numbers), source.name, detections, predictor))
+        return draw_instances(frame, detections, predictor.class_names)
+
+    redraw_video(source, target, draw)
     return results
-
-
-def _open_video(path: Path, size: tuple[int, int], rate: float) -> cv2.VideoWriter:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
-    if not writer.isOpened():
-        raise ValueError(f"OpenCV cannot write {size[0]}x{size[1]} video to {path}")
-    return writer
-
-
-def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) uint8, RGB."""
-    while True:
-        there, frame = capture.read()
-        if not there:
-            return
-        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)

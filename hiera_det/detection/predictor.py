@@ -25,7 +25,7 @@ class Predictor:
     """Detects on one image at a time, in its original size. Behaviour matched: detectron2's ``DefaultPredictor``.
 
     Args:
-        cfg: the config; ``MODEL.WEIGHTS`` names a checkpoint of a whole detector, and without a GPU ``MODEL.DEVICE``
+        cfg: the config; ``MODEL.WEIGHTS`` names a checkpoint of a complete detector, and without a GPU ``MODEL.DEVICE``
             "cuda" gives way to the CPU, which is logged.
 
     Attributes:

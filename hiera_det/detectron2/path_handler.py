@@ -18,7 +18,7 @@ from detectron2.utils.file_io import PathManager
 from iopath.common.file_io import PathHandler, get_cache_dir
 from torch import Tensor
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.weights.formats import HieraWeights
 from hiera_det.weights.hiera import read_hiera
 from hiera_det.weights.report import LoadReport, show_licence
@@ -52,8 +52,8 @@ class HieraHandler(PathHandler):
         converted = Path(get_cache_dir()) / "hiera_det" / name
         converted.parent.mkdir(parents=True, exist_ok=True)
         checkpoint = detectron2_checkpoint(weights)
-        with written_aside(converted) as aside:
-            torch.save(checkpoint, aside)
+        with atomic_write(converted) as temporary:
+            torch.save(checkpoint, temporary)
         _log(path, weights, checkpoint["model"])
         return str(converted)
 

@@ -20,7 +20,7 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detectron2.data import register_dataset, register_named
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 from hiera_det.weights.load import load_trained, read_trained
 
 __all__ = ["defaults", "evaluate", "train"]
@@ -120,8 +120,8 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     register_named(cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     if comm.is_main_process():
-        with written_aside(folder / "config_changes.yaml") as aside:
-            aside.write_text(_changes(cfg, defaults()).dump(), encoding="utf-8")
+        with atomic_write(folder / "config_changes.yaml") as temporary:
+            temporary.write_text(_changes(cfg, defaults()).dump(), encoding="utf-8")
     return cfg
 
 

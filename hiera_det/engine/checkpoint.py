@@ -18,7 +18,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from hiera_det.utils.files import ASIDE, written_aside
+from hiera_det.utils.files import atomic_write, remove_leftovers
 from hiera_det.weights.read import read_checkpoint
 
 __all__ = ["AtomicCheckpointIO", "Checkpointer", "forget_last_checkpoint", "last_checkpoint"]
@@ -33,7 +33,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``."""
-        with written_aside(path) as aside, aside.open("wb") as file:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
             file.flush()
             os.fsync(file.fileno())
@@ -101,9 +101,7 @@ class Checkpointer(L.Callback):
         """Listen for SIGTERM; clear away what a killed run left half-written."""
         _listen(pl_module)
         if trainer.is_global_zero:
-            for leftover in self.output_dir.glob(f"{ASIDE}*"):
-                logger.info("removing %s, left half-written by an interrupted run", leftover)
-                leftover.unlink()
+            remove_leftovers(self.output_dir)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Listen for SIGTERM during an evaluation too."""
@@ -126,8 +124,8 @@ class Checkpointer(L.Callback):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         trainer.save_checkpoint(self.output_dir / name)
         if trainer.is_global_zero:
-            with written_aside(self.output_dir / POINTER) as aside:
-                aside.write_text(name, encoding="utf-8")
+            with atomic_write(self.output_dir / POINTER) as temporary:
+                temporary.write_text(name, encoding="utf-8")
             logger.info("saved %s", self.output_dir / name)
 
 

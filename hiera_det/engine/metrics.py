@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["MetricsFile", "write_metrics"]
 
@@ -36,7 +36,7 @@ class MetricsFile:
         kept = [line for line in lines if line["iteration"] < iteration]
         if len(kept) < len(lines):
             logger.info("%s: dropped %d lines from iteration %d on", self.path, len(lines) - len(kept), iteration)
-        with written_aside(self.path) as temporary:
+        with atomic_write(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         if kept:
             self.last = kept[-1]
@@ -76,7 +76,7 @@ def _complete_lines(path: Path) -> list[dict[str, Any]]:
 def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
     """Write the metrics of an evaluation, by name or in nested tables, as JSON: NaN, which JSON lacks, as null."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(_without_nan(metrics), indent=1, allow_nan=False), encoding="utf-8")
 
 

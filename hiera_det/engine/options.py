@@ -36,9 +36,9 @@ class RunOptions:
 
 
 def available_device(name: str) -> torch.device:
-    """The device that ``MODEL.DEVICE`` names; where there is no GPU, the CPU in its place, which is logged."""
+    """The device of a name; where there is no GPU, the CPU in place of "cuda", which is logged."""
     if torch.device(name).type == "cuda" and not torch.cuda.is_available():
-        logger.warning("MODEL.DEVICE is %s, but no GPU is available: running on the CPU", name)
+        logger.warning("the device is to be %s, but no GPU is available: running on the CPU", name)
         return torch.device("cpu")
     return torch.device(name)
 

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import nn
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.weights.tensorfiles import write_safetensors
 
 if TYPE_CHECKING:
@@ -154,8 +154,8 @@ class Publishable(
             )
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        with written_aside(save_directory / SAFETENSORS_SINGLE_FILE) as aside:
-            write_safetensors(cast(nn.Module, self).state_dict(), aside, {"format": "pt"})
+        with atomic_write(save_directory / SAFETENSORS_SINGLE_FILE) as temporary:
+            write_safetensors(cast(nn.Module, self).state_dict(), temporary, {"format": "pt"})
 
     def generate_model_card(self, *, license: str | None = None, **arguments: Any) -> ModelCard:
         """The card, `README.md` of the folder.

@@ -1,38 +1,72 @@
-"""Files that are whole or not there: written aside, then renamed."""
+"""Writing files so that each is complete or not there: under a temporary name, then renamed."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import re
+import secrets
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["ASIDE", "file_sum", "make_folder", "written_aside"]
+__all__ = ["atomic_write", "file_sum", "is_temporary", "make_folder", "remove_leftovers", "temporary_path"]
 
-ASIDE = "tmp."  # before the name, so that writers that go by a file's ending still do
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = re.compile(r"tmp\.(?P<host>\w{0,32})-(?P<pid>\d+)-[0-9a-f]{8}\..+", re.ASCII | re.DOTALL)
+_KEPT = 48  # characters of a long name: with what stands before them they fit into the 255 bytes of a file's name
+_DAY = 24 * 3600.0  # seconds
 _CHUNK = 1 << 20  # bytes
 
 
-@contextmanager
-def written_aside(path: str | Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the place of `path` when the block ends well, else it is removed.
+def temporary_path(target: Path) -> Path:
+    """A name beside ``target`` that no other process uses: ``tmp.<host>-<pid>-<8 random hex digits>.<name>``.
 
-    What is written may be a folder where there is nothing at `path`.
-    A process that is killed meanwhile leaves the file aside, and `path` as it was.
+    Machines share disks, and containers may share even host name and process id: hence the random digits. The name
+    stands last, so that writers that go by a file's ending still do.
+    """
+    return target.with_name(f"tmp.{_host()}-{os.getpid()}-{secrets.token_hex(4)}.{target.name[-_KEPT:]}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's or folder's name is one that :func:`temporary_path` gives."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path to write to; what is there when the block ends takes the place of ``path``.
+
+    It may be a folder where there is nothing, or an empty folder, at ``path``. After an error the temporary file is
+    removed, and ``path`` is as it was. A process that is killed leaves the temporary file: :func:`remove_leftovers`.
     """
     target = Path(path)
-    aside = target.with_name(f"{ASIDE}{os.getpid()}.{target.name}")  # ranks may write the same file
+    temporary = temporary_path(target)
     try:
-        yield aside
+        yield temporary
+        temporary.replace(target)
     except BaseException:
-        if aside.is_dir():
-            shutil.rmtree(aside)
-        aside.unlink(missing_ok=True)
+        _remove(temporary)
         raise
-    aside.replace(target)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder.
+
+    Those of this host go once their process is gone. Whether a process of another host runs cannot be seen from here,
+    nor whether one of the same host name and process id does, in another container: theirs go after a day.
+    """
+    for path in folder.iterdir():
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and _is_abandoned(path, found["host"], int(found["pid"])):
+            logger.info("removing %s, left half-written by an interrupted process", path)
+            _remove(path)
 
 
 def make_folder(path: str | Path, name: str) -> Path:
@@ -61,3 +95,36 @@ def file_sum(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             total.update(chunk)
     return total.hexdigest()
+
+
+def _host() -> str:
+    """The host name in at most 32 of ``[A-Za-z0-9_]``; where that changes it, with a digest that tells it apart."""
+    name = socket.gethostname()
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII)[:32]
+    return plain if plain == name else f"{plain[:23]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _is_abandoned(path: Path, host: str, pid: int) -> bool:
+    if host == _host() and pid != os.getpid():
+        return not _runs(pid)
+    try:
+        return time.time() - path.stat().st_mtime > _DAY
+    except FileNotFoundError:  # its process is through with it
+        return False
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
 
@@ -30,7 +30,7 @@ def draw_instances(
         instances: ``boxes`` (N, 4) xyxy and ``labels`` (N,) 1..K; optionally ``scores`` (N,) and ``masks`` (N, H, W)
             or ``polygons`` (N lists of (k, 2)), all in pixels of ``image``.
         class_names: of labels 1..K; where there is none, the number stands in its place.
-        min_side: small images are enlarged by a whole factor until their shorter side has that many pixels.
+        min_side: small images are enlarged by an integer factor until their shorter side has that many pixels.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -78,18 +78,18 @@ def draw_lines(image: np.ndarray, lines: Sequence[str], *, min_side: int = 0) ->
 
 
 def side_by_side(left: np.ndarray, right: np.ndarray, titles: tuple[str, str]) -> np.ndarray:
-    """Two pictures of one height next to each other, each under its title. RGB uint8."""
+    """Put two images (H, W, 3) uint8 RGB of one height next to each other, each under its title."""
     panels = []
-    for picture, title in zip((left, right), titles, strict=True):
-        header = np.full((26, picture.shape[1], 3), 255, np.uint8)
+    for image, title in zip((left, right), titles, strict=True):
+        header = np.full((26, image.shape[1], 3), 255, np.uint8)
         cv2.putText(header, title, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-        panels.append(np.concatenate([header, picture]))
+        panels.append(np.concatenate([header, image]))
     gap = np.full((panels[0].shape[0], 6, 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1]], axis=1)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an RGB uint8 picture, in the format of the path's suffix.
+    """Write an image (H, W, 3) uint8 RGB, in the format of the path's suffix.
 
     Raises:
         ValueError: OpenCV cannot write that format.
@@ -100,9 +100,9 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     except cv2.error:
         written = False
     if not written:
-        raise ValueError(f"cannot write a picture as {target.suffix!r}: {target}; expected .png or .jpg")
-    with written_aside(target) as aside:
-        aside.write_bytes(data.tobytes())
+        raise ValueError(f"cannot write an image as {target.suffix!r}: {target}; expected .png or .jpg")
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(data.tobytes())
 
 
 def _mask(instances: Mapping[str, Any], index: int, height: int, width: int) -> np.ndarray | None:
@@ -124,7 +124,7 @@ def _paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
 
 
 def _enlarged(image: np.ndarray, min_side: int) -> tuple[np.ndarray, int]:
-    """A copy, by a whole factor so large that the shorter side has ``min_side`` pixels, and the factor."""
+    """A copy, enlarged by an integer so large that the shorter side has ``min_side`` pixels, and the factor."""
     factor = max(1, -(-min_side // min(image.shape[:2])))
     return cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), factor
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.utils.files import make_folder, written_aside
+from hiera_det.utils.files import atomic_write, make_folder
 from hiera_det.weights.complete import check_whole
 from hiera_det.weights.config_json import check_published, read_config
 from hiera_det.weights.formats import HieraWeights, find_hiera
@@ -65,9 +65,9 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
         check_whole(weights)
         _check_function(weights, config, source, to)
         make_folder(path.parent, "the folder of the output")
-        with written_aside(path) as aside:
-            written = _WRITERS[to](weights, aside)
-            left_beside = _copy_beside(config, source, aside) if to == "transformers" else _beside(config, source)
+        with atomic_write(path) as temporary:
+            written = _WRITERS[to](weights, temporary)
+            left_beside = _copy_beside(config, source, temporary) if to == "transformers" else _beside(config, source)
     except ValueError as error:
         raise ValueError(f"{source} (format {weights.file_format}): {error}") from error
     _report(source, path, to, weights, written, left_beside)

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+from hiera_det.data.video import clip_offsets, frame_count, read_frames, read_nearest, video_duration
 
 
 def _write(path, count, fps=30, sound=0, codec="libx264", bitstream=False):
@@ -31,12 +31,12 @@ def test_duration(tmp_path, name):
     assert video_duration(_write(tmp_path / name, 40, fps=25)) == pytest.approx(1.6, abs=0.01)
 
 
-def test_duration_is_that_of_the_picture(tmp_path):
+def test_duration_is_that_of_the_video_stream(tmp_path):
     path = _write(tmp_path / "a.mkv", 30, sound=4)
     with av.open(str(path)) as container:
         assert container.duration == 4_000_000
     assert video_duration(path) == pytest.approx(1.0, abs=0.001)
-    read_nearest(path, 0.9, 0.9 + clip_offsets(4, 30))  # frames behind the picture's end are not missed
+    read_nearest(path, 0.9, 0.9 + clip_offsets(4, 30))  # frames behind the video's end are not missed
 
 
 def test_duration_by_packets(tmp_path, monkeypatch):
@@ -117,3 +117,31 @@ def _outcome(path):
         return read_nearest(path, 1.0, 1.0 + clip_offsets(16, 4)).tobytes()
     except ValueError as error:
         return str(error)
+
+
+def test_all_frames(tmp_path):
+    path = _write(tmp_path / "a.mp4", 40, fps=25)
+    with av.open(str(path)) as container:
+        expected = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    found = list(read_frames(path))
+    assert [seconds for seconds, _ in found] == [seconds for seconds, _ in expected]
+    np.testing.assert_array_equal([frame for _, frame in found], [frame for _, frame in expected])
+    assert frame_count(path) == 40
+    assert frame_count(_write(tmp_path / "a.mkv", 40)) is None
+
+
+def test_sound_that_goes_on_is_no_cut(tmp_path):
+    assert len(list(read_frames(_write(tmp_path / "a.mkv", 30, sound=4)))) == 30
+
+
+def test_frames_that_cannot_be_read(tmp_path):
+    whole = _write(tmp_path / "whole.mkv", 60)
+    path = tmp_path / "a.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"a\.mkv is cut off: its frames end at 0\.\d* s, but it should last 2\.000 s"):
+        list(read_frames(path))
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match=r"video .*a\.mkv cannot be decoded: Invalid data"):
+        list(read_frames(path))
+    with pytest.raises(OSError, match=r"video .*gone\.mkv cannot be decoded: No such file"):
+        list(read_frames(tmp_path / "gone.mkv"))

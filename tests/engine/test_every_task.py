@@ -10,6 +10,11 @@ import time
 import pytest
 import torch
 
+from hiera_det.config import load_config
+from hiera_det.detection.predictor import Predictor
+from hiera_det.projects.ava.config import defaults
+from hiera_det.projects.ava.predictor import ActionPredictor
+
 SHORT = ["SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "2"]
 
 
@@ -81,23 +86,40 @@ def test_every_rank_has_something_to_evaluate(task_run, task_trained, monkeypatc
     assert not (task_run.folder / "metrics.json").exists()
 
 
-def test_weights_that_are_not_finite_are_refused(task_run, task_trained, tmp_path):
+@pytest.fixture(params=["evaluation", "prediction"])
+def load(request, task_run, task_trained):
+    """Loads a checkpoint for evaluation, or for prediction, by the config of the run that wrote it."""
+
+    def for_prediction(path):
+        if "ava" in str(task_trained.script):
+            return ActionPredictor(
+                load_config(task_trained.folder / "config.yaml", ["MODEL.WEIGHTS", path], defaults())
+            )
+        return Predictor(load_config(task_trained.folder / "config.yaml", ["MODEL.WEIGHTS", path]))
+
+    def for_evaluation(path):
+        task_run("--eval-only", "MODEL.WEIGHTS", path)
+        assert results(task_run) == results(task_trained)
+
+    return {"evaluation": for_evaluation, "prediction": for_prediction}[request.param]
+
+
+def test_weights_that_are_not_finite_are_refused(load, task_trained, tmp_path):
     checkpoint = task_trained.checkpoint()
     name = next(name for name in checkpoint["model"] if name.endswith("blocks.0.mlp.fc1.bias"))
     checkpoint["model"][name][0] = torch.nan
     torch.save(checkpoint, tmp_path / "nan.pth")
     with pytest.raises(ValueError, match=rf"1 tensors are no weights, .*\n  {name}: NaN or infinite"):
-        task_run("--eval-only", "MODEL.WEIGHTS", str(tmp_path / "nan.pth"))
+        load(str(tmp_path / "nan.pth"))
 
 
 @pytest.mark.parametrize("wrapper", ["module.", "model."])
-def test_names_of_wrapped_models_are_taken(task_run, task_trained, tmp_path, wrapper):
+def test_names_of_wrapped_models_are_taken(load, task_trained, tmp_path, wrapper):
     """As DistributedDataParallel or Lightning write them."""
     checkpoint = task_trained.checkpoint()
     checkpoint["model"] = {wrapper + name: value for name, value in checkpoint["model"].items()}
     torch.save(checkpoint, tmp_path / "wrapped.pth")
-    task_run("--eval-only", "MODEL.WEIGHTS", str(tmp_path / "wrapped.pth"))
-    assert results(task_run) == results(task_trained)
+    load(str(tmp_path / "wrapped.pth"))
 
 
 def test_another_model_is_named_without_keys_of_other_tasks(task_run, task_trained):

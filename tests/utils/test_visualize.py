@@ -63,26 +63,26 @@ def test_box_partly_outside_and_label_at_the_border():
     assert drawn.shape == GREY.shape
 
 
-def test_small_pictures_are_enlarged():
+def test_small_images_are_enlarged():
     drawn = draw_instances(GREY, instances(), min_side=250)
     assert drawn.shape == (300, 360, 3)
     assert changed(drawn, np.full((300, 360, 3), 128, np.uint8))[120, 180]  # the upper edge at 3 x 40
 
 
 def test_side_by_side():
-    picture = side_by_side(GREY, GREY + 1, ("left", "right"))
-    assert (picture[-100:, :120] == 128).all()
-    assert (picture[-100:, -120:] == 129).all()
-    assert picture[:20, :60].min() < 100  # the title
+    image = side_by_side(GREY, GREY + 1, ("left", "right"))
+    assert (image[-100:, :120] == 128).all()
+    assert (image[-100:, -120:] == 129).all()
+    assert image[:20, :60].min() < 100  # the title
 
 
-def test_written_pictures_keep_their_colours(tmp_path):
+def test_written_images_keep_their_colours(tmp_path):
     image = np.zeros((8, 8, 3), np.uint8)
     image[..., 0] = 200
     write_image(tmp_path / "red.png", image)
     assert cv2.imread(str(tmp_path / "red.png"))[0, 0].tolist() == [0, 0, 200]  # BGR
     assert [path.name for path in tmp_path.iterdir()] == ["red.png"]
-    with pytest.raises(ValueError, match=r"cannot write a picture as '\.xyz'"):
+    with pytest.raises(ValueError, match=r"cannot write an image as '\.xyz'"):
         write_image(tmp_path / "red.xyz", image)
 
 

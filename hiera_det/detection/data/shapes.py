@@ -1,13 +1,12 @@
 """The "shapes" dataset: drawn circles, squares, triangles and stars on textured backgrounds, in COCO format.
 
-Pictures are 8-bit RGB JPEG; a picture depends on the seed, the split and its own number alone.
+Images are 8-bit RGB JPEG; an image depends on the seed, the split and its own number alone.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,15 @@ import numpy as np
 import pycocotools.mask as mask_util
 from PIL import Image
 
+from hiera_det.utils.files import atomic_write, remove_leftovers
+
 __all__ = ["CLASSES", "ShapesSpec", "draw_scene", "write_shapes"]
 
 logger = logging.getLogger(__name__)
 
 CLASSES = ("circle", "square", "triangle", "star")
 _SUPERSAMPLE = 4  # shapes are drawn this much larger and averaged down: anti-aliased edges
-_MIN_VISIBLE = 0.6  # of a shape's own area, inside the picture and not behind another shape
+_MIN_VISIBLE = 0.6  # of a shape's own area, inside the image and not behind another shape
 _MAX_SHAPES = 5
 _RLE_SHARE = 0.2  # of the instances have an RLE mask instead of polygons
 _SPEC_FILE = "shapes.json"
@@ -31,7 +32,7 @@ _SPEC_FILE = "shapes.json"
 
 @dataclass(frozen=True)
 class ShapesSpec:
-    """What identifies a generated dataset: numbers of pictures, side in pixels, seed, drawing version."""
+    """What identifies a generated dataset: numbers of images, side in pixels, seed, drawing version."""
 
     num_train: int
     num_val: int
@@ -45,17 +46,17 @@ def write_shapes(
 ) -> None:
     """Write the dataset to ``root``: ``annotations/instances_{train,val}.json``, ``train/``, ``val/``.
 
-    The folder is written aside and renamed when complete. If the same dataset is there already, this is
-    logged and nothing is written.
+    The folder is written under a temporary name and renamed when complete. If the same dataset is there already,
+    this is logged and nothing is written.
 
     Raises:
-        ValueError: a number of pictures is below 1, or the side below 64 pixels.
+        ValueError: a number of images is below 1, or the side below 64 pixels.
         FileExistsError: ``root`` holds something else.
     """
     if num_train < 1 or num_val < 1 or image_size < 64:
         raise ValueError(
             f"num_train={num_train}, num_val={num_val}, image_size={image_size}: "
-            "expected at least 1 picture in each split and a side of at least 64 pixels"
+            "expected at least 1 image in each split and a side of at least 64 pixels"
         )
     root = Path(root).absolute()
     spec = ShapesSpec(num_train, num_val, image_size, seed)
@@ -67,14 +68,14 @@ def write_shapes(
             f"{root} is not empty and does not hold this shapes dataset ({spec}); "
             "choose another folder or remove this one first"
         )
-    aside = root.with_name(root.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "annotations").mkdir(parents=True)
-    for split, (name, count) in enumerate((("train", num_train), ("val", num_val))):
-        _write_split(aside, name, count, spec, split)
-    (aside / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    aside.rename(root)
-    logger.info("wrote %d training and %d validation pictures to %s", num_train, num_val, root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root.parent)
+    with atomic_write(root) as folder:
+        (folder / "annotations").mkdir(parents=True)
+        for split, (name, count) in enumerate((("train", num_train), ("val", num_val))):
+            _write_split(folder, name, count, spec, split)
+        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
+    logger.info("wrote %d training and %d validation images to %s", num_train, num_val, root)
 
 
 def _spec_at(root: Path) -> Any:
@@ -103,18 +104,18 @@ def _write_split(root: Path, name: str, count: int, spec: ShapesSpec, split: int
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Draw one picture.
+    """Draw one image.
 
     Args:
         rng: the source of all its random choices.
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
 
     Returns:
-        The picture, ``(size, size, 3)`` uint8 RGB, and its instances as COCO annotation fields:
+        The image, ``(size, size, 3)`` uint8 RGB, and its instances as COCO annotation fields:
         ``category_id``, ``bbox`` (XYWH, pixels), ``area`` and ``segmentation`` of the visible part.
     """
-    picture = _background(rng, size)
-    colours = [picture.mean(axis=(0, 1))]
+    image = _background(rng, size)
+    colours = [image.mean(axis=(0, 1))]
     labels: list[int] = []
     visible: list[np.ndarray] = []  # masks at the drawing scale, of shapes behind later ones too
     whole: list[int] = []  # area of each shape without the others and beyond the border
@@ -127,19 +128,19 @@ def draw_scene(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[di
         whole.append(area)
         labels.append(label)
         colours.append(_vivid_colour(rng, colours))
-        picture = _paint(rng, picture, drawn, colours[-1])
-    noisy = picture + rng.normal(0.0, 4.0, picture.shape)
+        image = _paint(rng, image, drawn, colours[-1])
+    noisy = image + rng.normal(0.0, 4.0, image.shape)
     instances = [_annotation(rng, label, mask) for label, mask in zip(labels, visible, strict=True)]
     return np.clip(noisy + 0.5, 0, 255).astype(np.uint8), instances
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     """Noise of four scales around a muted colour: (size, size, 3) float, 0-255."""
-    picture = np.full((size, size, 3), rng.uniform(70, 180)) + rng.uniform(-20, 20, 3)
+    image = np.full((size, size, 3), rng.uniform(70, 180)) + rng.uniform(-20, 20, 3)
     for cells, strength in ((2, 22.0), (5, 16.0), (14, 12.0), (40, 8.0)):
         coarse = rng.normal(0.0, strength, (cells, cells, 1)) + rng.normal(0.0, strength / 3, (cells, cells, 3))
-        picture += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-    return picture.clip(0, 255)
+        image += cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+    return image.clip(0, 255)
 
 
 def _place(
@@ -192,7 +193,7 @@ def _coverage(mask: np.ndarray) -> np.ndarray:
 
 
 def _vivid_colour(rng: np.random.Generator, taken: list[np.ndarray]) -> np.ndarray:
-    """A saturated RGB colour, 0-255, apart from those that the picture has already."""
+    """A saturated RGB colour, 0-255, apart from those that the image has already."""
     while True:
         hsv = np.array([[[rng.uniform(0, 360), rng.uniform(0.65, 1.0), rng.uniform(0.55, 1.0)]]], np.float32)
         colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255
@@ -200,11 +201,11 @@ def _vivid_colour(rng: np.random.Generator, taken: list[np.ndarray]) -> np.ndarr
             return colour
 
 
-def _paint(rng: np.random.Generator, picture: np.ndarray, drawn: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Blend a shape, with a slight shade from top to bottom, over the picture."""
-    shade = 1 + 0.15 * np.linspace(-1, 1, picture.shape[0])[:, None, None] * rng.uniform(-1, 1)
+def _paint(rng: np.random.Generator, image: np.ndarray, drawn: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Blend a shape, with a slight shade from top to bottom, over the image."""
+    shade = 1 + 0.15 * np.linspace(-1, 1, image.shape[0])[:, None, None] * rng.uniform(-1, 1)
     alpha = _coverage(drawn)[:, :, None]
-    return picture * (1 - alpha) + colour * shade * alpha
+    return image * (1 - alpha) + colour * shade * alpha
 
 
 def _annotation(rng: np.random.Generator, label: int, mask: np.ndarray) -> dict[str, Any]:
@@ -228,7 +229,7 @@ def _annotation(rng: np.random.Generator, label: int, mask: np.ndarray) -> dict[
 
 
 def _polygons(mask: np.ndarray) -> list[np.ndarray] | None:
-    """Outlines of a mask at the drawing scale, in pixels of the picture: [(k, 2)]; None if it has a hole."""
+    """Outlines of a mask at the drawing scale, in pixels of the image: [(k, 2)]; None if it has a hole."""
     # Trace along pixel corners, not centres: a corner belongs to the mask if one of its four pixels does.
     corners = cv2.dilate(np.pad(mask.astype(np.uint8), (0, 1)), np.ones((2, 2), np.uint8), anchor=(1, 1))
     contours, hierarchy = cv2.findContours(corners, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

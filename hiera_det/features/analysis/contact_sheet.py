@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from hiera_det.features.analysis.search import Match
 from hiera_det.features.analysis.thumbnails import SIDE, font, thumbnails
 from hiera_det.features.store.reader import FeatureStore
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["Tile", "check_sheet", "match_rows", "write_sheet"]
 
@@ -108,11 +108,11 @@ def write_sheet(path: str | Path, rows: Sequence[Sequence[Tile]], title: str) ->
     check_sheet(path)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(target) as aside:
+    with atomic_write(target) as temporary:
         if target.suffix.lower() == ".html":
-            aside.write_text(_page(rows, title), encoding="utf-8")
+            temporary.write_text(_page(rows, title), encoding="utf-8")
         else:
-            _picture(rows, title).save(aside)
+            _picture(rows, title).save(temporary)
 
 
 def _page(rows: Sequence[Sequence[Tile]], title: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hiera_det.features.analysis.probe import ProbeResult
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["format_probe", "write_confusion", "write_probe"]
 
@@ -62,8 +62,8 @@ def write_probe(path: str | Path, result: ProbeResult, settings: Mapping[str, An
         "settings": dict(settings),
         "per_class": {name: {"accuracy": acc, "train": int(a), "test": int(b)} for name, acc, a, b in rows},
     }
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def write_confusion(path: str | Path, result: ProbeResult) -> None:
@@ -96,5 +96,5 @@ def write_confusion(path: str | Path, result: ProbeResult) -> None:
         axes.tick_params(labelsize=8)
         axes.set_title(f"accuracy {_percent(result.accuracy)} % (chance {_percent(result.chance)} %)", fontsize=10)
         figure.colorbar(axes.images[0], ax=axes, shrink=0.6, aspect=30, label="% of the true class")
-        with written_aside(path) as aside:
-            figure.savefig(aside, dpi=120)
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary, dpi=120)

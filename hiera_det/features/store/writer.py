@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,7 @@ from hiera_det.features.store.layout import (
     sums_text,
 )
 from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
-from hiera_det.features.store.temporary import folder_aside, remove_stale
-from hiera_det.utils.files import ASIDE, file_sum
+from hiera_det.utils.files import atomic_write, file_sum, is_temporary, remove_leftovers, temporary_path
 from hiera_det.weights.tensorfiles import write_safetensors
 
 __all__ = ["create_store", "write_failed", "write_shard"]
@@ -45,9 +45,8 @@ _NAMED = 5  # items that a warning names
 def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
     """Make a store, or go on with one that was made with the same spec for the same plan.
 
-    Nothing that is there is overwritten. One process calls it, before others write shards. What killed processes of
-    this host left aside is removed. What those of other hosts left, in folders ``tmp.<host>.<pid>.<name>``, stays until
-    one of those hosts goes on with the store; once nothing runs any more it can be deleted.
+    Nothing that is there is overwritten. One process calls it, before others write shards. What killed processes left
+    half-written is removed as :func:`~hiera_det.utils.files.remove_leftovers` says.
 
     Args:
         root: folder of the store.
@@ -71,13 +70,13 @@ def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
                 "\n".join([f"{root} was made with other settings or for other items:", *lines])
                 + "\nrun with the settings and inputs of the store, or choose another folder"
             )
-    elif any(not path.name.startswith(ASIDE) for path in root.iterdir()):
+    elif any(not is_temporary(path.name) for path in root.iterdir()):
         raise FileExistsError(
             f"{root} is not empty and no store of features (it has no {HEADER}); choose a new or an empty folder"
         )
     else:
         _write_text(root / HEADER, header.text)
-    remove_stale(root)
+    remove_leftovers(root)
     if not (root / HEADER_SUMS).exists():
         _write_text(root / HEADER_SUMS, sums_text({HEADER: file_sum(root / HEADER)}))
 
@@ -85,8 +84,8 @@ def create_store(root: str | Path, spec: Mapping[str, Any], plan: Plan) -> None:
 def write_shard(root: str | Path, index: int, features: Sequence[Features], failed: Sequence[tuple[Item, str]]) -> None:
     """Write the shard of one part of the plan; when this returns, it is on the disk.
 
-    Its files are written aside, in a folder of their own, and renamed. The last is the file of checksums: with it
-    the shard is done. A shard that is there is kept: whoever wrote it, its content is the same.
+    Its files are written in a temporary folder and renamed. The last is the file of checksums: with it the shard is
+    done. A shard that is there is kept: whoever wrote it, its content is the same.
 
     Args:
         root: folder of the store.
@@ -108,11 +107,11 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
     if _is_there(root, index):
         return
     try:
-        with folder_aside(root, f"{index:05d}") as aside:
+        with _temporary_folder(root / f"{index:05d}") as folder:
             _warn_of_infinite(root, index, features)
-            _write_files(aside, index, features, failed, header)
+            _write_files(folder, index, features, failed, header)
             if not _is_there(root, index):  # by now, where two machines were given the same part
-                _place(aside, root, index)
+                _place(folder, root, index)
     except OSError as error:
         raise OSError(
             f"shard {index} of {root} cannot be written ({error.strerror or error}); the {len(done_parts(root))} shards"
@@ -124,7 +123,7 @@ def write_shard(root: str | Path, index: int, features: Sequence[Features], fail
 def write_failed(root: str | Path) -> int:
     """Gather the items that could not be read into the store's ``failed.csv``; without any it is a header alone.
 
-    One process calls it, when the others have written their shards. It too removes what killed ones left aside.
+    One process calls it, when the others have written their shards. It too removes what killed ones left.
 
     Returns:
         How many they are.
@@ -135,9 +134,19 @@ def write_failed(root: str | Path) -> int:
     """
     root = Path(root)
     failures = list(all_failures(root))
-    remove_stale(root)
+    remove_leftovers(root)
     _write_text(root / FAILED, failures_text(failures))
     return len(failures)
+
+
+@contextmanager
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    folder = temporary_path(target)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _is_there(root: Path, index: int) -> bool:
@@ -165,41 +174,40 @@ def _warn_of_infinite(root: Path, index: int, features: Sequence[Features]) -> N
 
 
 def _write_files(
-    aside: Path, index: int, features: Sequence[Features], failed: Sequence[tuple[Item, str]], header: Header
+    folder: Path, index: int, features: Sequence[Features], failed: Sequence[tuple[Item, str]], header: Header
 ) -> None:
     maps = {f"{one.item.id}/{stage}": values for one in features for stage, values in one.maps.items()}
     if maps:
-        write_safetensors(maps, aside / shard_name(index, MAPS))
+        write_safetensors(maps, folder / shard_name(index, MAPS))
     if features:  # a table without rows would not know the vectors' lengths
-        write_rows(aside / shard_name(index, TABLE), to_table(index, features, header.spec))
+        write_rows(folder / shard_name(index, TABLE), to_table(index, features, header.spec))
     if failed:
         failures = [Failure(item.id, item.path, reason) for item, reason in failed]
-        (aside / shard_name(index, FAILED)).write_text(failures_text(failures), encoding="utf-8", newline="")
-    sums = {path.name: file_sum(path) for path in sorted(aside.iterdir())}
-    (aside / shard_name(index, SUMS)).write_text(sums_text(sums), encoding="utf-8", newline="")
-    for path in aside.iterdir():
+        (folder / shard_name(index, FAILED)).write_text(failures_text(failures), encoding="utf-8", newline="")
+    sums = {path.name: file_sum(path) for path in sorted(folder.iterdir())}
+    (folder / shard_name(index, SUMS)).write_text(sums_text(sums), encoding="utf-8", newline="")
+    for path in folder.iterdir():
         _sync(path)
 
 
-def _place(aside: Path, root: Path, index: int) -> None:
+def _place(folder: Path, root: Path, index: int) -> None:
     """Rename the files, the table behind the maps that it speaks of and the checksums last."""
     names = [shard_name(index, ending) for ending in (MAPS, TABLE, FAILED, SUMS)]
     for name in names[:-1]:
-        if (aside / name).exists():
-            (aside / name).replace(root / name)
+        if (folder / name).exists():
+            (folder / name).replace(root / name)
         else:
             (root / name).unlink(missing_ok=True)  # of a run that was killed at this place
     _sync(root)
-    (aside / names[-1]).replace(root / names[-1])
+    (folder / names[-1]).replace(root / names[-1])
     _sync(root)
 
 
 def _write_text(path: Path, text: str) -> None:
     try:
-        with folder_aside(path.parent, path.name) as aside:
-            (aside / path.name).write_text(text, encoding="utf-8", newline="")
-            _sync(aside / path.name)
-            (aside / path.name).replace(path)
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+            _sync(temporary)
     except OSError as error:
         raise OSError(f"{path} cannot be written ({error.strerror})") from error
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 from hiera_det.weights.pickles import load_data_pickle
 
 __all__ = [
@@ -120,7 +120,7 @@ def write_results(path: str | Path, rows: Rows) -> None:
     arrays.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
+    with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
             keyframes = zip((rows.videos[i] for i in rows.video[part]), rows.second[part].tolist(), strict=True)

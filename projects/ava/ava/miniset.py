@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -16,12 +15,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from hiera_det.data.video_writer import write_video
 from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
+from hiera_det.utils.files import atomic_write, remove_leftovers
 
 __all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
 
@@ -55,7 +55,8 @@ def write_miniset(
 
     Below ``root``: ``frames/<video>/<video>_%06d.jpg``, ``videos/<video>.mp4``, ``frame_lists/{train,val}.csv`` and
     ``annotations/``: ``{train,val}.csv``, ``{train,val}_person_boxes.csv``, ``actions.pbtxt``. The folder is written
-    aside and renamed when complete. If the same set is there already, this is logged and nothing is written.
+    under a temporary name and renamed when complete. If the same set is there already, this is logged and nothing is
+    written.
 
     Raises:
         ValueError: a number of clips is below 1, or the side odd or below 64 pixels.
@@ -76,15 +77,15 @@ def write_miniset(
             f"{root} is not empty and does not hold this mini-set ({spec}); "
             "choose another folder or remove this one first"
         )
-    aside = root.with_name(root.name + ".tmp")
-    shutil.rmtree(aside, ignore_errors=True)
-    for name in ("annotations", "frame_lists", "frames", "videos"):
-        (aside / name).mkdir(parents=True)
-    _write_splits(aside, spec)
-    items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
-    (aside / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
-    (aside / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    aside.rename(root)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(root.parent)
+    with atomic_write(root) as folder:
+        for name in ("annotations", "frame_lists", "frames", "videos"):
+            (folder / name).mkdir(parents=True)
+        _write_splits(folder, spec)
+        items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
+        (folder / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
+        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
     logger.info("wrote %d training and %d validation clips to %s", num_train, num_val, root)
 
 
@@ -137,7 +138,7 @@ def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]
     for path, frame in zip(paths, frames, strict=True):
         if not cv2.imwrite(str(root / "frames" / path), frame[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
             raise OSError(f"cannot write {root / 'frames' / path}")
-    _write_video(root / "videos" / f"{video}.mp4", frames)
+    write_video(root / "videos" / f"{video}.mp4", ((index / FPS, frame) for index, frame in enumerate(frames)))
     truth, found = [], []
     for second in KEYFRAMES:
         boxes = [draw_box(figure, second - FIRST_SECOND, spec.image_size) for figure in figures]
@@ -150,18 +151,6 @@ def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]
         "annotations/{}_person_boxes.csv": found,
         "frame_lists/{}.csv": listed,
     }
-
-
-def _write_video(path: Path, frames: list[np.ndarray]) -> None:
-    # One thread, so that the file does not depend on the number of cores.
-    options = {"crf": "18", "preset": "veryfast", "g": str(FPS), "threads": "1"}
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def _detected(rng: np.random.Generator, boxes: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:

@@ -15,7 +15,7 @@ __all__ = ["ActionPredictor"]
 
 
 class ActionPredictor:
-    """Classifies persons, clip by clip, on the whole picture.
+    """Classifies persons, clip by clip, on the full frame.
 
     Args:
         cfg: the config; ``MODEL.WEIGHTS`` names a checkpoint of a run, and without a GPU ``MODEL.DEVICE`` "cuda" gives

@@ -80,7 +80,7 @@ def test_same_seed_same_files(tmp_path):
 
 def test_files_are_coco_format(tmp_path):
     write_shapes(tmp_path / "shapes", num_train=3, num_val=2)
-    assert not (tmp_path / "shapes.tmp").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["shapes"]
     for name, number in (("train", 3), ("val", 2)):
         content = json.loads((tmp_path / f"shapes/annotations/instances_{name}.json").read_text())
         assert [image["id"] for image in content["images"]] == list(range(1, number + 1))

@@ -175,8 +175,8 @@ def test_video(predict, tmp_path):
             ValueError,
             "notes.txt is no image by its name; endings of images: .jpg .* endings of videos: .mp4",
         ),
-        ("broken.mp4", b"no video", ValueError, "broken.mp4 .* cannot be decoded"),
-        ("broken.png", b"", ValueError, "none of the 1 images can be read"),
+        ("broken.mp4", b"no video", ValueError, "broken.mp4 cannot be opened: Invalid data"),
+        ("broken.png", b"", ValueError, "none of the 1 files can be read, such as broken.png: cannot read image"),
     ],
 )
 def test_bad_input(predict, tmp_path, name, content, error, message):

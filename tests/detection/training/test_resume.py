@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hiera_det.detection.model.detector import Detector
+from hiera_det.utils.files import temporary_path
 
 
 def assert_same(run, trained) -> None:
@@ -39,11 +40,15 @@ def test_stopped_after_three_iterations(run, trained):
     # The record goes on past the checkpoint and ends in half a line, as after a kill.
     with (run.folder / "metrics.json").open("a") as file:
         file.write('{"iteration": 6, "total_lo')
-    # Workers where there were none; half a checkpoint left behind.
-    (run.folder / "tmp.model_0000005.pth").write_bytes(b"half")
+    # Workers where there were none; half a checkpoint left behind, and what a user calls similarly.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 2**30)  # no system gives so large a number
+        leftover = temporary_path(run.folder / "model_0000005.pth")
+    leftover.write_bytes(b"half")
+    (run.folder / "tmp.mine").mkdir()
     run("--resume", "DATALOADER.NUM_WORKERS", "1")
     assert_same(run, trained)
-    assert "tmp.model_0000005.pth" not in {path.name for path in run.folder.iterdir()}
+    assert not leftover.exists() and (run.folder / "tmp.mine").exists()
     assert "resuming from" in run.log
 
 

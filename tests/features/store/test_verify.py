@@ -95,7 +95,7 @@ def test_an_unfinished_store_lacks_shards(tmp_path, spec, plan, write_parts):
 
 
 def test_a_killed_run_may_have_left_files(store):
-    (store / "tmp.1.00007").mkdir()
+    (store / "tmp.node-1-0123abcd.00007").mkdir()
     assert verify_store(store) == []
 
 

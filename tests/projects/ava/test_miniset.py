@@ -201,7 +201,7 @@ def test_interrupted_writing_leaves_no_set(tmp_path, monkeypatch):
 
     target = tmp_path / "mini"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("hiera_det.projects.ava.miniset._write_video", interrupt)
+        patch.setattr("hiera_det.projects.ava.miniset.write_video", interrupt)
         write_miniset(target, num_train=1, num_val=1, image_size=64)
     assert not target.exists()
     write_miniset(target, num_train=1, num_val=1, image_size=64)

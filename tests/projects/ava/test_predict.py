@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 import pytest
 
+from hiera_det.data.video import read_frames
 from hiera_det.projects.ava.cli import predict
 from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_detections, read_person_boxes
+from hiera_det.projects.ava.predict import predict_video
 
 ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
 
@@ -70,6 +74,37 @@ def test_every_second_with_a_detector(arguments, tmp_path, monkeypatch):
     predict.main([*words, *detector, "--output", str(tmp_path / "out")])
     entries = json.loads((tmp_path / "out" / f"{video}.json").read_text())
     assert [(entry["second"], len(entry["persons"])) for entry in entries] == [(0, 0), (1, 1), (2, 0), (3, 1)]
+
+
+@pytest.mark.parametrize("begin", [0, 10])
+def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin):
+    """By its number, the frame at 3 s would be taken for one at 1.7 s."""
+    times = [*(i / 30 for i in range(30)), *(1 + i / 10 for i in range(30))]
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=30, time_base=Fraction(1, 1000))
+        stream.height, stream.width, stream.pix_fmt = 64, 64, "yuvj420p"
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 4 * number, np.uint8))
+            frame.pts, frame.time_base = round(1000 * (begin + time)), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+    classified = []
+
+    def persons(second, frame):
+        classified.append((second, round(frame.mean() / 4)))
+        return np.array([[0.2, 0.3, 0.8, 0.9]]), np.ones(1)
+
+    class Predictor:
+        label_map, num_frames, rate = {1: "wave"}, 4, 1
+
+        def __call__(self, frames, boxes):
+            return np.ones((len(boxes), 1), np.float32)
+
+    predict_video(Predictor(), tmp_path / "a.mkv", tmp_path / "out", persons, [1.0, 3.0])
+    assert classified == [(1.0, times.index(1.0)), (3.0, times.index(3.0))]
+    drawn = list(read_frames(tmp_path / "out" / "a.mp4"))
+    assert [time for time, _ in drawn] == pytest.approx(times, abs=1e-3)  # the source's are in ms
+    changed = [time for time, (_, frame) in zip(times, drawn, strict=True) if frame.max() - frame.min() > 60]
+    assert changed == [time for time in times if 0.49 < time < 1.51 or 2.49 < time < 3.51]
 
 
 def test_what_is_refused(arguments, tmp_path, trained, root):

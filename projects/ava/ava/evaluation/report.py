@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hiera_det.engine.metrics import write_metrics
 from hiera_det.projects.ava.evaluation.evaluator import Result
-from hiera_det.utils.files import written_aside
+from hiera_det.utils.files import atomic_write
 
 __all__ = ["format_table", "write_json", "write_plot"]
 
@@ -58,5 +58,5 @@ def write_plot(path: str | Path, result: Result) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        figure.savefig(aside, dpi=120)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=120)

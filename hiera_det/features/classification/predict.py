@@ -1,4 +1,4 @@
-"""Classification of files: photos, folders of photos, videos; probabilities and drawn pictures come out."""
+"""Classification of files: images, folders of images, videos; probabilities and drawn images come out."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from hiera_det.classification.classifier import Classifier
-from hiera_det.classification.clips import read_center_clip
 from hiera_det.data.images import read_image
-from hiera_det.data.paths import find_files, make_output
-from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from hiera_det.utils.files import written_aside
+from hiera_det.data.paths import find_files, make_output, read_each
+from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+from hiera_det.features.classification.classifier import Classifier
+from hiera_det.utils.files import atomic_write
 from hiera_det.utils.visualize import draw_lines, write_image
 
-__all__ = ["as_text", "classify"]
+__all__ = ["as_text", "classify", "read_center_clip"]
 
 logger = logging.getLogger(__name__)
 
-MIN_SIDE = 224  # pixels; smaller pictures are enlarged, so that the classes can be read
+RATE = 4  # thirtieths of a second between frames: how the published models were trained on Kinetics
+MIN_SIDE = 224  # pixels; smaller images are enlarged, so that the classes can be read
 
 
 def classify(
@@ -33,7 +32,7 @@ def classify(
     Args:
         classifier: of images or clips.
         source: a file or a folder. Of a video the clip in the middle is classified.
-        output: a folder, which is made, for ``predictions.json`` and each picture with its classes drawn in, under its
+        output: a folder, which is made, for ``predictions.json`` and each image with its classes drawn in, under its
             own name; of a video the clip's middle frame, ``<name>.jpg``. None: nothing is written.
         top_k: so many classes of each, the most probable first.
 
@@ -50,31 +49,42 @@ def classify(
     source = Path(source)
     if not 1 <= top_k <= len(classifier.labels):
         raise ValueError(f"the {top_k} most probable classes are wanted; expected 1 to {len(classifier.labels)}")
-    _check_kind(classifier, source)
-    files = find_files(source, "video" if classifier.num_frames else "image")
+    kind = "video" if classifier.num_frames else "image"
+    try:
+        files = find_files(source, kind)
+    except ValueError as error:
+        raise ValueError(f"{error}; these weights classify {kind}s, name others for another kind") from error
     if output is not None:
         make_output(Path(output), source)
-    results, unreadable = [], []
-    for path in tqdm(files, desc="files", disable=len(files) == 1):
-        try:
-            pixels = _read(classifier, path)
-            classes = _best(classifier, pixels, top_k)
-        except (OSError, ValueError) as error:
-            if source.is_file():
-                raise
-            logger.warning("skipped: %s: %s", path, error)
-            unreadable.append(path)
-            continue
+
+    def classified(path: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
+        frames = classifier.num_frames
+        pixels = read_center_clip(path, frames) if frames else np.array(read_image(path))
+        return pixels, _best(classifier, pixels, top_k)
+
+    results = []
+    for path, (pixels, classes) in read_each(files, classified):
         results.append({"file_name": path.name, "classes": classes})
         if output is not None:
             _draw(Path(output) / path.name, pixels, classes)
-    if not results:
-        raise ValueError(f"none of the {len(files)} files can be read, such as {unreadable[0]}")
     if output is not None:
-        with written_aside(Path(output) / "predictions.json") as aside:
-            aside.write_text(json.dumps(results), encoding="utf-8")
-        logger.info("%d files; pictures and predictions.json in %s", len(results), output)
+        with atomic_write(Path(output) / "predictions.json") as temporary:
+            temporary.write_text(json.dumps(results), encoding="utf-8")
+        logger.info("%d files; images and predictions.json in %s", len(results), output)
     return results
+
+
+def read_center_clip(path: Path, num_frames: int) -> np.ndarray:
+    """The clip around the middle of a video: (num_frames, H, W, 3) uint8 RGB, :data:`RATE` thirtieths apart.
+
+    Of a video that is shorter than the clip, the first and the last frame are repeated.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it cannot be decoded.
+    """
+    middle = video_duration(path) / 2
+    return read_nearest(path, middle, middle + clip_offsets(num_frames, RATE))
 
 
 def as_text(results: list[dict[str, Any]]) -> str:
@@ -84,22 +94,6 @@ def as_text(results: list[dict[str, Any]]) -> str:
 
 def _lines(classes: list[dict[str, Any]]) -> list[str]:
     return [f"{100 * entry['score']:6.2f}%  {entry['label']} ({entry['category_id']})" for entry in classes]
-
-
-def _check_kind(classifier: Classifier, source: Path) -> None:
-    suffix = source.suffix.lower()
-    if classifier.num_frames and suffix in IMAGE_SUFFIXES:
-        raise ValueError(f"{source} is an image, the weights are of a model of videos; name those of an image model")
-    if not classifier.num_frames and suffix in VIDEO_SUFFIXES:
-        raise ValueError(
-            f"{source} is a video, the weights are of a model of images; name those of a model of videos, such as"
-            " hiera_base_16x224.mae_k400_ft_k400"
-        )
-
-
-def _read(classifier: Classifier, path: Path) -> np.ndarray:
-    """((T,) H, W, 3) uint8 RGB."""
-    return read_center_clip(path, classifier.num_frames) if classifier.num_frames else np.array(read_image(path))
 
 
 def _best(classifier: Classifier, pixels: np.ndarray, top_k: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A Hiera with its head, on single photos or clips."""
+"""A Hiera with its head, on single images or clips."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.classification.clips import ClipProcessor
-from hiera_det.classification.images import ImageProcessor, original_processor, read_processor
-from hiera_det.classification.labels import labels_of, published_labels
+from hiera_det.engine.options import available_device
+from hiera_det.features.classification.labels import labels_of
+from hiera_det.features.classification.transforms import Transform, clip_transform, image_transform, read_transform
 from hiera_det.hiera.model import Hiera, build_hiera
 from hiera_det.weights.config_json import check_published, is_own, read_config
 from hiera_det.weights.formats import CLASSIFIER, HieraWeights
@@ -21,32 +21,34 @@ from hiera_det.weights.variant import input_size_of, variant_of
 
 __all__ = ["Classifier", "load_classifier"]
 
+MAX_ASPECT = 100  # of an image; thinner ones would grow very large before their centre is cut out
+
 
 class Classifier:
-    """Probabilities of classes for a photo or a clip.
+    """Probabilities of classes for an image or a clip.
 
     Args:
         model: it is put into evaluation mode.
-        process: from pixels to the model's input.
+        transform: from pixels to the model's input.
         labels: a name for each class.
+        device: to compute on; without a GPU "cuda" gives way to the CPU, which is logged.
 
     Attributes:
-        model: the Hiera.
-        process: see above.
-        labels: see above.
-        num_frames: of a clip; 0: photos are classified.
+        num_frames: of a clip; 0: images are classified.
 
     Raises:
         ValueError: there are not as many labels as classes.
     """
 
-    def __init__(self, model: Hiera, process: ImageProcessor | ClipProcessor, labels: Sequence[str]) -> None:
+    def __init__(
+        self, model: Hiera, transform: Transform, labels: Sequence[str], device: str | torch.device = "cuda"
+    ) -> None:
         classes = model.head.projection.out_features
         if len(labels) != classes:
             raise ValueError(f"{len(labels)} labels for a model of {classes} classes")
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = available_device(str(device))
         self.model = model.to(self.device).eval()
-        self.process = process
+        self.transform = transform
         self.labels = list(labels)
         is_clip = len(model.patch_stride) == 3
         self.num_frames = model.pos_embed_grid[0] * model.patch_stride[0] if is_clip else 0
@@ -56,35 +58,41 @@ class Classifier:
         """Classify.
 
         Args:
-            pixels: a photo (H, W, 3) or a clip (T, H, W, 3), uint8 RGB, 0-255.
+            pixels: an image (H, W, 3) or a clip (T, H, W, 3), uint8 RGB, 0-255.
 
         Returns:
             (K,) probabilities, on the CPU.
 
         Raises:
-            ValueError: the array is of another shape or type.
+            ValueError: the array is of another shape or type, or a side of more than `MAX_ASPECT` times the other.
         """
         dims = 4 if self.num_frames else 3
         if pixels.ndim != dims or pixels.shape[-1] != 3 or pixels.dtype != np.uint8:
-            expected = "a clip (T, H, W, 3)" if self.num_frames else "a photo (H, W, 3)"
+            expected = "a clip (T, H, W, 3)" if self.num_frames else "an image (H, W, 3)"
             raise ValueError(f"expected {expected} of uint8, RGB; got {pixels.shape} of {pixels.dtype}")
-        return self.model(self.process(pixels)[None].to(self.device))[0].cpu()
+        short, long = sorted(pixels.shape[-3:-1])
+        if long > MAX_ASPECT * short:
+            raise ValueError(
+                f"{long} x {short} pixels: expected at most {MAX_ASPECT} times as long as wide; cut it first"
+            )
+        return self.model(self.transform(pixels)[None].to(self.device))[0].cpu()
 
 
-def load_classifier(source: str) -> Classifier:
+def load_classifier(source: str, device: str | torch.device = "cuda") -> Classifier:
     """The classifier that weights are of: variant, input size and classes come from them.
 
-    Where a ``config.json`` of this package or of the original is beside the weights, the model is built from it. A
-    photo is processed as the original does, or as the ``preprocessor_config.json`` beside the weights says; a clip as
+    Where a ``config.json`` of this package or of the original is beside the weights, the model is built from it. An
+    image is transformed as the original does, or as the ``preprocessor_config.json`` beside the weights says; a clip as
     the original does. Labels are those of the ``config.json`` beside the weights, or of ImageNet-1k and Kinetics-400.
 
     Args:
         source: see :func:`~hiera_det.weights.source.local_file`.
+        device: see :class:`Classifier`.
 
     Raises:
         FileNotFoundError: the weights cannot be had.
-        ValueError: they cannot be read, have no whole classifier, or are of no published variant; or a file beside them
-            does not fit them.
+        ValueError: they cannot be read, lack a classifier or a part of it, or are of no published variant; or a file
+            beside them does not fit them.
     """
     weights = read_hiera(source)
     if missing := sorted(set(CLASSIFIER) - weights.classifier.keys()):
@@ -100,9 +108,13 @@ def load_classifier(source: str) -> Classifier:
         raise ValueError(f"{source} is of a model for {size[-2]} x {size[-1]} pixels; expected squares")
     if missing := load_hiera(model, weights, source).missing:
         raise ValueError(f"{source}: tensors of other shapes than the model's: {', '.join(missing)}")
-    num_classes = model.head.projection.out_features
-    labels = labels_of(config, num_classes, source) or published_labels(num_classes, clips=len(size) == 3)
-    return Classifier(model, _processor(source, size), labels)
+    labels = labels_of(config, model.head.projection.out_features, source, clips=len(size) == 3)
+    if len(size) == 3:
+        transform = clip_transform(size[-1])
+    else:
+        settings = file_beside(source, "preprocessor_config.json")
+        transform = read_transform(settings) if settings else image_transform(size[-1])
+    return Classifier(model, transform, labels, device)
 
 
 def _built(weights: HieraWeights, config: Mapping[str, Any], source: str) -> Hiera:
@@ -118,10 +130,3 @@ def _built(weights: HieraWeights, config: Mapping[str, Any], source: str) -> Hie
     variant = variant_of(weights.encoder, source)
     check_published(config, variant, source)
     return build_hiera(variant, num_classes=len(head), input_size=input_size_of(weights.encoder, source))
-
-
-def _processor(source: str, size: tuple[int, ...]) -> ImageProcessor | ClipProcessor:
-    if len(size) == 3:
-        return ClipProcessor(size[-1])
-    settings = file_beside(source, "preprocessor_config.json")
-    return read_processor(settings) if settings else original_processor(size[-1])

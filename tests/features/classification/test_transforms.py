@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torchvision import transforms
 from transformers import BitImageProcessor
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
-from hiera_det.classification import images
-from hiera_det.classification.images import original_processor, read_processor
+from hiera_det.features.classification.transforms import clip_transform, image_transform, read_transform
 
 PUBLISHED = {  # preprocessor_config.json of facebook/hiera-tiny-224-in1k-hf
     "size": {"shortest_edge": 256},
@@ -33,7 +33,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("side", [224, 64, 193])
-def test_original_processor(photo, side):
+def test_images_as_the_original(photo, side):
     """Its examples/inference.ipynb, by torchvision on a PIL image."""
     theirs = transforms.Compose(
         [
@@ -44,9 +44,7 @@ def test_original_processor(photo, side):
         ]
     )
     for pixels in (photo, photo.swapaxes(0, 1)):
-        torch.testing.assert_close(
-            original_processor(side)(pixels), theirs(Image.fromarray(pixels)), rtol=1e-6, atol=1e-6
-        )
+        torch.testing.assert_close(image_transform(side)(pixels), theirs(Image.fromarray(pixels)), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: ",".join(settings))
@@ -54,7 +52,7 @@ def test_processor_of_transformers(tmp_path, photo, settings):
     """The same values, to the last bit but one, as its class on PIL."""
     theirs = BitImageProcessorPil(**settings)
     theirs.save_pretrained(tmp_path)
-    ours = read_processor(tmp_path / "preprocessor_config.json")
+    ours = read_transform(tmp_path / "preprocessor_config.json")
     for pixels in (photo, np.ascontiguousarray(photo.swapaxes(0, 1))):
         expected = theirs(Image.fromarray(pixels), return_tensors="pt")["pixel_values"][0]
         torch.testing.assert_close(ours(pixels), expected, rtol=1e-6, atol=1e-6)
@@ -65,7 +63,7 @@ def test_processor_of_transformers_on_torchvision(tmp_path, photo):
     theirs = BitImageProcessor(**{**PUBLISHED, "do_normalize": False, "do_rescale": False})
     theirs.save_pretrained(tmp_path)
     expected = theirs(Image.fromarray(photo), return_tensors="pt")["pixel_values"][0]
-    apart = (read_processor(tmp_path / "preprocessor_config.json")(photo) - expected).abs()
+    apart = (read_transform(tmp_path / "preprocessor_config.json")(photo) - expected).abs()
     assert apart.max() <= 2
     assert apart.mean() < 0.02
 
@@ -74,7 +72,7 @@ def test_what_a_file_does_not_say(tmp_path, photo):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps({"image_processor_type": "BitImageProcessor"}))
     expected = BitImageProcessorPil()(Image.fromarray(photo), return_tensors="pt")["pixel_values"][0]
-    torch.testing.assert_close(read_processor(path)(photo), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(read_transform(path)(photo), expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -94,30 +92,39 @@ def test_what_a_file_does_not_say(tmp_path, photo):
         ),
         (
             {"image_processor_type": "BitImageProcessor", "image_std": [1, 0, 1]},
-            r"image_std is .*; expected numbers above 0",
+            r"image_std is .*; expected 3 finite numbers above 0",
         ),
         ({"image_processor_type": "BitImageProcessor", "image_mean": [1, 0, float("nan")]}, "image_mean .* finite"),
         ({"image_processor_type": "BitImageProcessor", "crop_size": {"height": 3}}, "crop_size is {'height': 3}"),
-        ({"image_processor_type": "BitImageProcessor", "image_mean": [0.5]}, "image_mean is .0.5.; expected 3 numbers"),
+        ({"image_processor_type": "BitImageProcessor", "image_mean": [0.5]}, "image_mean is .0.5.; expected 3 finite"),
+        ({"image_processor_type": "BitImageProcessor", "rescale_factor": 0}, "rescale_factor is 0; expected"),
     ],
 )
 def test_settings_that_are_refused(tmp_path, settings, message):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps(settings))
     with pytest.raises(ValueError, match=rf"preprocessor_config\.json: {message}"):
-        read_processor(path)
+        read_transform(path)
 
 
 def test_damaged_settings(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text("{")
     with pytest.raises(ValueError, match=r"preprocessor_config\.json: Expecting"):
-        read_processor(tmp_path / "preprocessor_config.json")
+        read_transform(tmp_path / "preprocessor_config.json")
 
 
-def test_a_thin_image_is_not_blown_up(monkeypatch):
-    monkeypatch.setattr(images, "MAX_PIXELS", 256 * 25600)
-    thin = np.zeros((4, 400, 3), np.uint8)
-    assert original_processor()(thin).shape == (3, 224, 224)
-    monkeypatch.setattr(images, "MAX_PIXELS", 256 * 25600 - 1)
-    with pytest.raises(ValueError, match="4 x 400 pixels would be resized to 256 x 25600; expected at most"):
-        original_processor()(thin)
+@pytest.fixture
+def clip() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (16, 80, 80, 3), np.uint8)
+
+
+def test_clips_as_the_original(clip):
+    """Its examples/inference.ipynb, with 0.225 in place of 0.255 as the third standard deviation."""
+    theirs = torch.from_numpy(clip)[None].float() / 255
+    theirs = F.interpolate(theirs.permute(0, 4, 1, 2, 3).contiguous(), size=(16, 64, 64), mode="trilinear")
+    torch.testing.assert_close(clip_transform(64)(clip), ((theirs - 0.45) / 0.225)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_the_centre_of_a_wide_clip(clip):
+    wide = np.concatenate([np.zeros_like(clip[:, :, :40]), clip, np.full_like(clip[:, :, :40], 255)], axis=2)
+    assert torch.equal(clip_transform(80)(wide), clip_transform(80)(clip))

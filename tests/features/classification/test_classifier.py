@@ -12,8 +12,8 @@ from torchvision import transforms
 from transformers import HieraConfig, HieraForImageClassification
 from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
-from hiera_det.classification.classifier import Classifier, load_classifier
-from hiera_det.classification.images import ImageProcessor, original_processor
+from hiera_det.features.classification.classifier import Classifier, load_classifier
+from hiera_det.features.classification.transforms import image_transform
 from hiera_det.hiera.backbone import HieraBackbone
 from hiera_det.hiera.model import build_hiera
 
@@ -127,7 +127,7 @@ def test_labels_of_a_transformers_folder(transformers_folder, photo):
     (folder / "preprocessor_config.json").unlink()
     plain = load_classifier(str(folder))
     assert plain.labels == ["0", "1", "2"]
-    assert plain.process == original_processor(64)
+    assert torch.equal(plain.transform(photo), image_transform(64)(photo))
     assert plain(photo).shape == (3,)
 
 
@@ -158,15 +158,31 @@ def test_a_variant_that_is_not_published(original, saved):
     "pixels", [np.zeros((9, 9), np.uint8), np.zeros((2, 9, 9, 3), np.uint8), np.zeros((9, 9, 3), np.float32)]
 )
 def test_other_arrays_are_refused(pixels):
-    classifier = Classifier(build_hiera("hiera_mini_64", num_classes=2), original_processor(64), ["a", "b"])
-    with pytest.raises(ValueError, match=r"expected a photo \(H, W, 3\) of uint8, RGB; got"):
+    classifier = Classifier(build_hiera("hiera_mini_64", num_classes=2), image_transform(64), ["a", "b"])
+    with pytest.raises(ValueError, match=r"expected an image \(H, W, 3\) of uint8, RGB; got"):
         classifier(pixels)
 
 
 def test_as_many_labels_as_classes():
-    process: ImageProcessor = original_processor(64)
     with pytest.raises(ValueError, match="1 labels for a model of 2 classes"):
-        Classifier(build_hiera("hiera_mini_64", num_classes=2), process, ["a"])
+        Classifier(build_hiera("hiera_mini_64", num_classes=2), image_transform(64), ["a"])
+
+
+def test_a_thin_image_is_not_blown_up():
+    classifier = Classifier(build_hiera("hiera_mini_64", num_classes=2), image_transform(64), ["a", "b"])
+    assert classifier(np.zeros((4, 400, 3), np.uint8)).shape == (2,)
+    for shape in ((4, 401, 3), (401, 4, 3), (0, 4, 3)):
+        with pytest.raises(ValueError, match=r"\d+ x [04] pixels: expected at most 100 times as long as wide"):
+            classifier(np.zeros(shape, np.uint8))
+
+
+def test_the_device(original, saved, photo, caplog, monkeypatch):
+    weights = saved(original(num_classes=2))
+    assert load_classifier(weights, "cpu").device == torch.device("cpu")
+    assert not caplog.records
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert load_classifier(weights)(photo).device == torch.device("cpu")
+    assert "the device is to be cuda, but no GPU is available: running on the CPU" in caplog.text
 
 
 @pytest.mark.parametrize(

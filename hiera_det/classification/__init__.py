@@ -1,1 +1,0 @@
-"""Photos and clips classified by a Hiera with its head."""

@@ -1,0 +1,1 @@
+"""Images and clips classified by a Hiera with its head."""
