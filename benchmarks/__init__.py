@@ -1,5 +1,5 @@
-"""Benchmarks of this package against what else there is, in one run on one machine.
+"""Side-by-side benchmarks of this package and its alternatives, all in one run on one machine.
 
-rounds.py runs contenders in turn; cases.py holds what comes out; table.py and plot.py show it. A module for each
-subcommand of tools/benchmark.py says who contends: backbone.py, detector.py, train.py, features.py.
+``python -m benchmarks`` or tools/benchmark.py starts them. commands/ has a module for each subcommand, models/ the
+models that are compared. rounds.py alternates the candidates, each in its own process; report.py prints the results.
 """

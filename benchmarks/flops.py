@@ -1,4 +1,4 @@
-"""Floating-point operations of a step, and the rate of this machine's matrix products to hold them against."""
+"""Floating-point operations of a step, and matrix products to compare their rate with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.contender import DTYPES, Contender, Job
+from benchmarks.candidate import DTYPES, Candidate, Job
 
 __all__ = ["count_flops", "matrix_product"]
 
@@ -18,10 +18,10 @@ _SIDES = {"cpu": 2048, "cuda": 8192}  # large enough: a larger product is no fas
 
 
 def count_flops(step: Callable[[], object]) -> int:
-    """Floating-point operations of a step's matrix products, convolutions and attention, two for a multiply-add.
+    """Count the FLOPs of a step's matrix products, convolutions and attention; a multiply-add is two.
 
-    What a fused kernel computes again in the backward pass does not count, so that contenders of one function with
-    and without one have the same number.
+    What a fused kernel recomputes in the backward pass does not count, so that candidates with the same function have
+    the same number with and without such a kernel.
     """
     with FlopCounterMode(display=False, custom_mapping=_FUSED_ATTENTION) as counter:
         step()
@@ -29,12 +29,12 @@ def count_flops(step: Callable[[], object]) -> int:
 
 
 def _attention(query: Sequence[int], key: Sequence[int], *_: Any, **__: Any) -> int:
-    """Scores, and their product with the values; shapes are (B, heads, tokens, d)."""
+    """Count the scores, and their product with the values; shapes are (B, heads, tokens, d)."""
     return 2 * 2 * math.prod(query) * key[-2]
 
 
 def _attention_backward(_: Any, query: Sequence[int], key: Sequence[int], *__: Any, **___: Any) -> int:
-    """Gradients of the values, the scores, the queries and the keys; the scores come again, and do not count."""
+    """Count the gradients of values, scores, queries and keys, but not the recomputed scores."""
     return 2 * _attention(query, key)
 
 
@@ -46,17 +46,17 @@ _FUSED_ATTENTION = {
 }
 
 
-def matrix_product(dtype: str, device: str) -> Contender:
-    """`torch.mm` of two large square matrices: what PyTorch makes of this machine."""
+def matrix_product(dtype: str, device: str) -> Candidate:
+    """Return a candidate that multiplies two large square matrices by `torch.mm`."""
     side = _SIDES[device]
-    return Contender(f"{side} x {side}", "torch", "matrix product", partial(_build_product, side, dtype, device))
+    return Candidate(f"{side} x {side}", "torch", "matrix product", partial(_build_product, side, dtype, device))
 
 
 def _build_product(side: int, dtype: str, device: str) -> Job:
     a, b = torch.randn(2, side, side, device=device).to(DTYPES[dtype])
 
-    def run() -> list[torch.Tensor]:
+    def step() -> list[torch.Tensor]:
         torch.mm(a, b)
         return []
 
-    return Job(run, counted=run)
+    return Job(step, counted=step)

@@ -1,4 +1,4 @@
-"""Cases as a picture: curves over the condition that takes the most values, otherwise bars by contender."""
+"""Plot cases: curves over the condition with the most values, or bars if it has too few."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CURVE_FROM = 3  # values of a condition
 
 
 def check_plot(path: Path) -> None:
-    """See that there will be a plot, before hours are spent on what it shows.
+    """Check that a plot can be written, before hours are spent on its data.
 
     Raises:
         ValueError: matplotlib is not installed or does not know the file's ending.
@@ -38,37 +38,37 @@ def write_plot(path: Path, cases: Sequence[Case]) -> None:
     """Draw milliseconds per item, in a panel for each combination of the conditions that are not on the x axis.
 
     Raises:
-        ValueError: no contender ran.
+        ValueError: no candidate ran.
     """
-    from matplotlib.figure import Figure  # takes a second, and few ask for a picture
+    from matplotlib.figure import Figure  # takes a second to import, and few ask for a plot
 
     cases = [case for case in cases if case.complete]
     if not cases:
-        raise ValueError("no contender ran: there is nothing to plot")
+        raise ValueError("no candidate ran: there is nothing to plot")
     axis = _curve_axis(cases)
     varying = [name for name in cases[0].axes if len(_values(cases, name)) > 1 and name != axis]
     panels: dict[str, list[Case]] = {}
     for case in cases:
         panels.setdefault(", ".join(f"{name} {case.axes[name]}" for name in varying), []).append(case)
-    names = list(dict.fromkeys(result.contender.name for case in cases for result in case.complete))
+    names = list(dict.fromkeys(result.candidate.name for case in cases for result in case.complete))
     colours = {name: f"C{i}" for i, name in enumerate(names)}
 
     columns = math.ceil(math.sqrt(len(panels)))
     rows = -(-len(panels) // columns)
     height = 4.0 if axis else 0.9 + 0.32 * len(names)
     figure = Figure(figsize=(5.5 * columns, 0.6 + height * rows), layout="constrained")
-    places = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for place, (title, panel) in zip(places, panels.items(), strict=False):
+    subplots = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax, (title, panel) in zip(subplots, panels.items(), strict=False):
         if axis:
-            _draw_curves(place, panel, axis, colours)
+            _draw_curves(ax, panel, axis, colours)
         else:
-            _draw_bars(place, panel[0], colours)
-        place.set_title(title, fontsize=9)
-        place.spines[["top", "right"]].set_visible(False)
-    for place in places[len(panels) :]:
-        place.remove()
-    kept = {name: value for name, value in cases[0].axes.items() if name != axis and name not in varying}
-    figure.suptitle(textwrap.fill(Case(kept, []).title, 70 * columns), fontsize=9)
+            _draw_bars(ax, panel[0], colours)
+        ax.set_title(title, fontsize=9)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in subplots[len(panels) :]:
+        ax.remove()
+    fixed = {name: value for name, value in cases[0].axes.items() if name != axis and name not in varying}
+    figure.suptitle(textwrap.fill(Case(fixed, []).title, 70 * columns), fontsize=9)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
@@ -78,60 +78,63 @@ def _values(cases: Sequence[Case], name: str) -> list[Any]:
 
 
 def _curve_axis(cases: Sequence[Case]) -> str | None:
-    """The numeric condition with the most values, if they are enough for a curve."""
+    """Name the numeric condition with the most values, if they are enough for a curve."""
     counts = {name: len(_values(cases, name)) for name, value in cases[0].axes.items() if isinstance(value, int)}
     axis = max(counts, key=counts.__getitem__, default=None)
     return axis if axis and counts[axis] >= CURVE_FROM else None
 
 
-def _draw_curves(place: Any, cases: Sequence[Case], axis: str, colours: dict[str, str]) -> None:
-    """A line for each contender, solid for ours; both scales are logarithmic, and sizes count as areas."""
+def _draw_curves(ax: Any, cases: Sequence[Case], axis: str, colours: dict[str, str]) -> None:
+    """Draw a line for each candidate, solid for ours, on logarithmic scales; a size stands at its area."""
     power = 2 if axis == "size" else 1
     for name, colour in colours.items():
-        points = [(case.axes[axis], r) for case in cases for r in case.complete if r.contender.name == name]
+        points = [(case.axes[axis], r) for case in cases for r in case.complete if r.candidate.name == name]
         if points:
-            style = "o-" if points[0][1].contender.ours else "s--"
+            style = "o-" if points[0][1].candidate.ours else "s--"
             x = [value**power for value, _ in points]
-            place.plot(x, [_ms(r) for _, r in points], style, color=colour, label=name, markersize=4, linewidth=1.5)
-    place.set_xscale("log")
-    place.set_yscale("log")
-    low, high = place.get_ylim()
-    if high < 4 * low:  # there would be a single tick, and noise would look like much
-        place.set_ylim(low / 2, 2 * high)
-    place.minorticks_off()
-    place.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
-    place.yaxis.set_major_formatter("{x:g}")
+            ax.plot(x, [_ms(r) for _, r in points], style, color=colour, label=name, markersize=4, linewidth=1.5)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    if high < 4 * low:  # there would be a single tick, and noise would look large
+        ax.set_ylim(low / 2, 2 * high)
+    ax.minorticks_off()
+    ax.yaxis.get_major_locator().set_params(subs=(1, 2, 5))
+    ax.yaxis.set_major_formatter("{x:g}")
     ticks = _values(cases, axis)
-    place.set_xticks([tick**power for tick in ticks], [f"{tick}²" if power == 2 else str(tick) for tick in ticks])
-    place.set_xlabel("pixels of an image" if axis == "size" else axis)
-    place.set_ylabel("ms per item")
-    place.tick_params(labelsize=8)
-    place.grid(alpha=0.3)
-    place.legend(fontsize=8, frameon=False)
+    ax.set_xticks([tick**power for tick in ticks], [f"{tick}²" if power == 2 else str(tick) for tick in ticks])
+    ax.set_xlabel("pixels of an image" if axis == "size" else axis)
+    ax.set_ylabel("ms per item")
+    ax.tick_params(labelsize=8)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=8, frameon=False)
 
 
-def _draw_bars(place: Any, case: Case, colours: dict[str, str]) -> None:
-    """A bar for each contender; another package's is labelled with its time over ours of the same function, if any."""
+def _draw_bars(ax: Any, case: Case, colours: dict[str, str]) -> None:
+    """Draw a bar for each candidate; a baseline's label has its time over ours with the same function, if any."""
     results = case.complete
-    names = [result.contender.name for result in results]
     values = [_ms(result) for result in results]
-    hatches = ["" if result.contender.ours else "///" for result in results]
-    bars = place.barh(
-        names, values, color=[colours[name] for name in names], hatch=hatches, edgecolor="white", linewidth=0
+    bars = ax.barh(
+        [result.candidate.name for result in results],
+        values,
+        color=[colours[result.candidate.name] for result in results],
+        hatch=["" if result.candidate.ours else "///" for result in results],
+        edgecolor="white",
+        linewidth=0,
     )
     ratios = [_over_ours(case, result) for result in results]
     times = [f"{value:.0f}" if value >= 1000 else f"{value:.4g}" for value in values]
     labels = [time + ratio for time, ratio in zip(times, ratios, strict=True)]
-    place.bar_label(bars, labels, padding=3, fontsize=8)
-    place.set_xlim(0, 1.4 * max(values))  # room for the label of the longest
-    place.set_xlabel("ms per item" + (" (others: their time over ours)" if any(ratios) else ""))
-    place.tick_params(labelsize=8)
-    place.invert_yaxis()
+    ax.bar_label(bars, labels, padding=3, fontsize=8)
+    ax.set_xlim(0, 1.4 * max(values))  # leaves space for the longest bar's label
+    ax.set_xlabel("ms per item" + (" (others: their time over ours)" if any(ratios) else ""))
+    ax.tick_params(labelsize=8)
+    ax.invert_yaxis()
 
 
 def _over_ours(case: Case, result: Result) -> str:
-    own = next((own for own in case.ours if own.contender.function == result.contender.function), None)
-    return "" if own is None or result.contender.ours else f"  ({paired_ratio(result, own):.2f} x)"
+    own = next((own for own in case.ours if own.candidate.function == result.candidate.function), None)
+    return "" if own is None or result.candidate.ours else f"  ({paired_ratio(result, own):.2f} x)"
 
 
 def _ms(result: Result) -> float:

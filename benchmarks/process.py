@@ -1,4 +1,4 @@
-"""A contender in a process of its own, which does a turn whenever it is asked to."""
+"""Run a candidate in its own process, a step or several at a time."""
 
 from __future__ import annotations
 
@@ -6,46 +6,50 @@ import math
 import multiprocessing as mp
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.contender import Contender, Job
+from benchmarks.candidate import Candidate, Job, synchronize
 from benchmarks.flops import count_flops
 from benchmarks.memory import Memory
+from benchmarks.profiles import profile_step
 
-__all__ = ["ContenderProcess", "DidNotRun"]
+__all__ = ["CandidateError", "CandidateProcess"]
 
-TURN_SECONDS = 0.2
-COMPARED = 100_000  # values of each output, evenly spread: enough to compare by, and little to send
-PATIENCE_SECONDS = 5
-
-
-class DidNotRun(Exception):
-    """A contender failed; the text says how."""
+RUN_SECONDS = 0.2
+COMPARED_VALUES = 100_000  # of each output, evenly spread: enough to compare, and quick to send
+CLOSE_SECONDS = 5
 
 
-class ContenderProcess:
-    """A contender that has been built and warmed up, ready for its turns.
+class CandidateError(Exception):
+    """A candidate failed; the text says how."""
+
+
+class CandidateProcess:
+    """A process in which a candidate has been built and warmed up.
 
     Args:
-        contender: what to build.
+        candidate: what to build.
         device: "cpu" or "cuda", for the clock and the memory.
-        threads: of torch.
+        threads: number of torch's threads.
 
     Attributes:
-        outputs: a part of the values of each output of the first step, numpy.
+        outputs: some values of each output of the first step, as NumPy arrays.
 
     Raises:
-        DidNotRun: it cannot be built, or its first step failed.
+        CandidateError: it cannot be built, or its first step failed.
     """
 
-    def __init__(self, contender: Contender, device: str, threads: int) -> None:
+    def __init__(self, candidate: Candidate, device: str, threads: int) -> None:
         context = mp.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, contender, device, threads))
+        self._process = context.Process(target=_serve, args=(theirs, candidate, device, threads))
         self._process.start()
         theirs.close()  # so that the end of the process is seen
         try:
@@ -54,96 +58,108 @@ class ContenderProcess:
             self.close()
             raise
 
-    def turn(self) -> float:
-        """Seconds of a step: the mean of as many as fill `TURN_SECONDS`."""
-        return self._ask("turn")
+    def run(self) -> float:
+        """Repeat the step for about `RUN_SECONDS` and return the mean seconds of a step."""
+        return self._ask("run")
 
     def finish(self) -> dict[str, Any]:
-        """What is asked for once: ``peak_mib``, ``flops``, ``items``, ``notes``."""
+        """Return what is asked for once: ``peak_mib``, ``flops``, ``items``, ``details``."""
         return self._ask("finish")
+
+    def profile(self, path: Path) -> str:
+        """Profile a step: see :func:`~.profiles.profile_step`."""
+        return self._ask("profile", path)
 
     def close(self) -> None:
         """End the process."""
         self._pipe.close()
-        self._process.join(PATIENCE_SECONDS)
+        self._process.join(CLOSE_SECONDS)
         if self._process.is_alive():
             self._process.terminate()
             self._process.join()
 
-    def _ask(self, word: str) -> Any:
-        with suppress(BrokenPipeError):  # there may be an answer still, or else the end of it
-            self._pipe.send(word)
+    def _ask(self, *request: Any) -> Any:
+        with suppress(BrokenPipeError):  # an answer may still be waiting; if not, its end is seen there
+            self._pipe.send(request)
         return self._answer()
 
     def _answer(self) -> Any:
         try:
             kind, answer = self._pipe.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise DidNotRun("its process ended; was there memory enough?") from error
+            raise CandidateError("its process ended; was there enough memory?") from error
         if kind == "error":
-            raise DidNotRun(answer)
+            raise CandidateError(answer)
         return answer
 
 
-def _serve(pipe: Connection, contender: Contender, device: str, threads: int) -> None:
-    """Answer each word with ("ok", answer) or ("error", text), until the other side is gone."""
-    mp.set_start_method(None, force=True)  # the system's: this process's own would be a loader's too, and is slow
+def _serve(pipe: Connection, candidate: Candidate, device: str, threads: int) -> None:
+    """Answer each request with ("ok", answer) or ("error", text), until the other side closes the pipe."""
+    mp.set_start_method(None, force=True)  # the system's default: data loaders would inherit "spawn", which is slow
     torch.set_num_threads(threads)
-    warnings.simplefilter("ignore")  # peers warn of what their own developers should change
+    warnings.simplefilter("ignore")  # baselines warn of what their own developers should change
     try:
-        job = contender.build()
+        job = candidate.build()
         memory = Memory(device)
-        outputs = [_some_values(output) for output in job.run()]
+        outputs = [_some_values(output) for output in job.step()]
         memory.restart_peak()  # compilation is over
-        steps = math.ceil(TURN_SECONDS / _seconds(job, 1, device))
-        _make_room(device)
-        pipe.send(("ok", outputs))  # last: the next one starts now
-        while pipe.recv() == "turn":
-            if steps > 1 or device == "cuda":  # caches are cold after the others' turns, and a GPU's memory given back
-                job.run()
-            pipe.send(("ok", _seconds(job, steps, device)))
-            _make_room(device)
-        peak = memory.peak()
-        flops = _count(job)
-        pipe.send(("ok", {"peak_mib": peak, "flops": flops, "items": job.items, "notes": job.notes()}))
+        steps = math.ceil(RUN_SECONDS / _seconds(job, 1, device))
+        answers: dict[str, Callable[..., Any]] = {
+            "run": partial(_run, job, steps, device),
+            "finish": partial(_finish, job, memory),
+            "profile": partial(profile_step, job.step, device),
+        }
+        _free_cache(device)
+        pipe.send(("ok", outputs))  # last: the next candidate starts now
+        while True:
+            name, *arguments = pipe.recv()
+            pipe.send(("ok", answers[name](*arguments)))
     except (EOFError, BrokenPipeError):
         return
     except ModuleNotFoundError as error:
-        pipe.send(("error", f"{contender.package} is not installed ({error})"))
-    except Exception as error:  # whatever a peer raises is its result
+        pipe.send(("error", f"{candidate.package} is not installed ({error})"))
+    except Exception as error:  # whatever a baseline raises is its result
         pipe.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _run(job: Job, steps: int, device: str) -> float:
+    if steps > 1 or device == "cuda":  # caches are cold after the others' runs, and a GPU's memory was freed
+        job.step()
+    seconds = _seconds(job, steps, device)
+    _free_cache(device)
+    return seconds
+
+
+def _finish(job: Job, memory: Memory) -> dict[str, Any]:
+    peak = memory.peak()  # first: counting and details need memory too
+    return {"peak_mib": peak, "flops": _count(job), "items": job.items, "details": job.details()}
 
 
 def _some_values(output: torch.Tensor) -> Any:
     values = output.detach().flatten()
-    some = values[:: max(1, len(values) // COMPARED)]
-    return some.to("cpu", torch.float32, copy=True).numpy()  # a view would keep all of the output
+    some = values[:: max(1, len(values) // COMPARED_VALUES)]
+    return some.to("cpu", torch.float32, copy=True).numpy()  # a view would keep the memory of the output
 
 
 def _seconds(job: Job, steps: int, device: str) -> float:
     """Mean seconds of a step."""
-    _wait_for(device)
+    synchronize(device)
     start = time.perf_counter()
     for _ in range(steps):
-        job.run()
-    _wait_for(device)
+        job.step()
+    synchronize(device)
     return (time.perf_counter() - start) / steps
 
 
-def _make_room(device: str) -> None:
-    """Give the memory of a GPU back between turns: all contenders are on the same one."""
+def _free_cache(device: str) -> None:
+    """Give back a GPU's memory between runs: all candidates share it."""
     if device == "cuda":
         torch.cuda.empty_cache()
 
 
 def _count(job: Job) -> int:
-    """Operations of a step; 0 if they are not counted or the eager step, unlike a compiled one, needs too much."""
+    """FLOPs of a step; 0 if they are not counted, or if the eager step needs more memory than there is."""
     try:
         return count_flops(job.counted) if job.counted else 0
     except torch.OutOfMemoryError:
         return 0
-
-
-def _wait_for(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()

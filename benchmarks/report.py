@@ -1,4 +1,4 @@
-"""Cases as they come: tables on stdout, a JSON file, a plot."""
+"""Print cases as they finish, and write a JSON file and a plot."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from hiera_det.utils.files import atomic_write, make_folder
 __all__ = ["report"]
 
 LEGEND = (
-    "/ NAME: time over NAME's, by pairs of one round, the median; above 1 NAME is faster",
-    "MFU: GFLOP in a second over torch.mm's in the same round, the median",
+    "/ NAME: time over NAME's in the same round, the median; above 1 NAME is faster",
+    "MFU: FLOP/s over torch.mm's in the same round, the median",
 )
 
 
 def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file: Path | None) -> None:
-    """Print each case when it is over; the JSON file then has all cases so far.
+    """Print each case when it is finished, and rewrite the JSON file with all cases so far.
 
     Args:
         cases: a generator that runs them.
-        device: "cpu" or "cuda", to name the machine by.
-        json_file: ``{"machine": text, "results": [...]}``, the results as :func:`~.cases.as_json` has them.
-        plot_file: drawn once all are over.
+        device: "cpu" or "cuda"; its name is printed.
+        json_file: ``{"machine": text, "results": [...]}``, with the results of :func:`~.cases.as_json`.
+        plot_file: drawn when all cases are finished.
 
     Raises:
-        ValueError: there is no such device, the plot cannot be drawn, or nothing ran that could be.
+        ValueError: there is no such device, matplotlib cannot draw the plot, or no candidate ran.
         OSError: a file cannot be written.
     """
     machine = _machine(device)

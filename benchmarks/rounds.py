@@ -1,114 +1,126 @@
-"""Contenders in turn, A B A B …, in one run."""
+"""Run candidates alternately, A B A B …, in rounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.candidate import Candidate
 from benchmarks.cases import Case, Result
-from benchmarks.contender import Contender
 from benchmarks.flops import matrix_product
-from benchmarks.process import ContenderProcess, DidNotRun
-from benchmarks.profiles import profile_contender
+from benchmarks.process import CandidateError, CandidateProcess
+from hiera_det.utils.files import make_folder
 
-__all__ = ["run_case"]
+__all__ = ["Settings", "run_case"]
 
-FAR = 0.1  # of the largest value: more than the rounding of bfloat16 makes
+MAX_DIFFERENCE = 0.1  # relative to the largest value: more than the rounding of bfloat16 makes
 
 
-def run_case(
-    contenders: Sequence[Contender],
-    axes: dict[str, Any],
-    *,
-    device: str,
-    threads: int,
-    rounds: int,
-    product_dtype: str | None = None,
-    profile: Path | None = None,
-) -> Case:
-    """Build contenders, compare what they compute, and time them in turn; one that fails does not stop the others.
+@dataclass(frozen=True)
+class Settings:
+    """How all cases of a benchmark run.
 
-    Args:
-        contenders: in the order of their turns.
-        axes: the conditions, for the reader; contenders know theirs.
+    Attributes:
         device: "cpu" or "cuda".
-        threads: of torch in each process.
-        rounds: counted turns of each contender, after one step to warm up and one to see how long a step is.
-        product_dtype: of the matrix products that MFU is relative to; None: no such products run.
-        profile: a folder for traces of our contenders, which are profiled when the rounds are over.
+        rounds: timed runs of each candidate.
+        profile: a folder for traces of this package's candidates; None: they are not profiled.
 
     Raises:
-        ValueError: no rounds.
+        ValueError: there are no rounds.
+        OSError: the folder cannot be written to.
     """
-    if rounds < 1:
-        raise ValueError(f"--rounds {rounds}: at least 1 is expected")
-    case = Case(axes, [Result(contender) for contender in contenders])
-    everyone = [*case.results]
-    if product_dtype:
-        case.product = Result(matrix_product(product_dtype, device))
-        everyone.append(case.product)
-    bar = tqdm(total=len(everyone) * (rounds + 1), desc=case.title, leave=False, disable=None)
+
+    device: str = "cpu"
+    rounds: int = 5
+    profile: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"--rounds {self.rounds}: expected at least 1")
+        if self.profile:
+            make_folder(self.profile, "--profile folder")
+
+
+def run_case(candidates: Sequence[Candidate], axes: dict[str, Any], settings: Settings) -> Case:
+    """Build the candidates, compare their outputs and time them; one that fails does not stop the others.
+
+    Args:
+        candidates: in the order of their runs.
+        axes: the conditions. ``threads`` is the number of torch's threads in each process. If there is a ``dtype``,
+            matrix products of that type are timed too, and MFU is relative to them. The rest is for the reader.
+        settings: rounds, device and profile.
+    """
+    case = Case(axes, [Result(candidate) for candidate in candidates])
+    results = [*case.results]
+    if "dtype" in axes:
+        case.product = Result(matrix_product(axes["dtype"], settings.device))
+        results.append(case.product)
+    processes: dict[int, CandidateProcess] = {}
+    references: dict[str, list[np.ndarray]] = {}
+    bar = tqdm(total=len(results) * (settings.rounds + 2), desc=case.title, leave=False, disable=None)
     with closing(bar), ExitStack() as stack:
-        processes: dict[int, ContenderProcess] = {}
-        references: dict[str, list[np.ndarray]] = {}
-        for i, result in enumerate(everyone):
-            bar.set_postfix_str(f"{result.contender.name} starts")
-            try:
-                processes[i] = stack.enter_context(closing(ContenderProcess(result.contender, device, threads)))
-                result.difference = _difference(processes[i].outputs, references, result.contender)
-            except DidNotRun as error:
-                result.error = str(error)
-            bar.update()
-        for _ in range(rounds):
-            for i, result in enumerate(everyone):
-                bar.set_postfix_str(result.contender.name)
-                if not result.error:
-                    _turn(processes[i], result)
+
+        def start(i: int, result: Result) -> None:
+            process = CandidateProcess(result.candidate, settings.device, axes["threads"])
+            processes[i] = stack.enter_context(closing(process))
+            result.difference = _difference(process.outputs, references, result.candidate.function)
+
+        def for_each(action: Callable[[int, Result], object]) -> None:
+            for i, result in enumerate(results):
+                bar.set_postfix_str(result.candidate.name)
+                try:
+                    if not result.error:
+                        action(i, result)
+                except CandidateError as error:
+                    result.error = str(error)
                 bar.update()
-        for i, result in enumerate(everyone):
-            if not result.error:
-                _finish(processes[i], result)
-        if case.product and case.product.error:
-            case.product = None
-    if profile:
-        case.profiles = [profile_contender(own.contender, case.title, device, threads, profile) for own in case.ours]
+
+        for_each(start)
+        for _ in range(settings.rounds):
+            for_each(lambda i, result: result.seconds.append(processes[i].run()))
+        for_each(lambda i, result: vars(result).update(processes[i].finish()))
+        if folder := settings.profile:
+            case.profiles = [
+                _profile(processes[i], f"{result.candidate.name}, {case.title}", folder)
+                for i, result in enumerate(case.results)
+                if result in case.ours
+            ]
+    if case.product and case.product.error:
+        case.product = None
     return case
 
 
-def _turn(process: ContenderProcess, result: Result) -> None:
+def _profile(process: CandidateProcess, title: str, folder: Path) -> str:
+    """Return the table of a candidate's profile, or why there is none."""
+    path = folder / f"{re.sub('[^a-zA-Z0-9+]+', '_', title)}.json"
     try:
-        result.seconds.append(process.turn())
-    except DidNotRun as error:
-        result.error = str(error)
+        return f"{title}:\n{process.profile(path)}"
+    except CandidateError as error:
+        return f"{title}: not profiled, {error}"
 
 
-def _finish(process: ContenderProcess, result: Result) -> None:
-    try:
-        vars(result).update(process.finish())
-    except DidNotRun as error:
-        result.error = str(error)
-
-
-def _difference(
-    outputs: list[np.ndarray], references: dict[str, list[np.ndarray]], contender: Contender
-) -> float | None:
-    """The largest difference from the first of the same function, relative to the output's largest value.
+def _difference(outputs: list[np.ndarray], references: dict[str, list[np.ndarray]], function: str) -> float | None:
+    """The largest difference from the first outputs of the same function, relative to the output's largest value.
 
     Raises:
-        DidNotRun: the outputs are of other sizes than those of the first, or far from them.
+        CandidateError: the outputs have other sizes than those of the first, or are far from them.
     """
-    expected = references.setdefault(contender.function, outputs)
+    expected = references.setdefault(function, outputs)
     if expected is outputs:
         return None
     if [len(a) for a in outputs] != [len(b) for b in expected]:
-        raise DidNotRun("its outputs are not of the sizes that the first contender's of this function have")
+        raise CandidateError("its outputs have other sizes than those of the first candidate with this function")
     pairs = zip(outputs, expected, strict=True)
     found = float(np.max([abs(a - b).max() / abs(b).max() for a, b in pairs if len(b)], initial=0.0))
-    if not found <= FAR:
-        raise DidNotRun(f"its outputs differ by {found:.1e} of the largest from the first contender's of this function")
+    if not found <= MAX_DIFFERENCE:
+        raise CandidateError(
+            f"its outputs differ by {found:.1e} of the largest value from the first candidate's with this function"
+        )
     return found

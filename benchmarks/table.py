@@ -1,4 +1,4 @@
-"""A case as a table for people."""
+"""A case as a table of text."""
 
 from __future__ import annotations
 
@@ -6,36 +6,39 @@ from benchmarks.cases import Case, Result, paired_ratio
 
 __all__ = ["format_table"]
 
-_HEADER = ["contender", "package", "function", "ms", "min-max", "items/s", "GFLOP", "MFU", "peak MiB", "differs by"]
+_HEADER = ["candidate", "package", "function", "ms", "min-max", "items/s", "GFLOP", "MFU", "peak MiB", "difference"]
 
 
 def format_table(case: Case) -> str:
-    """The conditions, then a row for each contender; the last columns are its time over each of ours, by pairs.
+    """Format the conditions, then a row for each candidate.
 
-    Times are medians of the rounds, with their range.
+    Times are medians of the rounds, with their range. The last columns have the paired ratio to each of our candidates.
+    A column that would be empty is left out.
     """
     heading = case.title
     if case.product:
         product = case.product
         best = product.flops / min(product.seconds) / 1e9
-        heading += f"; matrix products {product.contender.name} ({product.flops / 1e9:.0f} GFLOP) run at"
+        heading += f"; matrix products {product.candidate.name} ({product.flops / 1e9:.0f} GFLOP) run at"
         heading += f" {product.flops / product.median / 1e9:.0f} GFLOP/s, at best {best:.0f}"
-    ran = [_row(case, result) for result in case.complete]
-    rows = [[*_HEADER, *(f"/ {own.contender.name}" for own in case.ours)], *ran]
-    filled = [i for i in range(len(rows[0])) if any(row[i] for row in rows[1:])]
-    rows = [[row[i] for i in filled] for row in rows] if ran else []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(filled))]
-    lines = [heading, *("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)]
-    lines += [f"{r.contender.name} did not run: {r.error.splitlines()[0]}" for r in case.results if r.error]
-    return "\n".join([*lines, *(_notes(result) for result in case.complete if result.notes)])
+    rows = [_row(case, result) for result in case.complete]
+    table = [[*_HEADER, *(f"/ {own.candidate.name}" for own in case.ours)], *rows] if rows else []
+    columns = [column for column in zip(*table, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*columns, strict=True)]
+    lines += [f"{r.candidate.name} did not run: {r.error.splitlines()[0]}" for r in case.results if r.error]
+    for result in case.complete:
+        if details := ", ".join(f"{name} {value:.3g}" for name, value in result.details.items()):
+            lines.append(f"{result.candidate.name}: {details}")
+    return "\n".join([heading, *lines])
 
 
 def _row(case: Case, result: Result) -> list[str]:
-    contender, mfu = result.contender, case.mfu(result)
+    candidate, mfu = result.candidate, case.mfu(result)
     return [
-        contender.name,
-        contender.package,
-        contender.function,
+        candidate.name,
+        candidate.package,
+        candidate.function,
         f"{1e3 * result.median:.1f}",
         f"{1e3 * min(result.seconds):.1f}-{1e3 * max(result.seconds):.1f}",
         f"{result.items / result.median:.2f}",
@@ -45,7 +48,3 @@ def _row(case: Case, result: Result) -> list[str]:
         "" if result.difference is None else f"{result.difference:.0e}",
         *("" if own is result else f"{paired_ratio(result, own):.2f}" for own in case.ours),
     ]
-
-
-def _notes(result: Result) -> str:
-    return f"{result.contender.name}: " + ", ".join(f"{name} {value:.3g}" for name, value in result.notes.items())

@@ -22,7 +22,7 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``MODEL.HIERA`` and ``SOLVER.OPTIMIZER``.
+    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, which detectron2's trainer accepts but does not use.
     """
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
@@ -41,6 +41,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     for split in ("TRAIN", "TEST"):  # in the configs that runs of 0.1.0 left
         cfg.register_deprecated_key(f"DATASETS.{split}_FEATURES")
 
@@ -51,7 +52,6 @@ def get_cfg() -> CfgNode:
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output"
     cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
-    cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     cfg.VIS_PERIOD = 0  # iterations between images for the loggers; 0: none
     cfg.MODEL = _model_defaults()
     cfg.INPUT = _input_defaults()

@@ -13,7 +13,7 @@ from hiera_det.detection.model.config_check import check_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
-OWN_KEYS = ("SOLVER.OPTIMIZER",)
+OWN_KEYS = ("SOLVER.OPTIMIZER", "LOGGERS")
 SHIPPED = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith(("base_", "features_")))
 # The paper, table 10: parameters in millions and "FLOPs" (multiply-adds) at 1024 x 1024 in T.
 PAPER = {"mask_rcnn_hiera_b": (73, 0.6), "mask_rcnn_hiera_b_plus": (92, 0.6), "mask_rcnn_hiera_l": (236, 1.2)}
@@ -32,6 +32,12 @@ def test_keys_and_defaults_are_detectron2s():
             continue
         assert key in theirs, f"{key} is no key of detectron2"
         assert list(value) == list(theirs[key]) if isinstance(value, (tuple, list)) else value == theirs[key], key
+
+
+def test_a_runs_config_loads_on_detectron2(tmp_path):
+    trainer = pytest.importorskip("hiera_det.detectron2.trainer", exc_type=ImportError)
+    save_config(get_cfg(), tmp_path / "config.yaml")
+    load_config(tmp_path / "config.yaml", [], trainer.defaults())
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

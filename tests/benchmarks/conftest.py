@@ -1,18 +1,18 @@
-"""Contenders that are nothing but numbers."""
+"""Results with made-up figures."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks.candidate import OURS, Candidate, Job
 from benchmarks.cases import Result
-from benchmarks.contender import OURS, Contender, Job
 
 
 def _result(name, seconds, *, package=OURS, function="f", **fields):
-    return Result(Contender(name, package, function, Job), seconds, **fields)
+    return Result(Candidate(name, package, function, Job), seconds, **fields)
 
 
 @pytest.fixture
 def result():
-    """Makes a result of a name, the seconds of its turns, and other fields."""
+    """Makes a result of a name, the seconds of its rounds, and other fields."""
     return _result

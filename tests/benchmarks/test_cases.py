@@ -13,16 +13,16 @@ from benchmarks.table import format_table
 
 @pytest.fixture
 def case(result):
-    ours = result("released", [1.0, 4.0, 2.0], items=8, flops=6 * 10**9, peak_mib=100.0, notes={"idle share": 0.25})
-    peer = result("timm", [2.0, 4.0, 8.0], package="timm", items=8, flops=6 * 10**9, difference=2e-6)
+    ours = result("released", [1.0, 4.0, 2.0], items=8, flops=6 * 10**9, peak_mib=100.0, details={"idle share": 0.25})
+    timm = result("timm", [2.0, 4.0, 8.0], package="timm", items=8, flops=6 * 10**9, difference=2e-6)
     absent = result("original", [], package="hiera-transformer", error="hiera-transformer is not installed (x)\nmore")
     product = result("2048 x 2048", [0.5, 0.5, 2.0], package="torch", flops=10**10)
-    return Case({"size": 224, "frames": None, "batch": 8}, [ours, peer, absent], product)
+    return Case({"size": 224, "frames": None, "batch": 8}, [ours, timm, absent], product)
 
 
 def test_ratios_are_by_pairs_of_one_round(case):
-    ours, peer, _ = case.results
-    assert paired_ratio(peer, ours) == 2.0  # the median of 2/1, 4/4, 8/2; of the medians it would be the same
+    ours, timm, _ = case.results
+    assert paired_ratio(timm, ours) == 2.0  # the median of 2/1, 4/4, 8/2; of the medians it would be the same
     assert paired_ratio(ours, case.product) == 2.0  # of 2, 8 and 1; of the medians it would be 4
 
 
@@ -33,22 +33,22 @@ def test_mfu_is_relative_to_the_product_of_the_same_round(case):
 
 
 def test_json(case):
-    ours, peer, absent = as_json([case])
-    assert ours["size"] == 224 and ours["batch"] == 8 and ours["contender"] == "released"
+    ours, timm, absent = as_json([case])
+    assert ours["size"] == 224 and ours["batch"] == 8 and ours["candidate"] == "released"
     assert ours["median_seconds"] == 2.0 and ours["items_per_second"] == 4.0 and ours["gflops"] == 6.0
     assert ours["matrix_product_gflops_per_second"] == 20.0 and ours["mfu"] == pytest.approx(0.3)
-    assert peer["time_over_ours"] == {"released": 2.0} and peer["difference"] == 2e-6
+    assert timm["time_over_ours"] == {"released": 2.0} and timm["difference"] == 2e-6
     assert absent["error"].startswith("hiera-transformer is not installed") and "seconds" not in absent
 
 
 def test_table(case):
-    heading, header, ours, peer, absent, notes = format_table(case).splitlines()
+    heading, header, ours, timm, absent, details = format_table(case).splitlines()
     assert heading == "size 224, batch 8; matrix products 2048 x 2048 (10 GFLOP) run at 20 GFLOP/s, at best 20"
     assert header.split()[-2:] == ["/", "released"]
     assert ours.split() == ["released", "hiera_det", "f", "2000.0", "1000.0-4000.0", "4.00", "6.0", "30", "%", "100"]
-    assert peer.split() == ["timm", "timm", "f", "4000.0", "2000.0-8000.0", "2.00", "6.0", "15", "%", "2e-06", "2.00"]
+    assert timm.split() == ["timm", "timm", "f", "4000.0", "2000.0-8000.0", "2.00", "6.0", "15", "%", "2e-06", "2.00"]
     assert absent == "original did not run: hiera-transformer is not installed (x)"
-    assert notes == "released: idle share 0.25"
+    assert details == "released: idle share 0.25"
 
 
 def test_a_table_leaves_out_what_nobody_has(result):
@@ -85,11 +85,11 @@ def test_curves_of_like_times_have_room_and_ticks(result):
 
     from benchmarks.plot import _draw_curves
 
-    place = Figure().subplots()
-    _draw_curves(place, [Case({"batch": n}, [result("a", [0.11 + n / 1e3])]) for n in (1, 2, 4)], "batch", {"a": "C0"})
-    low, high = place.get_ylim()
+    ax = Figure().subplots()
+    _draw_curves(ax, [Case({"batch": n}, [result("a", [0.11 + n / 1e3])]) for n in (1, 2, 4)], "batch", {"a": "C0"})
+    low, high = ax.get_ylim()
     assert low < 60 and high > 200
-    assert len([tick for tick in place.get_yticks() if low <= tick <= high]) >= 2
+    assert len([tick for tick in ax.get_yticks() if low <= tick <= high]) >= 2
 
 
 def test_bars_are_labelled_with_times_and_ratios_over_ours_of_the_same_function(result):
@@ -98,9 +98,9 @@ def test_bars_are_labelled_with_times_and_ratios_over_ours_of_the_same_function(
     from benchmarks.plot import _draw_bars
 
     def labels(*results):
-        place = Figure().subplots()
-        _draw_bars(place, Case({}, list(results)), {r.contender.name: "C0" for r in results})
-        return [text.get_text() for text in place.texts], place.get_xlabel()
+        ax = Figure().subplots()
+        _draw_bars(ax, Case({}, list(results)), {r.candidate.name: "C0" for r in results})
+        return [text.get_text() for text in ax.texts], ax.get_xlabel()
 
     ours, same = result("ours", [14.1334]), result("same", [0.028267], package="x")
     assert labels(ours, same) == (["14133", "28.27  (0.00 x)"], "ms per item (others: their time over ours)")
@@ -124,7 +124,7 @@ def test_a_plot_that_cannot_be_drawn_is_refused_before_the_first_case(tmp_path, 
 
 
 def test_nothing_to_plot(result, tmp_path):
-    with pytest.raises(ValueError, match="no contender ran"):
+    with pytest.raises(ValueError, match="no candidate ran"):
         write_plot(tmp_path / "x.png", [Case({"size": 1}, [result("a", [], error="no")])])
 
 
@@ -136,7 +136,7 @@ def test_report_keeps_what_is_done_when_a_case_fails(case, tmp_path, capsys):
     with pytest.raises(ValueError, match="second case"):
         report(cases(), "cpu", tmp_path / "new" / "out.json", None)
     assert "size 224, batch 8" in capsys.readouterr().out
-    assert '"contender": "timm"' in (tmp_path / "new" / "out.json").read_text()
+    assert '"candidate": "timm"' in (tmp_path / "new" / "out.json").read_text()
 
 
 def test_no_gpu(monkeypatch):

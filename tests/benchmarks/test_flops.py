@@ -40,7 +40,7 @@ def test_what_fused_attention_computes_again_does_not_count():
     )
 
 
-def test_a_whole_trunk():
+def test_a_backbone():
     """At 64 x 64 pixels: 256 tokens of stride 4, then 64, 16 and 4; one block in each stage, which pools first."""
     model = HieraBackbone("hiera_tiny_224", layout="released", embed_dim=8, num_heads=1, stages=(1, 1, 1, 1)).eval()
     channels, tokens_in, tokens = [8, 16, 32, 64], [256, 256, 64, 16], [256, 64, 16, 4]

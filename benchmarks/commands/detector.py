@@ -1,4 +1,4 @@
-"""Detectors from an image's pixels to its detections: resizing, network, suppression, pasting of masks."""
+"""Compare detectors, from an image's pixels to its detections: resizing, network, suppression, pasting of masks."""
 
 from __future__ import annotations
 
@@ -13,69 +13,50 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-from benchmarks.cases import Case, combinations
-from benchmarks.contender import DTYPES, Contender, Job, check_names
-from benchmarks.detectors import DETECTORS, at_size
-from benchmarks.parts import module_seconds
-from benchmarks.rounds import run_case
+from benchmarks.candidate import Candidate, Job
+from benchmarks.cases import Case
+from benchmarks.models.detectors import DETECTORS, autocast, detector_cases
+from benchmarks.profiles import module_seconds
+from benchmarks.rounds import Settings, run_case
 from hiera_det.detection.data.shapes import draw_scene
 from hiera_det.detection.model.detectron2_names import to_detectron2
 from hiera_det.detection.predictor import Predictor
 
-__all__ = ["compare_detectors", "detector_contenders"]
+__all__ = ["compare_detectors", "detector_candidates"]
 
-CANDIDATES = 1000  # boxes of an image that exceed the score threshold: about 100 are left after suppression
-PARTS_STEPS = 3
+BOXES = 1000  # boxes of an image that exceed the score threshold: about 100 are left after suppression
+SHARE_STEPS = 3
 Detect = Callable[[np.ndarray], dict[str, Tensor]]
 
 
 def compare_detectors(
-    cfg: CfgNode,
-    peers: Sequence[str],
-    axes: Mapping[str, Sequence[Any]],
-    *,
-    device: str,
-    rounds: int,
-    profile: Path | None = None,
+    cfg: CfgNode, baselines: Sequence[str], axes: Mapping[str, Sequence[Any]], settings: Settings
 ) -> Iterator[Case]:
-    """Time detectors on a picture of 480 x 640 pixels, in every combination of the axes.
+    """Time detectors on an image of 480 x 640 pixels, in every combination of the axes.
 
-    The detector of the config is what :class:`~hiera_det.detection.predictor.Predictor` runs. Each detector's
-    score threshold is set so that `CANDIDATES` boxes exceed it. With "bf16" all run under autocast. What is compared
-    are the scores.
+    Our detector is what :class:`~hiera_det.detection.predictor.Predictor` runs. Each detector's score threshold is set
+    so that `BOXES` boxes exceed it. With "bf16" all run under autocast. The scores are compared.
 
     Args:
-        cfg: of our detector; the others have its classes and sizes.
-        peers: names in `DETECTORS`.
+        cfg: our detector's config; the others have its classes and sizes.
+        baselines: names in `DETECTORS`.
         axes: lists of values for each condition: ``size`` (the longer side of the resized image, in pixels; None for
             the config's), ``dtype``, ``threads``.
-        device: "cpu" or "cuda".
-        rounds: counted turns of each detector.
-        profile: a folder for a trace of ours; None: it is not profiled.
+        settings: rounds, device and profile.
 
     Raises:
-        ValueError: an unknown name or value.
+        ValueError: a name or value is unknown.
     """
-    check_names("--vs", peers, [name for name in DETECTORS if name != "ours"])
-    check_names("--dtype", axes["dtype"], DTYPES)
-    for case in combinations(axes):
-        yield run_case(
-            detector_contenders(cfg, ["ours", *peers], case, device),
-            {"variant": cfg.MODEL.HIERA.NAME, **case, "size": case["size"] or cfg.INPUT.MAX_SIZE_TEST},
-            device=device,
-            threads=case["threads"],
-            rounds=rounds,
-            product_dtype=case["dtype"],
-            profile=profile,
-        )
+    for sized, case in detector_cases(cfg, baselines, axes):
+        candidates = detector_candidates(sized, ["ours", *baselines], case["dtype"], settings.device)
+        yield run_case(candidates, {**case, "size": sized.INPUT.MAX_SIZE_TEST}, settings)
 
 
-def detector_contenders(cfg: CfgNode, names: Sequence[str], case: Mapping[str, Any], device: str) -> list[Contender]:
-    """The detectors of these names under the conditions of a case."""
-    cfg = at_size(cfg, case["size"])
+def detector_candidates(cfg: CfgNode, names: Sequence[str], dtype: str, device: str) -> list[Candidate]:
+    """Return the detectors of these names for a config that is not frozen."""
     cfg.MODEL.DEVICE = device
     return [
-        Contender(name, DETECTORS[name].package, DETECTORS[name].function, partial(_build, name, cfg, case["dtype"]))
+        Candidate(name, DETECTORS[name].package, DETECTORS[name].function, partial(_build, name, cfg, dtype))
         for name in names
     ]
 
@@ -85,24 +66,23 @@ def _build(name: str, cfg: CfgNode, dtype: str) -> Job:
     detector = DETECTORS[name].build(cfg)
     make = {"ours": _predictor, "torchvision-resnet50": _torchvision}.get(name, _detectron2)
     model, detect = make(detector, cfg)
-    autocast = partial(torch.autocast, cfg.MODEL.DEVICE, DTYPES[dtype], enabled=dtype != "fp32")
+    scores = torch.empty(0)
 
-    latest: list[Tensor] = []
+    def step() -> list[Tensor]:
+        nonlocal scores
+        with torch.no_grad(), autocast(cfg.MODEL.DEVICE, dtype):
+            scores = detect(image)["scores"]
+        return [nn.functional.pad(scores, (0, cfg.TEST.DETECTIONS_PER_IMAGE - len(scores)))]
 
-    def run() -> list[Tensor]:
-        with torch.no_grad(), autocast():
-            latest[:] = [detect(image)["scores"]]
-        return [nn.functional.pad(latest[0], (0, cfg.TEST.DETECTIONS_PER_IMAGE - len(latest[0])))]
+    _set_threshold(model, _score_threshold(model, step, background=-1 if make is _detectron2 else 0))
 
-    _set_threshold(model, _candidates_threshold(model, run, background=-1 if make is _detectron2 else 0))
+    def details() -> dict[str, float]:
+        return {"detections": len(scores), **(_shares(model, step, cfg.MODEL.DEVICE) if name == "ours" else {})}
 
-    def notes() -> dict[str, float]:
-        return {"detections": len(latest[0]), **(_shares(model, run) if name == "ours" else {})}
-
-    return Job(run, counted=run, notes=notes)
+    return Job(step, counted=step, details=details)
 
 
-# --- from pixels to detections, as each package's users do
+# --- from pixels to detections, as the users of each package do it
 
 
 def _predictor(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
@@ -114,7 +94,7 @@ def _predictor(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
 
 
 def _detectron2(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
-    """What detectron2's ``DefaultPredictor`` does."""
+    """Do what detectron2's ``DefaultPredictor`` does."""
     from detectron2.data.transforms import ResizeShortestEdge
 
     model = detector.to(cfg.MODEL.DEVICE).eval()
@@ -130,7 +110,7 @@ def _detectron2(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
 
 
 def _torchvision(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
-    """As torchvision's tutorials: masks are probabilities, cut at one half."""
+    """Do what torchvision's tutorials do: masks are probabilities, cut at one half."""
     model = detector.to(cfg.MODEL.DEVICE).eval()
 
     def detect(image: np.ndarray) -> dict[str, Tensor]:
@@ -143,23 +123,23 @@ def _torchvision(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
     return model, detect
 
 
-# --- as many detections as with trained weights
+# --- a score threshold, so that random weights give as many detections as trained ones
 
 
 def _box_predictors(model: nn.Module) -> list[nn.Module]:
-    """The modules whose first outputs are RoIs' class logits: one, or one for each stage of a cascade."""
+    """Return the modules whose first outputs are RoIs' class logits: one, or one for each stage of a cascade."""
     predictor = model.get_submodule("roi_heads.box_predictor")
     return list(predictor) if isinstance(predictor, nn.ModuleList) else [predictor]
 
 
-def _candidates_threshold(model: nn.Module, detect: Callable[[], object], background: int) -> float:
-    """The score that `CANDIDATES` boxes have or exceed; `background` is the place of that class."""
-    seen: list[Tensor] = []
-    with _box_predictors(model)[-1].register_forward_hook(lambda _, __, out: seen.append(out[0].float())):
+def _score_threshold(model: nn.Module, detect: Callable[[], object], background: int) -> float:
+    """Return the score that `BOXES` boxes have or exceed; `background` is that class's index."""
+    logits: list[Tensor] = []
+    with _box_predictors(model)[-1].register_forward_hook(lambda _, __, out: logits.append(out[0].float())):
         detect()
-    scores = torch.cat(seen).softmax(dim=1)
+    scores = torch.cat(logits).softmax(dim=1)
     scores[:, background] = 0
-    return float(scores.flatten().topk(min(CANDIDATES, scores.numel())).values[-1])
+    return float(scores.flatten().topk(min(BOXES, scores.numel())).values[-1])
 
 
 def _set_threshold(model: nn.Module, threshold: float) -> None:
@@ -171,14 +151,11 @@ def _set_threshold(model: nn.Module, threshold: float) -> None:
             vars(predictor)["test_score_thresh"] = threshold
 
 
-# --- where our time goes
-
-
-def _shares(model: nn.Module, run: Callable[[], object]) -> dict[str, float]:
-    """The shares of our detector's parts in its time."""
+def _shares(model: nn.Module, step: Callable[[], object], device: str) -> dict[str, float]:
+    """Measure the shares of our detector's parts in its time."""
     names = {"model": "", "normalise": "batching", "maps": "backbone", "backbone": "backbone.bottom_up", "rpn": "rpn"}
     modules = {part: model.get_submodule(name) for part, name in (names | {"heads": "roi_heads"}).items()}
-    seconds = module_seconds(modules, run, PARTS_STEPS)
+    seconds = module_seconds(modules, step, SHARE_STEPS, device)
     inside = sum(seconds[part] for part in ("normalise", "maps", "rpn", "heads"))
     parts = {
         "resize": seconds["total"] - seconds["model"],

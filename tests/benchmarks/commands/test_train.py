@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.detectors import DETECTORS, at_size
+from benchmarks.commands.train import _build, _shapes, compare_training, idle_share
 from benchmarks.flops import count_flops
-from benchmarks.train import _build, _shapes, compare_training, idle_share
+from benchmarks.models.detectors import DETECTORS, at_size
+from benchmarks.rounds import Settings
 from hiera_det.config import load_config
 
-CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+CONFIG = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
 
 
@@ -26,6 +27,7 @@ def shapes(tmp_path_factory):
 def cfg():
     made = at_size(load_config(CONFIG, [*SMALL, "DATALOADER.NUM_WORKERS", "0"]), 64)
     made.INPUT.MASK_FORMAT = "bitmask"
+    made.DATASETS.TEST = ()
     return made
 
 
@@ -34,10 +36,10 @@ def test_a_step_trains(name, cfg, shapes):
     if name == "detectron2":
         pytest.importorskip("detectron2")
     batch = 2 if name == "ours" else 1
-    job = _build(name, cfg, shapes, {"batch": batch, "dtype": "fp32"}, "cpu")
+    job = _build(name, cfg, shapes, batch, "fp32", "cpu")
     assert job.items == batch
-    assert count_flops(job.run) > 1e6
-    assert set(job.notes()) == ({"idle share"} if name == "ours" else set())
+    assert count_flops(job.step) > 1e6
+    assert set(job.details()) == ({"idle share"} if name == "ours" else set())
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,8 @@ def test_a_step_trains(name, cfg, shapes):
 def test_operations_are_counted_where_all_steps_have_the_same(name, square, counts, cfg, shapes):
     own = cfg.clone()
     own.MODEL.HIERA.SQUARE_PAD = square
-    job = _build(name, own, shapes, {"batch": 1, "dtype": "fp32"}, "cpu")
-    assert job.counted is (job.run if counts else None)
+    job = _build(name, own, shapes, 1, "fp32", "cpu")
+    assert job.counted is (job.step if counts else None)
 
 
 def test_which_detectors_see_images_of_one_size(cfg):
@@ -73,8 +75,8 @@ def test_idle_share(monkeypatch):
             wait(1)
             yield None
 
-    assert idle_share(batches(), lambda batch: wait(3), first=12, counted=5) == 0.25
-    assert idle_share(repeat(None), lambda batch: wait(3), first=0, counted=3) == 0
+    assert idle_share(batches(), lambda batch: wait(3), skipped=12, counted=5) == 0.25
+    assert idle_share(repeat(None), lambda batch: wait(3), skipped=0, counted=3) == 0
 
 
 def test_a_dataset_that_does_not_fit(cfg, shapes):
@@ -82,6 +84,6 @@ def test_a_dataset_that_does_not_fit(cfg, shapes):
     other = cfg.clone()
     other.MODEL.ROI_HEADS.NUM_CLASSES = 7
     with pytest.raises(ValueError, match=r"has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 7"):
-        next(compare_training(other, [], axes, device="cpu", rounds=1, files=shapes))
-    with pytest.raises(ValueError, match="--vs timm: no such contender here"):
-        next(compare_training(cfg, ["timm"], axes, device="cpu", rounds=1))
+        next(compare_training(other, [], axes, Settings(), shapes))
+    with pytest.raises(ValueError, match="--vs timm: expected some of detectron2, detectron2-vitdet"):
+        next(compare_training(cfg, ["timm"], axes, Settings()))

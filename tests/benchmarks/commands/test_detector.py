@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.detector import compare_detectors, detector_contenders
-from benchmarks.detectors import at_size
+from benchmarks.commands.detector import compare_detectors, detector_candidates
+from benchmarks.models.detectors import at_size
+from benchmarks.rounds import Settings
 from hiera_det.config import load_config
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
 
 
@@ -20,30 +21,30 @@ SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MO
 def job(name):
     more = ["TEST.DETECTIONS_PER_IMAGE", "20", "MODEL.ROI_HEADS.NUM_CLASSES", "80"]  # so many that scores are low
     cfg = load_config(CONFIGS / "quickstart.yaml", [*SMALL, *more])
-    (contender,) = detector_contenders(cfg, [name], {"size": 96, "dtype": "fp32"}, "cpu")
-    return contender.build()
+    (candidate,) = detector_candidates(at_size(cfg, 96), [name], "fp32", "cpu")
+    return candidate.build()
 
 
 def test_ours():
-    (scores,) = job("ours").run()
+    (scores,) = job("ours").step()
     assert scores.shape == (20,) and 0.05 > scores[0] > scores[-1] > 0  # below the config's threshold
-    notes = job("ours").notes()
-    assert notes.pop("detections") == 20
-    assert set(notes) == {
+    details = job("ours").details()
+    assert details.pop("detections") == 20
+    assert set(details) == {
         f"share of {part}"
         for part in ("resize", "normalise", "backbone", "pyramid, RPN and NMS", "RoI heads", "pasting")
     }
-    assert min(notes.values()) > 0 and sum(notes.values()) == pytest.approx(1)
+    assert min(details.values()) > 0 and sum(details.values()) == pytest.approx(1)
 
 
 def test_torchvision():
-    (scores,) = job("torchvision-resnet50").run()
+    (scores,) = job("torchvision-resnet50").step()
     assert torch.isfinite(scores).all() and scores[0] > scores[19] > 0
 
 
-def test_both_hosts_give_the_same_scores():
+def test_both_backends_give_the_same_scores():
     pytest.importorskip("detectron2")
-    (a,), (b,) = job("ours").run(), job("detectron2").run()
+    (a,), (b,) = job("ours").step(), job("detectron2").step()
     assert (a - b).abs().max() < 1e-4 * a.max()
 
 
@@ -55,8 +56,8 @@ def test_sizes():
     assert at_size(load_config(CONFIGS / "quickstart.yaml", []), 256).MODEL.HIERA.SQUARE_PAD == 0
 
 
-def test_unknown_peer():
+def test_unknown_baseline():
     cfg = load_config(CONFIGS / "quickstart.yaml", [])
     axes = {"size": [96], "dtype": ["fp32"], "threads": [1]}
-    with pytest.raises(ValueError, match="--vs sam2: no such contender here; there are detectron2, detectron2-vitdet"):
-        next(compare_detectors(cfg, ["sam2"], axes, device="cpu", rounds=1))
+    with pytest.raises(ValueError, match="--vs sam2: expected some of detectron2, detectron2-vitdet"):
+        next(compare_detectors(cfg, ["sam2"], axes, Settings()))

@@ -1,4 +1,4 @@
-"""Generated tables that the evaluators take, of the size that is asked for."""
+"""Generated tables: their size, and evaluators that take them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from benchmarks import ava_eval as benchmark
+from benchmarks.commands import ava_eval as benchmark
+from benchmarks.rounds import Settings
 from hiera_det.projects.ava.evaluation import PROTOCOLS
 from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
@@ -16,7 +17,7 @@ from hiera_det.projects.ava.formats import read_detections, read_ground_truth, r
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("table")
-    benchmark.write_table(folder, 1000)
+    benchmark.write_tables(folder, 1000)
     return folder
 
 
@@ -32,8 +33,8 @@ def test_table(folder):
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_ours(folder, protocol):
-    job = benchmark._build_ours(folder, protocol, 1000)
-    (mean_ap,) = job.run()
+    job = benchmark._build_ours(folder, 1000, protocol)
+    (mean_ap,) = job.step()
     assert job.items == 1000 and 0 < mean_ap < 1
 
 
@@ -55,10 +56,10 @@ def test_slowfast_is_asked_for_the_same(folder, monkeypatch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
     for name in ("float", "NAN"):
         monkeypatch.delattr(np, name, raising=False)
-    assert benchmark._build_slowfast(folder, 1000).run()[0].item() == 0.25
+    assert benchmark._build_slowfast(folder, 1000).step()[0].item() == 0.25
     assert np.float is float and np.isnan(np.NAN)
 
 
-def test_unknown_peer():
-    with pytest.raises(ValueError, match="--vs mmaction2: no such contender here; there are slowfast"):
-        next(benchmark.compare_evaluators(["mmaction2"], [10], rounds=1))
+def test_unknown_baseline():
+    with pytest.raises(ValueError, match="--vs mmaction2: expected some of slowfast"):
+        next(benchmark.compare_evaluators(["mmaction2"], {"keyframes": [10]}, Settings()))

@@ -1,0 +1,1 @@
+"""The subcommands: each module compares candidates at one task."""

@@ -1,0 +1,1 @@
+"""The models that are compared: this package's and those of others."""
