@@ -77,7 +77,7 @@ def test_the_recipe_of_the_yaml_file(configs):
     assert cfg.model.backbone.bottom_up.drop_path_rate == expected.MODEL.HIERA.DROP_PATH_RATE
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
 def test_training(configs, name, datasets_root):
     """As detectron2's lazyconfig_train_net.py puts the parts together."""
     from detectron2.data import DatasetCatalog, MetadataCatalog

@@ -33,7 +33,7 @@ def trained2(new_run, datasets_root):
     return straight
 
 
-@pytest.mark.parametrize("name", ["quickstart", "mask_rcnn_hiera_t"])
+@pytest.mark.parametrize("name", ["quickstart", pytest.param("mask_rcnn_hiera_t", marks=pytest.mark.slow)])
 def test_detectron2s_own_trainer_unchanged(configs, small, datasets_root, tmp_path, name):
     """What a user's own train_net.py does: the import, and a line for the keys; weights of the original's."""
     folder = datasets_root / "shapes"

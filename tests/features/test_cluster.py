@@ -11,6 +11,7 @@ from hiera_det.features.run import extract
 from hiera_det.features.store.reader import FeatureStore
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow  # a cluster takes its time to start
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -73,7 +73,9 @@ def variant_pair(redraw, monkeypatch):
     return built
 
 
-@pytest.mark.parametrize("name", IMAGE + VIDEO)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if "huge" in name else []) for name in IMAGE + VIDEO]
+)
 def test_variant_equals_original(name, variant_pair, relative_error):
     size = SIZES.get(name, small_size(name))
     original, ours = variant_pair(name, size)
