@@ -22,7 +22,7 @@ __all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, which detectron2's trainer accepts but does not use.
+    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, of which detectron2 runs have the default alone.
     """
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants

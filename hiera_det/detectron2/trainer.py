@@ -58,6 +58,11 @@ def train(
     """
     _check_flags(flags)
     items_per_device(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
+    if list(cfg.LOGGERS) != list(defaults().LOGGERS):
+        raise ValueError(
+            f"LOGGERS is {cfg.LOGGERS}, but detectron2's trainer writes metrics.json and TensorBoard's events alone;"
+            " leave it out, or take --backend torchvision"
+        )
     if train_files is None and not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
     _launch(_train, cfg, flags, (train_files, test_files), resume)

@@ -17,7 +17,7 @@ from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.optim import build_lr_scheduler, build_optimizer
 
 
-def test_optimizer_is_the_other_hosts(config, configs, small):
+def test_optimizer_is_the_other_backends(config, configs, small):
     """The same groups; LayerNorms of detectron2's, which its own builder does not know, get the norms' weight decay."""
     from hiera_det.detection.model.detector import build_model as build_ours
     from hiera_det.detection.model.detectron2_names import to_detectron2

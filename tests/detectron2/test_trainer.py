@@ -100,7 +100,7 @@ def test_resuming_into_another_model_is_refused(new_run):
         run("--resume", *NO_TEST)
 
 
-def test_a_runs_changes_are_a_config_of_the_other_host(trained2, new_run):
+def test_a_runs_changes_are_a_config_of_the_other_backend(trained2, new_run):
     run = new_run("torchvision")
     run.config = trained2.folder / "config_changes.yaml"
     run("--eval-only", "MODEL.WEIGHTS", str(trained2.folder / "model_final.pth"))
@@ -133,7 +133,7 @@ def results(run):
 
 
 @pytest.mark.parametrize("writer", ["torchvision", "detectron2"])
-def test_either_hosts_checkpoint_gives_the_same_figures_in_both(writer, trained, trained2, new_run):
+def test_either_backends_checkpoint_gives_the_same_figures_in_both(writer, trained, trained2, new_run):
     weights = {"torchvision": trained, "detectron2": trained2}[writer].folder / "model_final.pth"
     readers = new_run("torchvision"), new_run("detectron2")
     for reader in readers:
@@ -154,7 +154,7 @@ def assert_same_results(*runs):
 
 
 @pytest.mark.parametrize(("writer", "reader"), [("torchvision", "detectron2"), ("detectron2", "torchvision")])
-def test_the_other_hosts_run_is_not_resumed(writer, reader, trained, trained2, new_run):
+def test_the_other_backends_run_is_not_resumed(writer, reader, trained, trained2, new_run):
     run = new_run(reader)
     run.folder.mkdir(parents=True)
     source = {"torchvision": trained, "detectron2": trained2}[writer].folder
@@ -212,7 +212,7 @@ def test_retinanet(small_run):
 
 
 @pytest.mark.parametrize("writer", ["torchvision", "detectron2"])
-def test_cascade_in_both_hosts(small_run, writer):
+def test_cascade_in_both_backends(small_run, writer):
     run = small_run(writer, "cascade_mask_rcnn_hiera_b")
     run("SOLVER.MAX_ITER", "2", "SOLVER.STEPS", "[]", *NO_TEST)
     assert any("loss_cls_stage2" in record for record in run.records)
@@ -223,12 +223,14 @@ def test_cascade_in_both_hosts(small_run, writer):
     assert_same_results(*readers)
 
 
-def test_what_this_host_refuses(new_run, monkeypatch):
+def test_what_this_backend_refuses(new_run, monkeypatch):
     run = new_run("detectron2")
     with pytest.raises(ValueError, match="--precision and --accumulate are the torchvision backend's"):
         run("--accumulate", "2")
     with pytest.raises(ValueError, match="--num-gpus 99, but there are"):
         run("--num-gpus", "99")
+    with pytest.raises(ValueError, match=r"LOGGERS is \['csv'\], but detectron2's trainer writes metrics\.json and"):
+        run("LOGGERS", "['csv']", *NO_TEST)
     with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NAMES"):
         run("MODEL.HIERA.NAMES", "x")
     with pytest.raises(ValueError, match=r"DATASETS\.TEST is empty"):

@@ -161,7 +161,7 @@ def test_from_config_takes_every_key():
         HieraBackbone.from_config(cfg)
 
 
-def test_import_brings_neither_host_nor_lightning_nor_opencv():
+def test_import_brings_neither_backend_nor_lightning_nor_opencv():
     code = (
         "import sys, hiera_det; "
         "print([m for m in ('cv2', 'lightning', 'detectron2', 'hiera_det.detection') if m in sys.modules])"

@@ -201,7 +201,7 @@ def test_letters_that_no_url_has_are_quoted(server, torch_home):
         assert download(server.url + path).read_bytes() == CONTENT
 
 
-def test_a_host_that_cannot_be(torch_home):
+def test_a_backend_that_cannot_be(torch_home):
     with pytest.raises(FileNotFoundError, match=r"cannot be downloaded \("):
         download(f"http://{'x' * 64}.example/model.pth")
 

@@ -39,7 +39,7 @@ def dead():
     return process.pid
 
 
-def test_what_killed_processes_of_this_host_left_is_removed(store, spec, plan, left, dead):
+def test_what_killed_processes_of_this_backend_left_is_removed(store, spec, plan, left, dead):
     names = {path.name for path in store.iterdir()}
     for end in (lambda: create_store(store, spec, plan), lambda: write_failed(store)):
         for name in ("00001", "store.json", "store.sha256", "failed.csv"):
@@ -65,7 +65,7 @@ def test_what_nobody_can_be_writing_any_more_is_removed(store, spec, plan, left,
     assert [folder.exists() for folder in (*old, long)] == [False, False, True]
 
 
-def test_a_shard_is_written_where_another_host_writes_it(store, plan, write_parts, left):
+def test_a_shard_is_written_where_another_backend_writes_it(store, plan, write_parts, left):
     """By a process of the same number, as in another container."""
     others = [left(os.getpid(), "other"), left(os.getpid())]
     (store / "00001.sha256").unlink()
@@ -73,7 +73,7 @@ def test_a_shard_is_written_where_another_host_writes_it(store, plan, write_part
     assert all((folder / "00001.parquet").exists() for folder in others)
 
 
-def test_containers_that_share_host_name_and_process_id(root, store, spec, plan, write_parts, monkeypatch, content):
+def test_containers_that_share_backend_name_and_process_id(root, store, spec, plan, write_parts, monkeypatch, content):
     """Three of them, each in the middle of a shard when the next begins with the same one."""
     folders = []
 
