@@ -156,7 +156,12 @@ class HieraEncoder(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Split a plain position embedding that arrives at an "absolute_win" model."""
         if self.pos_embed_kind == "absolute_win":
-            pe.split_plain(state_dict, (self.mask_unit_size[-2], self.mask_unit_size[-1]), prefix)
+            try:
+                pe.split_plain(state_dict, self.mask_unit_size[-2:], self.pos_embed_grid[-2:], prefix)
+            except (
+                ValueError
+            ) as error:  # `load_state_dict` raises what is in its last argument, with what else is wrong
+                args[-1].append(str(error))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     # --- forward
@@ -164,7 +169,7 @@ class HieraEncoder(nn.Module):
     def position_embedding(self, grid: Size) -> Tensor:
         """The position embedding for a grid of tokens: (1, C, *grid)."""
         spatial = self.get_parameter(self.spatial_name)
-        size = (grid[-2], grid[-1])
+        size = grid[-2:]
         if self.pos_embed_kind == "absolute_win":
             embed = pe.absolute_win(spatial, self.pos_embed_window, size)
         else:
