@@ -110,7 +110,7 @@ class Block(nn.Module):
         return all(not module.training and is_plain(module, _TOKENWISE) for module in inner)
 
     def _in_pieces(self, function: Callable[[Tensor], Tensor], x: Tensor, run: int) -> Tensor:
-        """A function of tokens (B, N, C) on some of them at a time, on whole runs of `run` tokens."""
+        """Call a function of tokens (B, N, C) on some of them at a time, on one or more runs of `run` tokens."""
         runs = max(1, VALUES_IN_CACHE // (run * self.mlp.fc1.in_features))
         if x.shape[0] * x.shape[1] <= runs * run:
             return function(x)

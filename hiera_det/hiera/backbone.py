@@ -112,11 +112,7 @@ class HieraBackbone(HieraEncoder, Publishable):
         if freeze_at == 0:
             return
         frozen = self.blocks[: sum(self.stages[: freeze_at - 1])]
-        for parameter in [
-            *self.parameters(recurse=False),
-            *self.patch_embed.parameters(),
-            *frozen.parameters(),
-        ]:
+        for parameter in [*self.parameters(recurse=False), *self.patch_embed.parameters(), *frozen.parameters()]:
             parameter.requires_grad_(False)
         for block in frozen:
             block.drop_path = nn.Identity()

@@ -12,7 +12,6 @@ from torch.nn.modules import module as torch_module
 
 __all__ = ["infers_on_cpu", "is_plain", "linear"]
 
-_LINEAR = (nn.Linear,)
 _PATCHED = ("forward", "_compiled_call_impl")  # what accelerate and ``module.compile()`` set on a single module
 
 
@@ -31,7 +30,8 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
         (..., out_features).
     """
     fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")  # lower precision would round twice
-    if fp32 and infers_on_cpu(layer, x) and is_plain(layer, _LINEAR) and layer.bias is not None and layer.weight.is_cpu:
+    short = fp32 and infers_on_cpu(layer, x) and is_plain(layer, {nn.Linear})
+    if short and layer.bias is not None and layer.weight.is_cpu:
         return F.linear(x, layer.weight).add_(layer.bias)
     return layer(x)
 

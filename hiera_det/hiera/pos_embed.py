@@ -72,40 +72,39 @@ def split_absolute_win(plain: Tensor, window_size: Size) -> tuple[Tensor, Tensor
     return plain - window.tile(1, 1, height // wh, width // ww), window
 
 
-def as_grid(plain: Tensor, own: Size | None = None) -> Tensor:
+def as_grid(plain: Tensor, own: Size | None = None) -> Tensor | None:
     """Put a plain embedding (1, H * W, C) in space: (1, C, H, W).
 
     Args:
         plain: the embedding.
         own: the model's own H, W in tokens; an embedding of another number of tokens must be square.
 
-    Raises:
-        ValueError: it has no such number of tokens, or other dimensions.
+    Returns:
+        None: its H and W cannot be told.
     """
-    tokens, side = plain.shape[1], math.isqrt(plain.shape[1])
-    size = own if own and math.prod(own) == tokens else (side, side)
-    if plain.ndim != 3 or math.prod(size) != tokens:
-        known = f"neither square nor of the model's {own}" if own else "not square"
-        raise ValueError(f"a position embedding of shape {tuple(plain.shape)} is {known}")
-    return plain.transpose(1, 2).unflatten(2, size)
+    if plain.ndim != 3:
+        return None
+    side = math.isqrt(plain.shape[1])
+    size = next((s for s in (own, (side, side)) if s and math.prod(s) == plain.shape[1]), None)
+    return None if size is None else plain.transpose(1, 2).unflatten(2, size)
 
 
 def split_plain(state: dict[str, Tensor], unit: Size, own: Size | None = None, prefix: str = "") -> None:
-    """Split a plain embedding in a state dict, in place; one that is split already stays.
+    """Split a plain embedding in a state dict, in place; one that is split already, or of unknown H and W, stays.
 
     Args:
         state: ``pos_embed`` or, for video, ``pos_embed_spatial`` (1, H * W, C) becomes (1, C, H, W), and
             ``pos_embed_window`` (1, C, *unit) is added.
         unit: tokens along each side of a mask unit.
-        own: the model's own H, W in tokens; None: only a square embedding can be split.
+        own: as of :func:`as_grid`.
         prefix: of the names.
 
     Raises:
-        ValueError: the embedding is neither of the model's size nor square, or mask units do not tile it.
+        ValueError: mask units do not tile the embedding.
     """
     for key in (prefix + "pos_embed", prefix + "pos_embed_spatial"):
-        if key in state and state[key].ndim == 3:
-            state[key], window = split_absolute_win(as_grid(state[key], own), unit)
+        if key in state and (grid := as_grid(state[key], own)) is not None:
+            state[key], window = split_absolute_win(grid, unit)
             state.setdefault(prefix + "pos_embed_window", window)
 
 

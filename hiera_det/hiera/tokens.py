@@ -90,7 +90,7 @@ class TokenOrder:
         return replace(self, grid=grid, pools=self.pools[1:])
 
     def windows(self, size: Size | None, device: torch.device) -> Windows:
-        """Windows of `size` tokens along each side, from the top left corner; None: the whole grid."""
+        """Windows of `size` tokens along each side, from the top left corner; None: all of the grid."""
         if size is None:
             return Windows(None)
         if size in (self.unit, tuple(u * g for u, g in zip(self.unit, self.group, strict=True))):

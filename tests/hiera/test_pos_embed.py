@@ -95,16 +95,15 @@ def test_an_embedding_that_is_not_square_is_split_at_the_models_own_size(size, r
     assert relative_error(model.position_embedding(grid), plain.position_embedding(grid)) < 1e-6
 
 
-@pytest.mark.parametrize(("tokens", "message"), [(100, "do not tile"), (1000, r"neither square nor of .* \(56, 56\)")])
 @pytest.mark.parametrize("prefix", ["", "backbone."])
-def test_what_cannot_be_split_is_named_with_all_else_that_is_wrong(tokens, message, prefix):
+def test_an_embedding_of_unknown_height_and_width_is_named_with_all_else_that_is_wrong(prefix):
     model = HieraBackbone("hiera_tiny_224", **SMALL, global_blocks=())
     state = model.state_dict()
     del state["pos_embed_window"], state["blocks.0.norm1.bias"]
-    state["pos_embed"] = torch.zeros(1, tokens, 16)
+    state["pos_embed"] = torch.zeros(1, 1000, 16)
     if prefix:
         model = torch.nn.ModuleDict({"backbone": model})
-    with pytest.raises(RuntimeError, match=rf"(?s){message}.*size mismatch for {prefix}pos_embed") as caught:
+    with pytest.raises(RuntimeError, match=f"size mismatch for {prefix}pos_embed") as caught:
         model.load_state_dict({prefix + key: value for key, value in state.items()})
     assert f"{prefix}blocks.0.norm1.bias" in str(caught.value)
 
