@@ -20,10 +20,13 @@ PROJECTS = {
 EXTRAS = {
     # Beside detectron2 itself, which is on no package index: with it, detectron2 cuts polygons.
     "detectron2": ["shapely>=2"],
-    "ava": ["av>=12", "pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
-    "features": ["av>=12", "matplotlib>=3.8", "pyarrow>=15", "scikit-learn>=1.5"],
+    "ava": ["pandas>=2", "pyarrow>=15", "matplotlib>=3.8", "pytorchvideo>=0.1.5"],
+    "features": ["matplotlib>=3.8", "pyarrow>=15", "scikit-learn>=1.5"],
     "cluster": ["ray[data]>=2.40"],
-    "test": ["pytest>=8", "shapely>=2", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"],
+    "test": [
+        *("pytest>=8", "shapely>=2", "hiera-transformer==0.1.4", "timm>=1.0.31", "transformers>=5.0"),
+        *("wandb>=0.19", "mlflow-skinny>=2.20"),
+    ],
 }
 EXTRAS["dev"] = [
     *(name for extra in ("test", "ava", "features", "cluster") for name in EXTRAS[extra]),
@@ -44,6 +47,7 @@ setup(
         "torch>=2.8",
         "torchvision>=0.23",
         "numpy>=1.26",
+        "av>=12",
         "filelock>=3.13",
         "fvcore>=0.1.5.post20221221",
         "huggingface_hub>=1.4",

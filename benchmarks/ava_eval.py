@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import torch
-from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
-from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 from benchmarks.cases import Case
 from benchmarks.contender import OURS, Contender, Job, check_names
 from benchmarks.rounds import run_case
+from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
+from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 __all__ = ["PEERS", "compare_evaluators", "write_table"]
 

@@ -56,9 +56,9 @@ def _build_on_detectron2(cfg: CfgNode) -> nn.Module:
     """Our config in detectron2, with the weights of `_build_ours`."""
     import detectron2.modeling
 
-    from hiera_det.detectron2.trainer import get_cfg
+    from hiera_det.detectron2.trainer import defaults
 
-    merged = get_cfg()
+    merged = defaults()
     merged.merge_from_other_cfg(cfg)
     merged.MODEL.DEVICE = "cpu"  # the caller moves it
     model = detectron2.modeling.build_model(merged)

@@ -19,9 +19,10 @@ from benchmarks.detectors import DETECTORS, at_size
 from benchmarks.rounds import run_case
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
 from hiera_det.detection.data.shapes import CLASSES, write_shapes
-from hiera_det.detection.datamodule import DetectionData
-from hiera_det.engine.loaders import build_train_loader
+from hiera_det.detection.task import DetectionTask
+from hiera_det.engine.data import build_loader
 from hiera_det.engine.optim import build_optimizer, clip_gradients
+from hiera_det.engine.samplers import TrainingSampler
 
 __all__ = ["compare_training", "idle_share"]
 
@@ -74,7 +75,7 @@ def compare_training(
             if files is None:
                 its.MODEL.ROI_HEADS.NUM_CLASSES = len(CLASSES)
             chosen = files or _shapes(Path(folder) / "shapes", min(its.INPUT.MAX_SIZE_TRAIN, LARGEST_PICTURE))
-            DetectionData(its, chosen).train_dataset  # noqa: B018  # raises here what is wrong with it
+            DetectionTask(its, chosen).train_dataset  # noqa: B018  # raises here what is wrong with it
             yield run_case(
                 [
                     Contender(name, DETECTORS[name].package, name, partial(_build, name, its, chosen, case, device))
@@ -98,15 +99,9 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, case: Mapping[str, Any]
     model = DETECTORS[name].build(cfg).to(device).train()
     losses_of = {"ours": _ours, "torchvision-resnet50": _torchvision}.get(name, _detectron2)(model)
     optimizer = build_optimizer(cfg, model)
-    loader = build_train_loader(
-        DetectionData(cfg, files).train_dataset,
-        cfg,
-        images_per_device=case["batch"],
-        rank=0,
-        world_size=1,
-        seed=0,
-        start=0,
-    )
+    dataset = DetectionTask(cfg, files).train_dataset
+    workers = cfg.DATALOADER.NUM_WORKERS
+    loader = build_loader(dataset, TrainingSampler(len(dataset), 0), case["batch"], DetectionTask.collate, workers)
     batches = iter(loader)
     dtype = case["dtype"]
 

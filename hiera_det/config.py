@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from fvcore.common.config import CfgNode
 
 from hiera_det.utils.files import written_aside
 
-__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "pyramid_maps", "save_config"]
+__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "pyramid_maps", "save_config", "value_of"]
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
@@ -50,7 +51,8 @@ def get_cfg() -> CfgNode:
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output"
     cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
-    cfg.VIS_PERIOD = 0  # iterations between pictures in TensorBoard; 0: none
+    cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
+    cfg.VIS_PERIOD = 0  # iterations between images for the loggers; 0: none
     cfg.MODEL = _model_defaults()
     cfg.INPUT = _input_defaults()
 
@@ -256,6 +258,20 @@ def _reason(error: Exception) -> str:
             " torchvision backend stand in hiera_det/config.py, --backend detectron2 takes all of detectron2's)"
         )
     return text
+
+
+def value_of(cfg: CfgNode, key: str) -> Any:
+    """The value of a key with dots, such as ``"MODEL.HIERA.NAME"``.
+
+    Raises:
+        KeyError: there is no such key.
+    """
+    node: Any = cfg
+    for name in key.split("."):
+        if not isinstance(node, CfgNode) or name not in node:
+            raise KeyError(key)
+        node = node[name]
+    return node
 
 
 def save_config(cfg: CfgNode, path: str | Path) -> None:

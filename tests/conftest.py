@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,6 +19,13 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detection.data.shapes import write_shapes
 
 torch.set_num_threads(2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 
 
 @pytest.fixture(scope="session")
@@ -133,6 +137,15 @@ TINY: dict[str, Any] = {
     "SOLVER": {"IMS_PER_BATCH": 2, "MAX_ITER": 6, "STEPS": [4], "WARMUP_ITERS": 2, "CHECKPOINT_PERIOD": 3},
 }
 
+TINY_ACTIONS: dict[str, Any] = {
+    "_BASE_": str(ROOT / "projects" / "ava" / "configs" / "quickstart.yaml"),
+    "SEED": 7,
+    "MODEL": {"HIERA": {"EMBED_DIM": 8, "STAGES": [1, 1, 1, 1]}},
+    "INPUT": {"NUM_FRAMES": 4, "RATE": 4, "MIN_SIZE_TRAIN": [64, 64], "CROP_SIZE": 64, "MIN_SIZE_TEST": 64},
+    "SOLVER": {"IMS_PER_BATCH": 2, "MAX_ITER": 4, "WARMUP_ITERS": 1, "CHECKPOINT_PERIOD": 2},
+    "TEST": {"EVAL_PERIOD": 0},
+}
+
 
 @pytest.fixture(scope="session")
 def datasets_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -155,40 +168,29 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", ROOT / "tools" / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def predict_tool() -> ModuleType:
-    return _tool("predict")
-
-
-@pytest.fixture(scope="session")
-def train_tool() -> ModuleType:
-    return _tool("train_net")
-
-
 class Run:
-    """One output folder and the runs into it."""
+    """One output folder and the runs of a script into it: its flags first, config keys last."""
 
-    def __init__(self, tool: ModuleType, config: Path, folder: Path, backend: str) -> None:
-        self.tool, self.config, self.folder, self.backend = tool, config, folder, backend
+    def __init__(self, main: Any, script: Path, config: Path, folder: Path, flags: list[str], keys: list[str]) -> None:
+        self.main, self.script, self.config, self.folder = main, script, config, folder
+        self.flags, self.keys = flags, keys
 
     def arguments(self, *arguments: str) -> list[str]:
-        return ["--backend", self.backend, "--config", str(self.config), *arguments, "OUTPUT_DIR", str(self.folder)]
+        output = ["OUTPUT_DIR", str(self.folder)]
+        return [*self.flags, "--config", str(self.config), *arguments, *self.keys, *output]
 
     def __call__(self, *arguments: str) -> None:
-        """Run tools/train_net.py in this process."""
-        self.tool.main(self.arguments(*arguments))
+        """Run the script in this process, with one thread: it rounds as runs in processes of their own."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            self.main(self.arguments(*arguments))
+        finally:
+            torch.set_num_threads(threads)
 
     def command(self, *arguments: str) -> list[str]:
         """The same as a command for a process of its own."""
-        return [sys.executable, str(ROOT / "tools" / "train_net.py"), *self.arguments(*arguments)]
+        return [sys.executable, str(self.script), *self.arguments(*arguments)]
 
     @property
     def records(self) -> list[dict]:
@@ -209,15 +211,6 @@ class Run:
         return torch.load(self.folder / name, weights_only=True)
 
 
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from more; and in-process runs round as those in processes of their own."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def environment(shapes_by_name: None) -> dict[str, str]:
     """For processes of their own."""
@@ -225,10 +218,36 @@ def environment(shapes_by_name: None) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def new_run(train_tool: ModuleType, config_file: Path, tmp_path_factory: pytest.TempPathFactory):
+def new_run(config_file: Path, tmp_path_factory: pytest.TempPathFactory):
     """``new_run(backend)``: an output folder of its own."""
+    from hiera_det.cli.train import main
+
+    script = ROOT / "tools" / "train_net.py"
     return lambda backend="torchvision": Run(
-        train_tool, config_file, tmp_path_factory.mktemp("run") / "output", backend
+        main, script, config_file, tmp_path_factory.mktemp("run") / "output", ["--backend", backend], []
+    )
+
+
+@pytest.fixture(scope="session")
+def mini_ava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated AVA set: 6 and 5 clips of 64 x 64 pixels."""
+    from hiera_det.projects.ava.miniset import write_miniset
+
+    folder = tmp_path_factory.mktemp("ava") / "mini"
+    write_miniset(folder, num_train=6, num_val=5, image_size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def new_action_run(mini_ava: Path, tmp_path_factory: pytest.TempPathFactory):
+    """``new_action_run(data)``: an output folder of its own, for a tiny action detector."""
+    from hiera_det.projects.ava.cli.train import main
+
+    script = ROOT / "projects" / "ava" / "train_net.py"
+    config = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY_ACTIONS))
+    return lambda data=mini_ava: Run(
+        main, script, config, tmp_path_factory.mktemp("run") / "output", [], ["DATASETS.ROOT", str(data)]
     )
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiera_det.config import get_cfg, load_config, save_config
-from hiera_det.detection.complexity import analyze, format_analysis
-from hiera_det.detection.model.config_check import check_supported
+from hiera_det.config import get_cfg, load_config, save_config, value_of
+from hiera_det.detection.complexity import count_complexity, format_complexity
+from hiera_det.detection.model.config_check import check_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
@@ -38,9 +38,9 @@ def test_keys_and_defaults_are_detectron2s():
 def test_shipped_configs_say_how_to_run_them_and_are_supported(path):
     if path.stem in DETECTRON2_ALONE:
         with pytest.raises(ValueError, match="--backend detectron2"):
-            check_supported(load_config(path))
+            check_config(load_config(path))
     else:
-        check_supported(load_config(path))
+        check_config(load_config(path))
     header = path.read_text().split("_BASE_")[0]
     assert f"--config configs/{path.name}" in header
     assert "[" not in "".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
@@ -48,13 +48,13 @@ def test_shipped_configs_say_how_to_run_them_and_are_supported(path):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_parameters_and_multiply_adds_are_the_papers(name):
-    parts = analyze(load_config(CONFIGS / f"{name}.yaml"), 1024)
+    parts = count_complexity(load_config(CONFIGS / f"{name}.yaml"), 1024)
     total = parts[-1]
     parameters, flops = PAPER[name]
     assert total.parameters / 1e6 == pytest.approx(parameters, rel=0.02)
     assert total.multiply_adds / 1e12 == pytest.approx(flops, rel=0.10)
     assert sum(part.parameters for part in parts[:-1]) == total.parameters
-    table = format_analysis(parts)
+    table = format_complexity(parts)
     assert "box head, 1000 proposals" in table and f"{total.parameters / 1e6:.1f}" in table
 
 
@@ -62,7 +62,7 @@ def test_multiply_adds_of_attention_are_counted():
     """Global attention costs N^2 a block; the released layout has it in 19 of 24 blocks."""
     path = CONFIGS / "mask_rcnn_hiera_b.yaml"
     windowed, released = (
-        analyze(load_config(path, ["MODEL.HIERA.LAYOUT", layout]), 1024)[0].multiply_adds / 1e9
+        count_complexity(load_config(path, ["MODEL.HIERA.LAYOUT", layout]), 1024)[0].multiply_adds / 1e9
         for layout in ("windowed", "released")
     )
     assert (round(windowed), round(released)) == (236, 390)  # 0.4 are the position embedding's, resized by products
@@ -102,6 +102,15 @@ def test_errors_name_the_key(tmp_path, content, overrides, message):
         load_config(tmp_path / "bad.yaml", overrides)
 
 
+def test_value_of_a_key_with_dots():
+    cfg = get_cfg()
+    assert value_of(cfg, "MODEL.HIERA.NAME") == "hiera_base_224"
+    assert value_of(cfg, "SEED") == -1 and value_of(cfg, "MODEL") is cfg.MODEL
+    for key in ("MODEL.HIERRA.NAME", "SEED.MORE", "MODEL.", ""):
+        with pytest.raises(KeyError, match=key):
+            value_of(cfg, key)
+
+
 def test_missing_config():
     with pytest.raises(FileNotFoundError, match=r"no config file at nowhere\.yaml; the shipped ones are in configs/"):
         load_config("nowhere.yaml")
@@ -114,7 +123,7 @@ def test_configs_are_safe_to_read(tmp_path):
     assert not (tmp_path / "made").exists()
 
 
-def test_analysis_computes_nothing():
+def test_counting_computes_nothing():
     before = torch.get_rng_state()
-    analyze(load_config(CONFIGS / "quickstart.yaml"), 128)
+    count_complexity(load_config(CONFIGS / "quickstart.yaml"), 128)
     assert torch.equal(before, torch.get_rng_state())

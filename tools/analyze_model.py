@@ -1,21 +1,8 @@
-#!/usr/bin/env python
-"""Count a detector's parameters and multiply-adds: python tools/analyze_model.py --config FILE [KEY VALUE ...]."""
+"""Count a detector's parameters and multiply-adds."""
 
-import argparse
-
-from hiera_det.config import load_config
-from hiera_det.detection.complexity import analyze, format_analysis
-
-
-def main() -> None:
-    """Parse the arguments and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="a YAML file of configs/")
-    parser.add_argument("--size", type=int, default=1024, help="side of the square image, in pixels")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides of the config")
-    args = parser.parse_args()
-    print(format_analysis(analyze(load_config(args.config, args.opts), args.size)))
-
+from hiera_det.cli.analyze import main
+from hiera_det.cli.errors import user_errors
 
 if __name__ == "__main__":
-    main()
+    with user_errors():
+        main()

@@ -19,7 +19,7 @@ def choose_backend(name: str) -> str:
 
 
 def load_backend(name: str) -> ModuleType:
-    """Import the module of a backend that trains and evaluates: it has ``get_cfg``, ``train`` and ``evaluate``.
+    """Import the module of a backend that trains and evaluates: it has ``defaults``, ``train`` and ``evaluate``.
 
     Raises:
         ValueError: the library is not installed, or too old.

@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-__all__ = ["center_offset", "resized", "short_side_size", "side_before_crop"]
+__all__ = ["center_offset", "resized", "short_side_size", "shortest_edge_size", "side_before_crop"]
 
 CROP_SHARE = 224 / 256  # of the short side that the original's centre crop keeps
 
@@ -22,6 +22,16 @@ def side_before_crop(side: int) -> int:
 def short_side_size(height: int, width: int, short: int) -> tuple[int, int]:
     """New (height, width): the short side ``short``, the long one rounded down, as torchvision's ``Resize`` does."""
     return height * short // min(height, width), width * short // min(height, width)
+
+
+def shortest_edge_size(height: int, width: int, short_side: int, max_size: int) -> tuple[int, int]:
+    """New (height, width): short side ``short_side`` unless the long one exceeds ``max_size``; halves up."""
+    scale = short_side / min(height, width)
+    new_height, new_width = (short_side, scale * width) if height < width else (scale * height, short_side)
+    if max(new_height, new_width) > max_size:
+        scale = max_size / max(new_height, new_width)
+        new_height, new_width = new_height * scale, new_width * scale
+    return max(int(new_height + 0.5), 1), max(int(new_width + 0.5), 1)
 
 
 def center_offset(length: int, side: int) -> int:

@@ -20,7 +20,7 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
 from hiera_det.utils.files import written_aside
 
-__all__ = ["CocoEvaluator", "format_table", "write_metrics"]
+__all__ = ["CocoEvaluator", "Metrics", "format_table", "to_coco_results"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,11 @@ class CocoEvaluator:
             )
 
     def update(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
-        """Add the detections of one image.
+        """Add the detections of one image, see :meth:`results_of`."""
+        self.results += self.results_of(image_id, detections)
+
+    def results_of(self, image_id: int, detections: dict[str, torch.Tensor]) -> list[dict[str, Any]]:
+        """Check the detections of one image and give them as COCO results.
 
         Args:
             image_id: as in the JSON.
@@ -114,7 +118,7 @@ class CocoEvaluator:
             self._check_masks(image_id, detections)
         else:
             detections = {name: value for name, value in detections.items() if name != "masks"}
-        self.results += to_coco_results(image_id, detections, self.category_ids)
+        return to_coco_results(image_id, detections, self.category_ids)
 
     def _check_masks(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
         if "masks" not in detections:
@@ -133,8 +137,8 @@ class CocoEvaluator:
         with written_aside(path) as aside:
             aside.write_text(json.dumps(self.results), encoding="utf-8")
 
-    def evaluate(self, image_ids: Sequence[int] | None = None) -> Metrics:
-        """Compute AP over ``image_ids``, by default over all images of the JSON.
+    def evaluate(self) -> Metrics:
+        """Compute AP over all images of the JSON.
 
         Returns:
             For each IoU type ``AP``, ``AP50``, ``AP75``, ``APs``, ``APm``, ``APl`` and ``AP-<class name>``,
@@ -142,14 +146,12 @@ class CocoEvaluator:
         """
         if not self.results:
             logger.warning("%s: there are no detections, so AP is 0", self.files.name)
-        return {iou_type: self._evaluate(iou_type, image_ids) for iou_type in self.iou_types}
+        return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
 
-    def _evaluate(self, iou_type: str, image_ids: Sequence[int] | None) -> dict[str, float]:
+    def _evaluate(self, iou_type: str) -> dict[str, float]:
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(self.truth, self._detected(iou_type), iou_type)
             evaluation.params.maxDets = [1, 10, 100]
-            if image_ids is not None:
-                evaluation.params.imgIds = list(image_ids)
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -222,11 +224,3 @@ def format_table(metrics: Metrics) -> str:
         label = name.removeprefix("AP-")
         lines.append("".join([f"{label:{width}}", *(f"{values[name]:8.2f}" for values in metrics.values())]))
     return "\n".join(lines)
-
-
-def write_metrics(path: str | Path, dataset: str, metrics: Metrics) -> None:
-    """Write ``{"dataset": name, "bbox": {"AP": percent, ...}, ...}`` as JSON, which knows no NaN: null."""
-    table = {kind: {name: None if v != v else v for name, v in values.items()} for kind, values in metrics.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps({"dataset": dataset, **table}, indent=1), encoding="utf-8")

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hiera_det.config import CfgNode
 from hiera_det.detection.model.detector import build_model
 
-__all__ = ["Part", "analyze", "format_analysis"]
+__all__ = ["Part", "count_complexity", "format_complexity"]
 
 
 class Part(NamedTuple):
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     multiply_adds: int
 
 
-def analyze(cfg: CfgNode, size: int) -> list[Part]:
+def count_complexity(cfg: CfgNode, size: int) -> list[Part]:
     """Count a detector's parts for one image of `size` x `size` pixels; the last part is the sum.
 
     Raises:
@@ -78,7 +78,7 @@ def _part(name: str, modules: list[torch.nn.Module], run: Callable[[], Any]) -> 
     return Part(name, parameters, counter.get_total_flops() // 2)
 
 
-def format_analysis(parts: list[Part]) -> str:
+def format_complexity(parts: list[Part]) -> str:
     """A table: parameters in millions, multiply-adds in billions (G)."""
     width = max(len(part.name) for part in parts)
     lines = [f"{'part'.ljust(width)}  params (M)  multiply-adds (G)"]

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 from hiera_det.detection.data.transforms import build_test_transform
 from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.options import available_device
-from hiera_det.weights.load import load_trained
+from hiera_det.weights.load import load_trained, read_trained
 
 __all__ = ["Predictor"]
 
@@ -39,9 +39,10 @@ class Predictor:
 
     def __init__(self, cfg: CfgNode) -> None:
         model = build_model(cfg)
-        checkpoint = load_trained(model, cfg.MODEL.WEIGHTS)
-        self.class_names: list[str] = checkpoint.get("class_names", [])
-        self.category_ids: list[int] = checkpoint.get(
+        trained = read_trained(cfg.MODEL.WEIGHTS)
+        load_trained(model, trained)
+        self.class_names: list[str] = trained.metadata.get("class_names", [])
+        self.category_ids: list[int] = trained.metadata.get(
             "category_ids", list(range(1, cfg.MODEL.ROI_HEADS.NUM_CLASSES + 1))
         )
         if not self.class_names:

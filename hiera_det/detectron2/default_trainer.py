@@ -13,8 +13,8 @@ from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import COCOEvaluator
 from detectron2.utils import comm
 
-from hiera_det.detection.coco_evaluator import write_metrics
 from hiera_det.detectron2.data import build_mapper, check_classes
+from hiera_det.engine.metrics import write_metrics
 from hiera_det.engine.optim import build_optimizer, clip_gradients
 from hiera_det.weights.load import check_same_model, load_weights
 from hiera_det.weights.read import read_checkpoint
@@ -64,7 +64,7 @@ class Trainer(DefaultTrainer):
         names = cfg.DATASETS.TEST
         if comm.is_main_process():
             for name, metrics in {names[0]: results}.items() if len(names) == 1 else results.items():
-                write_metrics(_inference_folder(cfg, name) / "metrics.json", name, metrics)
+                write_metrics(_inference_folder(cfg, name) / "metrics.json", {"dataset": name, **metrics})
         return results
 
     def resume_or_load(self, resume: bool = True) -> None:

@@ -19,16 +19,16 @@ from hiera_det import config
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detectron2.data import register_dataset, register_named
 from hiera_det.detectron2.default_trainer import Trainer
-from hiera_det.engine.options import Launch, available_device, check_rendezvous, images_per_batch
+from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
 from hiera_det.utils.files import make_folder, written_aside
-from hiera_det.weights.load import load_trained
+from hiera_det.weights.load import load_trained, read_trained
 
-__all__ = ["evaluate", "get_cfg", "train"]
+__all__ = ["defaults", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
 
-def get_cfg() -> CfgNode:
+def defaults() -> CfgNode:
     """detectron2's defaults with this project's keys."""
     cfg = get_detectron2_cfg()
     config.add_hiera_config(cfg)
@@ -37,7 +37,7 @@ def get_cfg() -> CfgNode:
 
 def train(
     cfg: CfgNode,
-    flags: Launch,
+    flags: RunOptions,
     *,
     resume: bool = False,
     train_files: DatasetFiles | None = None,
@@ -57,13 +57,13 @@ def train(
         FloatingPointError: the loss is not finite.
     """
     _check_flags(flags)
-    images_per_batch(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
+    items_per_device(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
     if train_files is None and not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
     _launch(_train, cfg, flags, (train_files, test_files), resume)
 
 
-def evaluate(cfg: CfgNode, flags: Launch, *, test_files: DatasetFiles | None = None) -> None:
+def evaluate(cfg: CfgNode, flags: RunOptions, *, test_files: DatasetFiles | None = None) -> None:
     """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; results go to ``OUTPUT_DIR/inference``.
 
     Args:
@@ -78,7 +78,7 @@ def evaluate(cfg: CfgNode, flags: Launch, *, test_files: DatasetFiles | None = N
     _launch(_evaluate, cfg, flags, (None, test_files), False)
 
 
-def _launch(job: Callable, cfg: CfgNode, flags: Launch, files: tuple, resume: bool) -> None:
+def _launch(job: Callable, cfg: CfgNode, flags: RunOptions, files: tuple, resume: bool) -> None:
     make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
     launch(
         job,
@@ -90,7 +90,7 @@ def _launch(job: Callable, cfg: CfgNode, flags: Launch, files: tuple, resume: bo
     )
 
 
-def _check_flags(flags: Launch) -> None:
+def _check_flags(flags: RunOptions) -> None:
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not 0 <= flags.num_gpus <= available:
         raise ValueError(f"--num-gpus {flags.num_gpus}, but there are {available} GPUs here")
@@ -121,7 +121,7 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     if comm.is_main_process():
         with written_aside(folder / "config_changes.yaml") as aside:
-            aside.write_text(_changes(cfg, get_cfg()).dump(), encoding="utf-8")
+            aside.write_text(_changes(cfg, defaults()).dump(), encoding="utf-8")
     return cfg
 
 
@@ -157,5 +157,5 @@ def _evaluate(cfg: CfgNode, files: tuple, resume: bool) -> None:
     if not cfg.DATASETS.TEST:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     model = Trainer.build_model(cfg)
-    load_trained(model, cfg.MODEL.WEIGHTS)
+    load_trained(model, read_trained(cfg.MODEL.WEIGHTS))
     Trainer.test(cfg, model)

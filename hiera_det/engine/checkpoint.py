@@ -1,7 +1,7 @@
 """Training checkpoints: one file that both detectron2 and Lightning understand, never half-written.
 
-A file is ``{"model": state dict, "iteration": the last finished one, counted from 0, "seed", the subclass's notes of
-engine/module.py, ... Lightning's own state}`` and loads with ``weights_only=True``. As in detectron2, files are
+A file is ``{"model": state dict, "iteration": the last finished one, counted from 0, "seed", the task's metadata, ...
+Lightning's own state}`` and loads with ``weights_only=True``. As in detectron2, files are
 ``model_0000499.pth`` and ``model_final.pth``, and the text file ``last_checkpoint`` names the latest.
 """
 
@@ -18,7 +18,6 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from hiera_det.engine.callbacks import StepCallback
 from hiera_det.utils.files import ASIDE, written_aside
 from hiera_det.weights.read import read_checkpoint
 
@@ -30,7 +29,7 @@ POINTER = "last_checkpoint"
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes a checkpoint aside and renames it, so that a file under its final name is always whole."""
+    """Writes checkpoints atomically, which Lightning's own does not, and reads them with clear errors."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write ``checkpoint`` to ``path``."""
@@ -78,7 +77,7 @@ def last_checkpoint(output_dir: str | Path) -> Path | None:
 
 
 def forget_last_checkpoint(output_dir: str | Path) -> None:
-    """A run that starts anew: what an earlier one left must not be what ``--resume`` continues."""
+    """Delete the pointer of an earlier run in the folder, so that ``--resume`` continues the new one."""
     pointer = Path(output_dir) / POINTER
     if pointer.is_file():
         name = pointer.read_text(encoding="utf-8").strip()
@@ -86,7 +85,7 @@ def forget_last_checkpoint(output_dir: str | Path) -> None:
         pointer.unlink()
 
 
-class Checkpointer(StepCallback):
+class Checkpointer(L.Callback):
     """Saves every ``period`` iterations, after the last one, and on SIGTERM, after which it ends the process.
 
     Args:
@@ -110,13 +109,14 @@ class Checkpointer(StepCallback):
         """Listen for SIGTERM during an evaluation too."""
         _listen(pl_module)
 
-    def after_step(self, trainer: L.Trainer, module: Any, iteration: int) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save if it is time; on SIGTERM, which all ranks learn of in the same iteration, save and exit."""
+        iteration = trainer.global_step - 1
         if iteration + 1 == trainer.max_steps:
             self._save(trainer, "model_final.pth")
-        elif module.interrupted_anywhere or (iteration + 1) % self.period == 0:
+        elif pl_module.interrupted_anywhere or (iteration + 1) % self.period == 0:
             self._save(trainer, f"model_{iteration:07d}.pth")
-        if module.interrupted_anywhere:
+        if pl_module.interrupted_anywhere:
             logger.warning(
                 "stopped by SIGTERM after iteration %d; its checkpoint is written: continue with --resume",
                 iteration,

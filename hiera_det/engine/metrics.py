@@ -1,97 +1,86 @@
-"""The record of a run: ``metrics.json`` and TensorBoard events, without repetitions after a resume."""
+"""Files of metrics: a line for each iteration of a training, and the result of an evaluation."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hiera_det.utils.files import written_aside
 
-__all__ = ["Records"]
+__all__ = ["MetricsFile", "write_metrics"]
 
 logger = logging.getLogger(__name__)
 
 
-class Records:
-    """Writes to an output folder; one object serves all that record.
+class MetricsFile:
+    """``metrics.json`` of an output folder, with detectron2's keys, one line an iteration.
 
-    ``metrics.json`` has one JSON object a line, with detectron2's keys, one line an iteration. Lines are that
-    iteration's own values, where detectron2 writes medians of 20.
+    Lines are that iteration's own values, where detectron2 writes medians of 20. It is ours because Lightning's
+    CSVLogger begins a new file at every start.
 
     Args:
         output_dir: the folder.
     """
 
     def __init__(self, output_dir: str | Path) -> None:
-        self.output_dir = Path(output_dir)
-        self.path = self.output_dir / "metrics.json"
-        self._last: dict[str, Any] | None = None
+        self.path = Path(output_dir) / "metrics.json"
+        self.last: dict[str, Any] | None = None
         self._last_offset = 0
-        self._events: Any = None
 
     def open(self, iteration: int) -> None:
-        """Go on at ``iteration``: what an interrupted run recorded from there on is dropped, it comes again."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        lines = _whole_lines(self.path)
-        kept = [record for record in lines if record["iteration"] < iteration]
+        """Go on at ``iteration``: drop the lines that an interrupted run wrote from there on, which come again."""
+        lines = _complete_lines(self.path)
+        kept = [line for line in lines if line["iteration"] < iteration]
         if len(kept) < len(lines):
-            logger.info("%s: dropped %d records from iteration %d on", self.path, len(lines) - len(kept), iteration)
-        with written_aside(self.path) as aside:
-            aside.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            logger.info("%s: dropped %d lines from iteration %d on", self.path, len(lines) - len(kept), iteration)
+        with written_aside(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         if kept:
-            self._last = kept[-1]
-            self._last_offset = self.path.stat().st_size - len(json.dumps(self._last)) - 1
-        self._events = SummaryWriter(str(self.output_dir), purge_step=iteration, flush_secs=30)
+            self.last = kept[-1]
+            self._last_offset = self.path.stat().st_size - len(json.dumps(self.last)) - 1
 
-    def write(self, record: dict[str, Any], *, to_tensorboard: bool) -> None:
-        """Append a line; ``record`` holds "iteration" and scalars."""
-        self._last, self._last_offset = dict(record), self.path.stat().st_size
-        self._write_at(self._last_offset, record)
-        if to_tensorboard:
-            self._scalars(record)
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line: "iteration" and scalars."""
+        self.last, self._last_offset = dict(line), self.path.stat().st_size
+        self._write_last()
 
     def amend(self, values: dict[str, float]) -> None:
-        """Add values to the last line: those of an evaluation after that iteration."""
-        if self._last is None:
-            return
-        self._last |= values
-        self._write_at(self._last_offset, self._last)
-        self._scalars({"iteration": self._last["iteration"], **values})
+        """Add values to the last line, if there is one: those of an evaluation after that iteration."""
+        if self.last is not None:
+            self.last |= values
+            self._write_last()
 
-    def picture(self, tag: str, picture: np.ndarray, iteration: int) -> None:
-        """Add an RGB uint8 (H, W, 3) picture to TensorBoard."""
-        self._events.add_image(tag, picture, iteration, dataformats="HWC")
-
-    def flush(self) -> None:
-        """Bring TensorBoard's events to disk; lines of ``metrics.json`` are there at once."""
-        if self._events is not None:
-            self._events.flush()
-
-    def _write_at(self, offset: int, record: dict[str, Any]) -> None:
+    def _write_last(self) -> None:
         # One write call: a kill leaves the line as it was or as it shall be.
         with self.path.open("r+b", buffering=0) as file:
-            file.seek(offset)
-            file.write((json.dumps(record) + "\n").encode())
-
-    def _scalars(self, record: dict[str, Any]) -> None:
-        for name, value in record.items():
-            if name != "iteration":
-                self._events.add_scalar(name, value, record["iteration"])
+            file.seek(self._last_offset)
+            file.write((json.dumps(self.last) + "\n").encode())
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Records of an earlier run, without a last line that a kill has cut."""
+def _complete_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the lines of an earlier run, without a last one that a kill has cut."""
     if not path.is_file():
         return []
-    records = []
+    lines = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            records.append(json.loads(line))
+            lines.append(json.loads(line))
         except json.JSONDecodeError:
             logger.warning("%s: dropped a line that is cut short", path)
-    return records
+    return lines
+
+
+def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
+    """Write the metrics of an evaluation, by name or in nested tables, as JSON: NaN, which JSON lacks, as null."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as temporary:
+        temporary.write_text(json.dumps(_without_nan(metrics), indent=1, allow_nan=False), encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return None if value != value else value

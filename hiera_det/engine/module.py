@@ -1,9 +1,9 @@
-"""A model in training as a LightningModule: losses, optimizer, exact reproducibility, what a checkpoint keeps."""
+"""A task's model in training as a LightningModule: optimizer, exact reproducibility, what a checkpoint keeps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning as L
@@ -13,21 +13,22 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.engine.optim import build_lr_scheduler, build_optimizer, clip_gradients
+from hiera_det.engine.task import Task
+from hiera_det.weights.load import file_state_dict, load_state
 
 __all__ = ["TrainingModule", "seed_step"]
 
-PREFIX = "model."  # the model inside the LightningModule
-
 
 class TrainingModule(L.LightningModule):
-    """A model in training; what it computes is for subclasses to say.
+    """A model in training or evaluation; what it computes is the task's.
 
     The random numbers of a training step depend on (seed, iteration, micro-batch, rank) alone, so that a resumed run
-    repeats an uninterrupted one.
+    repeats an uninterrupted one. Lightning counts one batch for each optimizer step: the micro-batches of a step are
+    one batch, so a resumed run may split its items otherwise.
 
     Args:
-        model: what is trained.
-        cfg: a config with the nodes ``SOLVER`` and ``MODEL.HIERA``.
+        task: what is trained.
+        model: of :meth:`Task.build_model`.
         seed: of the run; a resumed run takes over the checkpoint's.
 
     Attributes:
@@ -37,62 +38,27 @@ class TrainingModule(L.LightningModule):
         interrupted_anywhere: a SIGTERM came to some rank before the last optimizer step.
     """
 
-    def __init__(self, model: nn.Module, cfg: CfgNode, seed: int) -> None:
+    def __init__(self, task: Task, model: nn.Module, seed: int) -> None:
         super().__init__()
+        self.task = task
         self.model = model
-        self.cfg = cfg
         self.seed = seed
         self.losses: dict[str, float] = {}
         self.learning_rate = 0.0
         self.interrupted = False
         self.interrupted_anywhere = False
         self._micro_losses: list[Tensor] = []
-        self._ids: list[Any] = []
-
-    # --- for subclasses
-
-    def compute_losses(self, batch: Any) -> dict[str, Tensor]:
-        """The losses of a batch, by name; their sum is what is minimised."""
-        raise NotImplementedError
-
-    def batch_ids(self, batch: Any) -> list[Any]:
-        """What a message names the samples of a batch by."""
-        raise NotImplementedError
-
-    def to_file(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The model's state dict as checkpoints have it."""
-        return state
-
-    def from_file(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The reverse of :meth:`to_file`.
-
-        Raises:
-            ValueError: it is of another model.
-        """
-        return state
-
-    def notes(self) -> dict[str, Any]:
-        """What else a checkpoint keeps."""
-        return {}
-
-    def check_notes(self, checkpoint: dict[str, Any]) -> None:
-        """Compare what a checkpoint keeps with this run.
-
-        Raises:
-            ValueError: it does not fit.
-        """
-
-    # --- training
+        self._names: list[Any] = []
 
     def setup(self, stage: str) -> None:
-        """Every rank takes rank 0's seed: the stream of training images must be one."""
+        """Take rank 0's seed on every rank: the stream of training items must be one."""
         self.seed = self.trainer.strategy.broadcast(self.seed)
 
     def configure_optimizers(self) -> Any:
-        """Optimizer and schedule of the config, which a loaded state does not change."""
-        optimizer = build_optimizer(self.cfg, self.model)
+        """Build optimizer and schedule of the config, which a loaded state does not change."""
+        optimizer = build_optimizer(self.task.cfg, self.model)
         optimizer.register_load_state_dict_pre_hook(_keep_options)
-        scheduler = build_lr_scheduler(self.cfg, optimizer)
+        scheduler = build_lr_scheduler(self.task.cfg, optimizer)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_train_start(self) -> None:
@@ -103,16 +69,29 @@ class TrainingModule(L.LightningModule):
         ):
             group["lr"] = base_lr * factor(scheduler.last_epoch)
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed torch for this micro-batch."""
-        micro_batch = batch_idx % self.trainer.accumulate_grad_batches
-        seed_step(self.seed, self.trainer.global_step, micro_batch, self.trainer.global_rank)
+    # --- a step
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Forward pass; the sum of the losses."""
-        self._ids += self.batch_ids(batch)
+    def training_step(self, micro_batches: list[Any], batch_idx: int) -> Tensor:
+        """Compute gradients of all micro-batches but the last, whose loss Lightning takes the gradients of."""
+        self.optimizers().zero_grad()  # type: ignore[union-attr]
+        self._micro_losses, self._names = [], []
+        for number, micro_batch in enumerate(micro_batches):
+            seed_step(self.seed, self.trainer.global_step, number, self.trainer.global_rank)
+            loss = self._loss(micro_batch) / len(micro_batches)
+            if number < len(micro_batches) - 1:
+                # DDP expects no gradients within its forward pass: these stay on their rank, and add up.
+                with torch.autocast(self.device.type, enabled=False):
+                    self.trainer.strategy.backward(loss, None)
+        return loss
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Leave the gradients: the step has some already, and begins with none."""
+
+    def _loss(self, batch: Any) -> Tensor:
+        """The sum of the losses of a micro-batch."""
+        self._names += self.task.names_of(batch)
         try:
-            losses = self.compute_losses(batch)
+            losses = self.task.losses(self.model, batch)
         except FloatingPointError as error:
             raise FloatingPointError(f"{error}; {self._where()}") from error
         total = sum(losses.values(), start=torch.zeros((), device=self.device))
@@ -124,7 +103,7 @@ class TrainingModule(L.LightningModule):
         """Bring the step's losses to the CPU together, and stop if they are not finite.
 
         Raises:
-            FloatingPointError: with the iteration, the losses and the samples.
+            FloatingPointError: with the iteration, the losses and the items.
         """
         means = torch.stack(self._micro_losses).mean(dim=0)
         flag = torch.full_like(means[:1], float(self.interrupted))
@@ -133,21 +112,19 @@ class TrainingModule(L.LightningModule):
         self.interrupted_anywhere = values[-1] > 0
         if not all(math.isfinite(value) for value in values):
             self._raise_not_finite()
-        self._micro_losses.clear()
-        self._ids.clear()
         self.learning_rate = max(group["lr"] for group in optimizer.param_groups)
 
     def _raise_not_finite(self) -> None:
         if self.trainer.world_size > 1:  # the losses are reduced: all ranks are here
             shares: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(shares, self._ids)
-            self._ids = [name for share in shares for name in share]
+            torch.distributed.all_gather_object(shares, self._names)
+            self._names = [name for share in shares for name in share]
         losses = ", ".join(f"{name} = {value:.4g}" for name, value in self.losses.items())
         raise FloatingPointError(f"the loss is not finite: {losses}; {self._where()}")
 
     def _where(self) -> str:
         return (
-            f"iteration {self.trainer.global_step}, samples of the batch: {self._ids}. Nothing of this"
+            f"iteration {self.trainer.global_step}, samples of the batch: {self._names}. Nothing of this"
             " iteration is saved. Check these samples' annotations, lower SOLVER.BASE_LR or enable"
             " SOLVER.CLIP_GRADIENTS, then continue from the last checkpoint with --resume"
         )
@@ -156,32 +133,39 @@ class TrainingModule(L.LightningModule):
         self, optimizer: torch.optim.Optimizer, gradient_clip_val: Any = None, gradient_clip_algorithm: Any = None
     ) -> None:
         """Clip as ``SOLVER.CLIP_GRADIENTS`` says."""
-        clip_gradients(self.cfg, (p for group in optimizer.param_groups for p in group["params"]))
+        clip_gradients(self.task.cfg, (p for group in optimizer.param_groups for p in group["params"]))
+
+    # --- evaluation
+
+    def validation_step(self, batch: Any, batch_idx: int) -> list[Any]:  # type: ignore[override]
+        """Predict in float32, whatever the precision of training; nothing any more once a SIGTERM has come."""
+        if self.interrupted:
+            return []
+        with torch.autocast(self.device.type, enabled=False):
+            return self.task.predict(self.model, batch)
+
+    # --- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Weights under the names of files, and what else is kept."""
-        state = checkpoint.pop("state_dict")
-        checkpoint["model"] = self.to_file({key.removeprefix(PREFIX): value for key, value in state.items()})
+        """Keep the weights under the names of files, and what else a resumed run needs."""
+        del checkpoint["state_dict"]
+        checkpoint["model"] = file_state_dict(self.model)
         checkpoint["iteration"] = self.trainer.global_step - 1
         checkpoint["seed"] = self.seed
-        checkpoint.update(self.notes())
+        checkpoint.update(self.task.metadata())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The reverse; learning rates stay the config's, and batches are recounted for ``accumulate_grad_batches``.
+        """Load the weights and the seed; learning rates stay the config's.
 
         Raises:
             ValueError: the checkpoint is of another model, another optimizer or other classes.
         """
-        self.check_notes(checkpoint)
-        state = self.from_file(checkpoint.pop("model"))
-        checkpoint["state_dict"] = {PREFIX + key: value for key, value in state.items()}
-        _check_optimizer(self.cfg, checkpoint["optimizer_states"][0]["param_groups"])
+        self.task.check_metadata(checkpoint, "the checkpoint", training=True)
+        load_state(self.model, checkpoint.pop("model"), "the checkpoint")
+        checkpoint["state_dict"] = self.state_dict()
+        _check_optimizer(self.task.cfg, checkpoint["optimizer_states"][0]["param_groups"])
         checkpoint["lr_schedulers"][0].pop("base_lrs")
         self.seed = checkpoint["seed"]
-        batches = (checkpoint["iteration"] + 1) * self.trainer.accumulate_grad_batches
-        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
-        for count in (progress["total"], progress["current"]):
-            count.update(ready=batches, started=batches, processed=batches, completed=batches - 1)
 
 
 def seed_step(*entropy: int) -> None:
@@ -189,7 +173,7 @@ def seed_step(*entropy: int) -> None:
     torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
-def _check_optimizer(cfg: CfgNode, saved_groups: Iterable[dict[str, Any]]) -> None:
+def _check_optimizer(cfg: CfgNode, saved_groups: Iterable[Mapping[str, Any]]) -> None:
     saved = "ADAMW" if all("betas" in group for group in saved_groups) else "SGD"
     if saved != cfg.SOLVER.OPTIMIZER:
         raise ValueError(
@@ -199,7 +183,7 @@ def _check_optimizer(cfg: CfgNode, saved_groups: Iterable[dict[str, Any]]) -> No
 
 
 def _keep_options(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-    """What is loaded into an optimizer: the saved moments with the optimizer's own rates, decays and other options."""
+    """Keep the optimizer's own rates, decays and other options with the saved state."""
     saved, groups = state["param_groups"], optimizer.param_groups
     sizes = [[len(group["params"]) for group in it] for it in (saved, groups)]
     if sizes[0] != sizes[1]:

@@ -1,4 +1,4 @@
-"""The launch flags of ``tools/train_net.py``, for any backend."""
+"""How a run computes, apart from its config: devices, machines, precision; the flags of the commands."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import ParseResult, urlparse
 import torch
 from fvcore.common.config import CfgNode
 
-__all__ = ["Launch", "available_device", "check_rendezvous", "images_per_batch"]
+__all__ = ["RunOptions", "available_device", "check_rendezvous", "items_per_device"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Launch:
-    """How to run, apart from the config: the launch flags of ``tools/train_net.py``.
+class RunOptions:
+    """How a run computes, apart from its config.
 
     Attributes:
         num_gpus: GPUs of each machine; 0: the one that MODEL.DEVICE names, or the CPU.
@@ -43,33 +43,33 @@ def available_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def check_rendezvous(launch: Launch) -> ParseResult:
+def check_rendezvous(options: RunOptions) -> ParseResult:
     """The address at which several machines meet.
 
     Raises:
         ValueError: there is none, or this machine's number is out of range.
     """
-    url = urlparse(launch.dist_url)
+    url = urlparse(options.dist_url)
     if url.scheme != "tcp" or not url.hostname or not url.port:
         raise ValueError(
-            f"--num-machines {launch.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
-            f" machines; got {launch.dist_url!r}"
+            f"--num-machines {options.num_machines} needs --dist-url tcp://<host of machine 0>:<port>, the same on all"
+            f" machines; got {options.dist_url!r}"
         )
-    if not 0 <= launch.machine_rank < launch.num_machines:
-        raise ValueError(f"--machine-rank {launch.machine_rank}: expected 0 to {launch.num_machines - 1}")
+    if not 0 <= options.machine_rank < options.num_machines:
+        raise ValueError(f"--machine-rank {options.machine_rank}: expected 0 to {options.num_machines - 1}")
     return url
 
 
-def images_per_batch(cfg: CfgNode, world_size: int, accumulate: int) -> int:
-    """Images of one micro-batch on one device, so that an iteration takes ``SOLVER.IMS_PER_BATCH`` in all.
+def items_per_device(cfg: CfgNode, world_size: int, accumulate: int) -> int:
+    """Split ``SOLVER.IMS_PER_BATCH`` over the devices: an iteration's items on each, all micro-batches together.
 
     Raises:
-        ValueError: it cannot be split evenly.
+        ValueError: they cannot be split evenly.
     """
-    images, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
-    if accumulate < 1 or images < 1 or images % parts:
+    items, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
+    if accumulate < 1 or items < 1 or items % parts:
         raise ValueError(
-            f"SOLVER.IMS_PER_BATCH is {images}: it cannot be split into equal parts over {world_size} devices x"
+            f"SOLVER.IMS_PER_BATCH is {items}: it cannot be split into equal parts over {world_size} devices x"
             f" --accumulate {accumulate}"
         )
-    return images // parts
+    return items // world_size

@@ -1,34 +1,39 @@
-"""What every run has: an output folder with a log in it, a seed, Lightning's trainer."""
+"""A run of any task: training with evaluation, or evaluation alone."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning as L
-import torch
 from fvcore.common.config import CfgNode
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from hiera_det.engine.callbacks import ProgressBar
-from hiera_det.engine.checkpoint import AtomicCheckpointIO
-from hiera_det.engine.devices import placement, precision
-from hiera_det.engine.options import Launch
-from hiera_det.utils.files import make_folder
+from hiera_det.config import save_config
+from hiera_det.engine.callbacks import MetricsLogging, ProgressBar
+from hiera_det.engine.checkpoint import AtomicCheckpointIO, Checkpointer, forget_last_checkpoint, last_checkpoint
+from hiera_det.engine.data import TaskData
+from hiera_det.engine.devices import device_arguments, precision
+from hiera_det.engine.evaluation import Evaluation
+from hiera_det.engine.loggers import check_loggers
+from hiera_det.engine.metrics import MetricsFile
+from hiera_det.engine.module import TrainingModule, seed_step
+from hiera_det.engine.options import RunOptions, items_per_device
+from hiera_det.engine.output import prepare_output
+from hiera_det.engine.task import Task
+from hiera_det.weights.load import load_trained, load_weights, read_trained
 
-__all__ = ["build_trainer", "draw_seed", "errors_in_log", "prepare_output"]
+__all__ = ["evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def errors_in_log() -> Iterator[None]:
-    """The traceback of an error goes to log.txt; on stderr the caller says what it will."""
+def _errors_in_log() -> Iterator[None]:
+    """Write the traceback of an error to log.txt; on stderr the caller says what it will."""
     try:
         yield
     except Exception:
@@ -36,30 +41,111 @@ def errors_in_log() -> Iterator[None]:
         raise
 
 
-def build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback], *, with_test: bool) -> L.Trainer:
-    """Lightning's trainer for `SOLVER.MAX_ITER` optimizer steps, evaluating every `TEST.EVAL_PERIOD`.
+@_errors_in_log()
+def train(task: Task, options: RunOptions, *, resume: bool = False) -> Any:
+    """Train to ``SOLVER.MAX_ITER``, evaluating on the way and at the end; all output goes to ``OUTPUT_DIR``.
 
     Args:
-        cfg: the config.
-        launch: where and how to compute.
-        callbacks: besides the progress bar.
-        with_test: whether there is anything to evaluate on.
+        task: what to train.
+        options: where and how to compute.
+        resume: continue from ``OUTPUT_DIR/last_checkpoint``, if there is one, exactly as if never interrupted.
+
+    Returns:
+        The task's metrics after the last iteration; None without a test set.
 
     Raises:
-        ValueError: config and flags contradict each other or the machine.
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+        FloatingPointError: the loss is not finite.
+        SystemExit: a SIGTERM came, and a checkpoint is written; or the task says so, see :meth:`Task.exit_code`.
     """
-    place = placement(cfg, launch)
-    iterations = cfg.SOLVER.MAX_ITER
-    return L.Trainer(
-        **place,
-        precision=precision(cfg, launch, place["accelerator"]),
+    cfg = task.cfg
+    check_loggers(cfg)
+    output_dir, is_writer = prepare_output(cfg, options)
+    if is_writer:
+        save_config(cfg, output_dir / "config.yaml")
+    checkpoint = last_checkpoint(output_dir) if resume else None
+    seed = _draw_seed(cfg, checkpoint)
+    task.train_dataset, task.test_dataset  # noqa: B018  # read now: what is wrong with them is said early
+
+    seed_step(seed)
+    model = task.build_model()
+    if checkpoint is None:
+        if resume:
+            logger.info("--resume: no checkpoint in %s yet, starting anew", output_dir)
+        load_weights(model, cfg.MODEL.WEIGHTS)
+    else:
+        logger.info("resuming from %s", checkpoint)
+
+    metrics = MetricsFile(output_dir)
+    evaluation = Evaluation(task, metrics)
+    checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
+    trainer = _build_trainer(task, options, [MetricsLogging(cfg, metrics), *task.callbacks(), checkpointer, evaluation])
+    items_per_device(cfg, trainer.world_size, options.accumulate)
+    if checkpoint is None and trainer.is_global_zero:
+        forget_last_checkpoint(output_dir)
+
+    module = TrainingModule(task, model.train(), seed)
+    data = TaskData(task, options.accumulate)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if task.test_dataset is None:
+        logger.info("DATASETS.TEST is empty: no evaluation")
+        return None
+    if evaluation.iteration != trainer.global_step - 1:
+        trainer.validate(module, datamodule=data, verbose=False)
+    return _finished(task, evaluation)
+
+
+@_errors_in_log()
+def evaluate(task: Task, options: RunOptions) -> Any:
+    """Evaluate ``MODEL.WEIGHTS`` on the test set; writes to ``OUTPUT_DIR/inference``, the config included.
+
+    Args:
+        task: what to evaluate.
+        options: where and how to compute.
+
+    Returns:
+        The task's metrics.
+
+    Raises:
+        ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
+        SystemExit: a SIGTERM came, or the task says so, see :meth:`Task.exit_code`.
+    """
+    cfg = task.cfg
+    output_dir, is_writer = prepare_output(cfg, options)
+    if task.test_dataset is None:
+        raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
+    trained = read_trained(cfg.MODEL.WEIGHTS)
+    task.check_metadata(trained.metadata, cfg.MODEL.WEIGHTS, training=False)
+    model = task.build_model()
+    load_trained(model, trained)
+    evaluation = Evaluation(task, MetricsFile(output_dir))
+    checkpointer = Checkpointer(output_dir, cfg.SOLVER.CHECKPOINT_PERIOD)
+    trainer = _build_trainer(task, options, [checkpointer, evaluation])
+    module = TrainingModule(task, model, seed=0)
+    trainer.validate(module, datamodule=TaskData(task, options.accumulate), verbose=False)
+    metrics = _finished(task, evaluation)
+    if is_writer:
+        save_config(cfg, evaluation.folder / "config.yaml")  # beside what it gave; the run's own stays
+    return metrics
+
+
+def _build_trainer(task: Task, options: RunOptions, callbacks: Sequence[L.Callback]) -> L.Trainer:
+    """Build Lightning's trainer for ``SOLVER.MAX_ITER`` optimizer steps, evaluating every ``TEST.EVAL_PERIOD``.
+
+    Raises:
+        ValueError: config and options contradict each other or the machine, or a rank would have nothing to evaluate.
+    """
+    cfg = task.cfg
+    arguments = device_arguments(cfg, options)
+    iterations, test_dataset = cfg.SOLVER.MAX_ITER, task.test_dataset
+    trainer = L.Trainer(
+        **arguments,
+        precision=precision(cfg, options, arguments["accelerator"]),
         max_steps=iterations,
         max_epochs=-1,
-        accumulate_grad_batches=launch.accumulate,
-        # Counted in batches. With no period: past the end.
-        val_check_interval=(cfg.TEST.EVAL_PERIOD or iterations + 1) * launch.accumulate,
+        val_check_interval=cfg.TEST.EVAL_PERIOD or iterations + 1,  # with no period: past the end
         check_val_every_n_epoch=None,
-        limit_val_batches=None if with_test else 0,
+        limit_val_batches=0 if test_dataset is None else None,
         num_sanity_val_steps=0,
         inference_mode=False,  # what a model caches in an evaluation has to serve in training too
         use_distributed_sampler=False,
@@ -70,10 +156,16 @@ def build_trainer(cfg: CfgNode, launch: Launch, callbacks: Sequence[L.Callback],
         enable_model_summary=False,
         default_root_dir=cfg.OUTPUT_DIR,
     )
+    if test_dataset is not None and len(test_dataset) < trainer.world_size:  # type: ignore[arg-type]
+        raise ValueError(
+            f"the test set has {len(test_dataset)} items for {trainer.world_size} processes, but each process evaluates"  # type: ignore[arg-type]
+            " one at least: start fewer (--num-gpus, --num-machines, torchrun) or name a larger test set"
+        )
+    return trainer
 
 
-def draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
-    """`SEED`, or where that is negative a random one; a resumed run takes the checkpoint's in its place."""
+def _draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
+    """Give ``SEED``, or where that is negative a random one; a resumed run takes the checkpoint's in its place."""
     if cfg.SEED >= 0:
         return cfg.SEED
     seed = int.from_bytes(os.urandom(4), "little") >> 1
@@ -82,35 +174,9 @@ def draw_seed(cfg: CfgNode, checkpoint: Path | None) -> int:
     return seed
 
 
-def prepare_output(cfg: CfgNode, launch: Launch, packages: Sequence[str] = ("hiera_det",)) -> tuple[Path, bool]:
-    """The output folder, with a log of these packages in it, and whether this process is the one that writes there.
-
-    Raises:
-        OSError: it cannot be written to.
-    """
-    folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
-    first = launch.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
-    _log_to(folder / "log.txt" if first else None, packages)
-    logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
-    return folder, first
-
-
-def _log_to(path: Path | None, packages: Sequence[str]) -> None:
-    """Rank 0 logs to stderr, and to a file with tracebacks; the other ranks, with no path, show warnings alone."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setLevel(logging.INFO)
-    if path is not None:
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
-    for package in map(logging.getLogger, packages):
-        for handler in package.handlers[:]:
-            handler.close()
-            package.removeHandler(handler)
-        for handler in handlers:
-            package.addHandler(handler)
-        package.setLevel(logging.WARNING if path is None else logging.DEBUG)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+def _finished(task: Task, evaluation: Evaluation) -> Any:
+    if evaluation.metrics is None:  # the one reason that leaves none
+        raise SystemExit(143)
+    if code := task.exit_code(evaluation.metrics):
+        raise SystemExit(code)
+    return evaluation.metrics

@@ -6,11 +6,11 @@ from fvcore.common.config import CfgNode
 
 from hiera_det import config as detection
 
-__all__ = ["get_cfg"]
+__all__ = ["defaults"]
 
 
-def get_cfg() -> CfgNode:
-    """A new config with the defaults of every key."""
+def defaults() -> CfgNode:
+    """Give a new config with the defaults of every key of feature extraction."""
     base = detection.get_cfg()
     cfg = CfgNode()
     cfg.VERSION = 2

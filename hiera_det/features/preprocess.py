@@ -8,8 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from hiera_det.data.resize import center_offset, resized, short_side_size, side_before_crop
-from hiera_det.detection.data.transforms import shortest_edge_size
+from hiera_det.data.resize import center_offset, resized, short_side_size, shortest_edge_size, side_before_crop
 
 __all__ = ["Preprocess"]
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-import torch.distributed as dist
 from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
+from hiera_det.config import value_of
+from hiera_det.engine.distributed import on_rank_zero, torchrun_ranks
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.load import load_extractor
@@ -33,8 +31,6 @@ logger = logging.getLogger(__name__)
 ENGINES = ("torch", "ray")
 # Of MODEL.HIERA: they do not change what a frozen backbone computes.
 _INDIFFERENT_KEYS = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
-_PATIENCE = timedelta(days=30)  # a rank that is through waits for the others
-T = TypeVar("T")
 
 
 def extract(
@@ -67,9 +63,9 @@ def extract(
         return _end(root)
     if engine != "torch":
         raise ValueError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
-    with _ranks() as (rank, world_size):
+    with torchrun_ranks() as (rank, world_size):
         model = load_extractor(cfg)
-        todo, digest = _on_rank_zero(rank, partial(_begin, cfg, plan, root, strict))
+        todo, digest = on_rank_zero(rank, partial(_begin, cfg, plan, root, strict))
         if digest != plan.digest:
             raise ValueError(
                 f"rank {rank} found other items than rank 0, {len(items)} of them: has a file come or gone meanwhile? "
@@ -79,7 +75,7 @@ def extract(
         count = sum(len(plan[part]) for part in mine)
         with tqdm(total=count, desc="items", disable=rank > 0, smoothing=0.05) as bar:
             extract_parts(model, plan, mine, root, cfg, strict=strict, progress=bar.update)
-        return _on_rank_zero(rank, partial(_end, root))
+        return on_rank_zero(rank, partial(_end, root))
 
 
 def spec_of(cfg: CfgNode) -> dict[str, Any]:
@@ -100,9 +96,8 @@ def _check(cfg: CfgNode, items: Sequence[Item]) -> None:
     """Before anything is written: a store that was begun with a wrong config would refuse the right one."""
     Preprocess(cfg)
     for key in ("DATALOADER.BATCH_SIZE", "STORE.ITEMS_PER_SHARD", "INPUT.NUM_FRAMES", "INPUT.MAX_PIXELS"):
-        node, name = key.split(".")
-        if cfg[node][name] < 1:
-            raise ValueError(f"{key} is {cfg[node][name]}; expected at least 1")
+        if value_of(cfg, key) < 1:
+            raise ValueError(f"{key} is {value_of(cfg, key)}; expected at least 1")
     if cfg.DATALOADER.NUM_WORKERS < 0 or cfg.INPUT.RATE < 0:
         raise ValueError("DATALOADER.NUM_WORKERS and INPUT.RATE cannot be below 0")
     wanted, there = "roi" in cfg.FEATURES.VECTORS, any(item.boxes for item in items)
@@ -147,37 +142,3 @@ def _end(root: str | Path) -> int:
     if failed:
         logger.warning("%d items could not be read: %s says why", failed, Path(root) / "failed.csv")
     return failed
-
-
-@contextmanager
-def _ranks() -> Iterator[tuple[int, int]]:
-    """Rank of this process and number of ranks: those of torchrun, or it is alone."""
-    world_size = int(os.environ.get("WORLD_SIZE", 1))
-    if world_size == 1:
-        yield 0, 1
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
-    dist.init_process_group("gloo")
-    try:
-        yield dist.get_rank(), world_size
-    finally:
-        dist.destroy_process_group()
-
-
-def _on_rank_zero(rank: int, work: Callable[[], T]) -> T:
-    """Once all ranks are here, let rank 0 work; all of them get its result, or its error."""
-    if not dist.is_initialized():
-        return work()
-    dist.monitored_barrier(timeout=_PATIENCE)
-    outcome: list[Any] = [None]
-    if rank == 0:
-        try:
-            outcome = [(work(), None)]
-        except (OSError, ValueError) as error:
-            outcome = [(None, error)]
-    dist.broadcast_object_list(outcome)
-    result, problem = outcome[0]
-    if problem is not None:
-        raise problem
-    return result

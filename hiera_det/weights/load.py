@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -22,7 +23,16 @@ from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
 from hiera_det.weights.zoo import licence_of
 
-__all__ = ["HasDetectron2Names", "check_same_model", "load_trained", "load_weights"]
+__all__ = [
+    "HasDetectron2Names",
+    "TrainedModel",
+    "check_same_model",
+    "file_state_dict",
+    "load_state",
+    "load_trained",
+    "load_weights",
+    "read_trained",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -80,19 +90,30 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bo
     return report
 
 
-def load_trained(model: nn.Module, source: str | os.PathLike[str]) -> dict[str, Any]:
-    """Load a trained detector, heads included: what evaluation and prediction need.
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training run wrote.
+
+    Attributes:
+        source: the file.
+        state: the model's state dict, under detectron2's names for a detector, without what wrappers put before them.
+        metadata: everything else in the file, such as ``class_names``.
+    """
+
+    source: str
+    state: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+
+def read_trained(source: str | os.PathLike[str]) -> TrainedModel:
+    """Read a model that was trained by a run, heads included: what evaluation and prediction need.
 
     Args:
-        model: the detector.
-        source: see :func:`load_weights`; `{"model": ...}` with detectron2's names.
-
-    Returns:
-        The checkpoint. The torchvision backend's also hold `class_names` and `category_ids`.
+        source: see :func:`load_weights`; the file holds `{"model": ...}`.
 
     Raises:
         FileNotFoundError: the file cannot be had.
-        ValueError: no file is named, it holds no whole detector, or the detector is another one.
+        ValueError: no file is named, or it holds no whole model.
     """
     source = os.fspath(source)
     if source == "":
@@ -104,12 +125,43 @@ def load_trained(model: nn.Module, source: str | os.PathLike[str]) -> dict[str, 
             f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
             f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
         )
-    state, own = unwrapped(state_dict_of({"model": checkpoint["model"]}, str(path))), _state(model)
-    check_same_model(state, own, str(path))
-    _check_numbers(state, own, str(path))
-    _load_state(model, state)
-    logger.info("%s: loaded all %d tensors of the detector", path, len(state))
-    return checkpoint
+    state = unwrapped(state_dict_of({"model": checkpoint.pop("model")}, str(path)))
+    return TrainedModel(str(path), state, checkpoint)
+
+
+def load_trained(model: nn.Module, trained: TrainedModel) -> None:
+    """Load what :func:`read_trained` read into a model, in place.
+
+    Raises:
+        ValueError: it is of another model, or has numbers that are not finite.
+    """
+    load_state(model, trained.state, trained.source)
+    logger.info("%s: loaded all %d tensors of the detector", trained.source, len(trained.state))
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict with the names of files into a model, in place.
+
+    Args:
+        model: the model.
+        state: under detectron2's names where the model has these in its files.
+        source: the file, for the message.
+
+    Raises:
+        ValueError: it is of another model, or has numbers that are not finite.
+    """
+    own = file_state_dict(model)
+    check_same_model(state, own, source)
+    _check_numbers(state, own, source)
+    if isinstance(model, HasDetectron2Names):
+        model.load_detectron2_state_dict(state)
+    else:
+        model.load_state_dict(state)
+
+
+def file_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """Give a model's state dict under the names that files have: detectron2's, or its own."""
+    return model.detectron2_state_dict() if isinstance(model, HasDetectron2Names) else model.state_dict()
 
 
 def check_same_model(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:
@@ -132,15 +184,14 @@ def check_same_model(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sou
     ]
     if lines:
         raise ValueError(
-            f"{source} is of another model than this config builds (MODEL.HIERA, MODEL.ROI_HEADS.NUM_CLASSES, heads); "
-            f"the config.yaml of a run's folder fits its checkpoints. Differences:"
-            + "".join(f"\n  {line}" for line in sorted(lines))
+            f"{source} is of another model than this config builds (backbone, classes, heads); the config.yaml"
+            f" of a run's folder fits its checkpoints. Differences:" + "".join(f"\n  {line}" for line in sorted(lines))
         )
 
 
 def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
     """A whole detector into one, of perhaps other classes: in place of class layers of another shape, its own stay."""
-    own = _state(model)
+    own = file_state_dict(model)
     there = [key for key in own if CLASS_LAYERS.fullmatch(key) and key in state]
     other = [key for key in there if _of_other_classes(state[key].shape, own[key].shape)]
     whole = {**state, **{key: own[key] for key in other}}
@@ -149,8 +200,7 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -
     except ValueError as error:
         command = shlex.join(["python", "tools/convert_checkpoint.py", source, "backbone.pth", "--to", "original"])
         raise ValueError(f"{error}\nTo start from its backbone alone, take it out: {command}") from error
-    _check_numbers(whole, own, source)
-    _load_state(model, whole)
+    load_state(model, whole, source)
     report = LoadReport(source, "detectron2", licence_of(source, "detectron2"), missing=sorted(other))
     report.loaded = sorted(own.keys() - set(other))
     if other:
@@ -172,14 +222,3 @@ def _check_numbers(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sourc
 def _has_heads(model: nn.Module) -> bool:
     prefix, _ = find_encoder(model)
     return any(not key.startswith(prefix) for key in model.state_dict())
-
-
-def _state(model: nn.Module) -> dict[str, Tensor]:
-    return model.detectron2_state_dict() if isinstance(model, HasDetectron2Names) else model.state_dict()
-
-
-def _load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    if isinstance(model, HasDetectron2Names):
-        model.load_detectron2_state_dict(state)
-    else:
-        model.load_state_dict(state)

@@ -1,56 +1,7 @@
-"""AVA mAP of a results file.
-
-    python projects/ava/evaluate.py --detections results.csv --ground-truth ava_val_v2.2.csv \
-        --label-map ava_action_list_v2.2_for_activitynet_2019.pbtxt --exclusions ava_val_excluded_timestamps_v2.2.csv
-
-The mAP that papers give is protocol slowfast's. official2018, official2019 and official2020 are the evaluators of
-ActivityNet in those years; official2020 uses no exclusions.
-"""
-
-from __future__ import annotations
-
-import argparse
-import logging
-from collections.abc import Sequence
-
-from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
-from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
-from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
+"""Compute the AVA mAP of a results file."""
 
 from hiera_det.cli.errors import user_errors
-
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--detections", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,score")
-    add("--ground-truth", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,person")
-    add("--label-map", metavar="PBTXT", required=True, help="the actions to evaluate (AVA: 60 of 80)")
-    add("--exclusions", metavar="CSV", help="keyframes to leave out: video,second")
-    add("--protocol", choices=PROTOCOLS, default=DEFAULT_PROTOCOL, help="whose mAP (%(default)s)")
-    add("--json", metavar="OUT", help="write protocol, mAP and AP by action, 0 to 1")
-    add("--plot", metavar="OUT.png", help="draw AP by action")
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run."""
-    args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    result = evaluate(
-        read_ground_truth(args.ground_truth),
-        read_detections(args.detections),
-        read_label_map(args.label_map),
-        args.protocol,
-        read_exclusions(args.exclusions) if args.exclusions else frozenset(),
-    )
-    print(format_table(result))
-    if args.json:
-        write_json(args.json, result)
-    if args.plot:
-        write_plot(args.plot, result)
-
+from hiera_det.projects.ava.cli.evaluate import main
 
 if __name__ == "__main__":
     with user_errors():

@@ -7,10 +7,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hiera_det.projects.ava.evaluation import PROTOCOLS
-from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 from benchmarks import ava_eval as benchmark
+from hiera_det.projects.ava.evaluation import PROTOCOLS
+from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map
 
 
 @pytest.fixture(scope="module")

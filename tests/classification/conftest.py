@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import hiera
 import numpy as np
@@ -53,13 +51,3 @@ def photo() -> np.ndarray:
     """(60, 87, 3): after resizing, an odd number of pixels is left beside the centre crop of 224."""
     coarse = np.random.default_rng(0).integers(0, 256, (15, 29, 3), np.uint8)
     return coarse.repeat(4, axis=0).repeat(3, axis=1)
-
-
-@pytest.fixture(scope="session")
-def predict_tool() -> ModuleType:
-    path = Path(__file__).parents[2] / "tools" / "predict.py"
-    spec = importlib.util.spec_from_file_location("tool_predict", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from hiera_det.classification.classifier import load_classifier
+from hiera_det.cli import predict
 
 
 @pytest.fixture
@@ -20,12 +21,12 @@ def weights(original, saved) -> str:
 
 
 @pytest.fixture
-def run(predict_tool, weights, capsys):
+def run(weights, capsys):
     """Runs the tool; what it prints, as lines."""
 
     def classified(source, *arguments: str, weights: str = weights) -> list[str]:
         capsys.readouterr()
-        predict_tool.main(["--task", "classify", "--weights", weights, "--input", str(source), *arguments])
+        predict.main(["--task", "classify", "--weights", weights, "--input", str(source), *arguments])
         return capsys.readouterr().out.splitlines()
 
     return classified
@@ -151,18 +152,18 @@ def test_other_wrong_arguments(run, folder):
         (["--config", "c", "--output", "o", "--score-threshold", "2"], "expected 0 to 1"),
     ],
 )
-def test_arguments_that_do_not_fit_the_task(predict_tool, capsys, arguments, message):
+def test_arguments_that_do_not_fit_the_task(capsys, arguments, message):
     with pytest.raises(SystemExit) as stop:
-        predict_tool.parse(["--input", "a.jpg", *arguments])
+        predict.parse(["--input", "a.jpg", *arguments])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_user_errors_are_one_line(predict_tool, monkeypatch, capfd):
-    flags = ["--task", "classify", "--weights", "missing.pth", "--input", "a.png"]
-    monkeypatch.setattr(sys, "argv", [predict_tool.__file__, *flags])
+def test_user_errors_are_one_line(request, monkeypatch, capfd):
+    script = str(request.config.rootpath / "tools" / "predict.py")
+    monkeypatch.setattr(sys, "argv", [script, "--task", "classify", "--weights", "missing.pth", "--input", "a.png"])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(predict_tool.__file__, run_name="__main__")
+        runpy.run_path(script, run_name="__main__")
     assert stop.value.code == 2
     captured = capfd.readouterr().err
     assert captured.splitlines()[-1].startswith("error: no weights file at missing.pth")

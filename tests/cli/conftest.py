@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _run_in_miniature(shapes_by_name, one_thread):
-    """Runs find the generated datasets, and compute as they do in processes of their own."""
+def _shapes_by_name(shapes_by_name):
+    """Runs find the generated datasets."""

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from hiera_det.cli.backends import choose_backend, load_backend
+from hiera_det.cli.train import main
 
 PAGE = "https://detectron2.readthedocs.io/en/latest/tutorials/install.html"
 
@@ -25,9 +26,9 @@ def test_auto_takes_detectron2_where_it_is_installed(monkeypatch):
         assert choose_backend("auto") == backend
 
 
-def test_the_choice_is_said(run, capsys):
+def test_the_choice_is_said(capsys):
     with pytest.raises(FileNotFoundError):
-        run.tool.main(["--backend", "torchvision", "--config", "nowhere.yaml"])
+        main(["--backend", "torchvision", "--config", "nowhere.yaml"])
     assert "backend: torchvision" in capsys.readouterr().err
 
 

@@ -33,7 +33,7 @@ def tiny() -> ModuleType:
 
 @pytest.fixture(params=list(_load("tiny").MODELS))
 def name(request) -> str:
-    """Each of tiny.MODELS in turn."""
+    """Each of tiny.MODELS."""
     return request.param
 
 
@@ -85,5 +85,5 @@ def build(tiny, recorded_names):
 
 
 @pytest.fixture(autouse=True)
-def _run_in_miniature(shapes_by_name, one_thread):
-    """Runs find the generated datasets, and compute as they do in processes of their own."""
+def _shapes_by_name(shapes_by_name):
+    """Runs find the generated datasets."""

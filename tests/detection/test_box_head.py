@@ -46,7 +46,7 @@ def test_gradients_reach_everything_without_foreground(count):
 
 
 def test_detections(recorded, case):
-    """Among them boxes narrower than 0.01 pixels; RoIs with NaN or infinity are dropped whole."""
+    """Among them boxes narrower than 0.01 pixels; RoIs with NaN or infinity are dropped, all their boxes."""
     boxes = CODER.decode_single(case["deltas"], case["rois"]).view(40, 5, 4)
     scores = case["logits"].softmax(1)
     boxes[3, 1, 3], scores[4, 3] = float("nan"), float("inf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hiera_det.config import get_cfg, load_config
-from hiera_det.detection.model.config_check import check_supported
+from hiera_det.detection.model.config_check import check_config
 from hiera_det.detection.model.detector import build_model
 
 
@@ -60,4 +60,4 @@ def test_cascades_that_detectron2_refuses_too(tiny, key, value):
 
 def test_detectron2s_defaults_are_another_model():
     with pytest.raises(ValueError, match="build_resnet_backbone"):
-        check_supported(get_cfg())
+        check_config(get_cfg())

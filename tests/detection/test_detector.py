@@ -1,4 +1,4 @@
-"""The whole detector against detectron2's GeneralizedRCNN with the same weights."""
+"""The detector, from images to detections, against detectron2's GeneralizedRCNN with the same weights."""
 
 from __future__ import annotations
 

@@ -62,11 +62,11 @@ def build_both(tiny, reference, overrides, backbone):
     else:
         from detectron2.modeling import build_model as build_theirs
 
-        from hiera_det.detectron2.trainer import get_cfg
+        from hiera_det.detectron2.trainer import defaults
 
         overrides = {**overrides, **HIERA}
         words = [str(word) for pair in {**tiny.SMALL, **overrides}.items() for word in pair]
-        theirs = build_theirs(load_config(tiny.CONFIG, words, get_cfg()))
+        theirs = build_theirs(load_config(tiny.CONFIG, words, defaults()))
         theirs.load_state_dict(tiny.weights({name: tuple(v.shape) for name, v in theirs.state_dict().items()}))
         ours = build_model(tiny.config(overrides))
     ours.load_state_dict(from_detectron2(theirs.state_dict()), strict=True)

@@ -12,12 +12,17 @@ from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.detection.model.detector import build_model
 from hiera_det.detection.model.detectron2_names import to_detectron2
-from hiera_det.weights.load import load_trained, load_weights
+from hiera_det.weights.load import load_trained, load_weights, read_trained
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
 OVERRIDES = """MODEL.HIERA.EMBED_DIM 16 MODEL.HIERA.NUM_HEADS 1 MODEL.HIERA.STAGES [1,1,2,1]
     MODEL.HIERA.GLOBAL_BLOCKS [3]
     MODEL.FPN.OUT_CHANNELS 8 MODEL.ROI_BOX_HEAD.FC_DIM 8 MODEL.ROI_MASK_HEAD.CONV_DIM 8 MODEL.ROI_HEADS.NUM_CLASSES 3"""
+
+
+def read_and_load(model, source) -> None:
+    """As evaluation and prediction do."""
+    load_trained(model, read_trained(source))
 
 
 def detector(*overrides: str):
@@ -98,7 +103,7 @@ def test_mismatched_shapes_are_all_named(tmp_path):
     assert "roi_heads.box_predictor.cls_score.weight: (4, 8) in the checkpoint, (4, 9) in the model" in text
     assert "roi_heads.box_head.fc1.bias: (8,) in the checkpoint, (9,) in the model" in text
     with pytest.raises(ValueError, match=r"bbox_pred\.bias: \(12,\) in the checkpoint, \(20,\) in the model"):
-        load_trained(detector("MODEL.ROI_HEADS.NUM_CLASSES", "5"), str(tmp_path / "model.pth"))
+        read_and_load(detector("MODEL.ROI_HEADS.NUM_CLASSES", "5"), str(tmp_path / "model.pth"))
 
 
 def test_fine_tuning_to_other_classes_keeps_the_rest(tmp_path, caplog):
@@ -121,7 +126,7 @@ def test_a_detector_that_was_saved_in_a_wrapper(prefix, key, tmp_path):
     source = detector()
     state = {prefix + name: value for name, value in to_detectron2(source.state_dict()).items()}
     torch.save({key: state}, tmp_path / "model.pth")
-    for load in [load_weights, load_trained] if key == "model" else [load_weights]:
+    for load in [load_weights, read_and_load] if key == "model" else [load_weights]:
         target = detector()
         load(target, tmp_path / "model.pth")
         assert all(torch.equal(value, source.state_dict()[name]) for name, value in target.state_dict().items())
@@ -137,7 +142,7 @@ def test_a_detector_of_another_kind_names_the_way(tmp_path):
     assert command == f"python tools/convert_checkpoint.py {tmp_path}/faster.pth backbone.pth --to original"
 
 
-@pytest.mark.parametrize("load", [load_weights, load_trained])
+@pytest.mark.parametrize("load", [load_weights, read_and_load])
 @pytest.mark.parametrize(
     "name, tensor, message",
     [
@@ -169,8 +174,8 @@ def test_missing_backbone_weights_are_refused(original, tmp_path):
 
 
 def test_files_that_are_no_checkpoints(tmp_path, original):
-    whole = original[0].read_bytes()
-    for name, content in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():
+    everything = original[0].read_bytes()
+    for name, content in {"cut": everything[: len(everything) // 2], "empty": b"", "text": b"hello"}.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=rf"{name} \({len(content)} bytes\) cannot be read as a checkpoint"):
             load_weights(detector(), str(tmp_path / name))

@@ -35,15 +35,15 @@ def small() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def config(configs):
     """``config("quickstart", "KEY", "VALUE", ...)``: a shipped config with a small model, on detectron2's defaults."""
-    from hiera_det.detectron2.trainer import get_cfg
+    from hiera_det.detectron2.trainer import defaults
 
     def loaded(name: str, *overrides: str):
         words = [word for pair in SMALL.items() for word in pair] + list(overrides)
-        return load_config(configs / f"{name}.yaml", words, get_cfg())
+        return load_config(configs / f"{name}.yaml", words, defaults())
 
     return loaded
 
 
 @pytest.fixture(autouse=True)
-def _run_in_miniature(shapes_by_name, one_thread):
-    """Runs find the generated datasets, and compute as they do in processes of their own."""
+def _shapes_by_name(shapes_by_name):
+    """Runs find the generated datasets."""

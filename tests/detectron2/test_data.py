@@ -19,7 +19,7 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detection.data import transforms
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detectron2.data import build_mapper, check_classes, register_dataset
-from hiera_det.detectron2.trainer import get_cfg
+from hiera_det.detectron2.trainer import defaults
 
 JITTER = ["INPUT.CROP.ENABLED", "True", "INPUT.CROP.TYPE", "large_scale_jitter", "INPUT.CROP.SIZE", "[0.1, 2.0]"]
 SHORTEST = ["INPUT.CROP.ENABLED", "False", "INPUT.MIN_SIZE_TRAIN", "(150,)", "INPUT.MAX_SIZE_TRAIN", "170"]
@@ -138,8 +138,8 @@ def test_number_of_classes(datasets_root):
 
     DatasetCatalog.get(name)
     with pytest.raises(ValueError, match=r"four has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 80; set"):
-        check_classes(get_cfg(), [name])
-    cfg = get_cfg()
+        check_classes(defaults(), [name])
+    cfg = defaults()
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 4
     check_classes(cfg, [name])
     cfg.MODEL.META_ARCHITECTURE = "RetinaNet"

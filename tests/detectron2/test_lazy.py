@@ -17,7 +17,7 @@ from detectron2.utils.events import EventStorage
 from omegaconf import ListConfig
 
 from hiera_det.config import load_config
-from hiera_det.detectron2.trainer import get_cfg
+from hiera_det.detectron2.trainer import defaults
 
 NAMES = ["mask_rcnn_hiera_b", "cascade_mask_rcnn_hiera_b"]
 SMALL = [
@@ -39,7 +39,7 @@ def lazy(configs, name):
 def test_the_model_of_the_yaml_file(configs, name):
     overrides = ["MODEL.DEVICE", "meta"]
     with torch.device("meta"):
-        expected = build_model(load_config(configs / f"{name}.yaml", overrides, get_cfg()))
+        expected = build_model(load_config(configs / f"{name}.yaml", overrides, defaults()))
         found = instantiate(lazy(configs, name).model)
     assert {k: v.shape for k, v in found.state_dict().items()} == {k: v.shape for k, v in expected.state_dict().items()}
     for part in ("proposal_generator", "roi_heads"):

@@ -18,7 +18,7 @@ from detectron2.utils.file_io import PathManager
 from hiera_det import HieraBackbone, build_hiera
 from hiera_det.detectron2 import path_handler
 from hiera_det.weights import report
-from hiera_det.weights.load import load_trained, load_weights
+from hiera_det.weights.load import load_trained, load_weights, read_trained
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 
@@ -108,7 +108,7 @@ def test_other_variants_and_other_models(config, original, tmp_path):
     with pytest.raises(ValueError, match=r"detector\.pth is of another model"):
         load_weights(model, str(tmp_path / "detector.pth"))
     with pytest.raises(ValueError, match=r"detector\.pth is of another model"):
-        load_trained(model, str(tmp_path / "detector.pth"))
+        load_trained(model, read_trained(str(tmp_path / "detector.pth")))
 
 
 def test_a_model_without_hiera(original):

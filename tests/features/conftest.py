@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ import yaml
 from PIL import Image
 
 from hiera_det import build_hiera
+from hiera_det.cli import extract
 
-TOOLS = Path(__file__).parents[2] / "tools"
+SCRIPT = Path(__file__).parents[2] / "tools" / "extract_features.py"
 CONFIG = {
     "VERSION": 2,
     "MODEL": {"DEVICE": "cpu", "HIERA": {"EMBED_DIM": 8, "STAGES": [1, 1, 1, 1]}},
@@ -53,12 +54,9 @@ def config(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tool():
-    """tools/extract_features.py as a module."""
-    spec = importlib.util.spec_from_file_location("extract_features", TOOLS / "extract_features.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool() -> ModuleType:
+    """The command."""
+    return extract
 
 
 @pytest.fixture(scope="session")
@@ -71,11 +69,11 @@ def whole(tool, config, pictures, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def start():
-    """Start the tool in a process of its own, or in several that a launcher starts."""
+    """Start the script in a process of its own, or in several that a launcher starts."""
 
     def started(*words: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, *launcher, str(TOOLS / "extract_features.py"), *words]
+        command = [sys.executable, *launcher, str(SCRIPT), *words]
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return started

@@ -8,7 +8,7 @@ import pytest
 
 from hiera_det.features import batching
 from hiera_det.features.batching import Batch, PartEnd, Unreadable, batches
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.inputs.reading import UnreadableItemError
 
@@ -17,7 +17,7 @@ BATCH = 4
 
 @pytest.fixture
 def cfg():
-    cfg = get_cfg()
+    cfg = defaults()
     cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.BATCH_SIZE = 0, BATCH
     return cfg
 

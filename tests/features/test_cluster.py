@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hiera_det.config import load_config
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import extract
 from hiera_det.features.store.reader import FeatureStore
@@ -21,7 +21,7 @@ def _cluster():
 
 
 def test_the_store_is_that_of_one_process(whole, config, pictures, tmp_path, contents):
-    cfg, root = load_config(config, [], get_cfg()), tmp_path / "f"
+    cfg, root = load_config(config, [], defaults()), tmp_path / "f"
     assert extract(cfg, find_items([str(pictures)]), root, engine="ray") == 1
     assert contents(root) == contents(whole)
     (root / "00002.sha256").unlink()  # as a run leaves it that was killed there
@@ -31,6 +31,6 @@ def test_the_store_is_that_of_one_process(whole, config, pictures, tmp_path, con
 
 
 def test_strict_ends_with_the_reason(config, pictures, tmp_path):
-    cfg = load_config(config, [], get_cfg())
+    cfg = load_config(config, [], defaults())
     with pytest.raises(ValueError, match=r"item 009\.png: cannot read image"):
         extract(cfg, find_items([str(pictures)]), tmp_path / "f", engine="ray", strict=True)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from hiera_det.config import load_config
 from hiera_det.features import batching, extract
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.load import load_extractor
 from hiera_det.features.store.reader import Features, FeatureStore
@@ -27,7 +27,7 @@ def arguments(config, pictures, root) -> list[str]:
 def test_each_item_is_what_the_model_makes_of_it_alone(whole, config, pictures):
     store = FeatureStore(whole)
     assert store.complete and list(store) == [f"{i:03d}.png" for i in range(23) if i != 9]
-    model = load_extractor(load_config(config, [], get_cfg()))
+    model = load_extractor(load_config(config, [], defaults()))
     for name, features in store.items():
         image = torch.from_numpy(np.array(Image.open(pictures / name)).transpose(2, 0, 1))
         alone = model([image], [torch.zeros(0, 4)])
@@ -131,7 +131,7 @@ def test_half_precision_stores(kind, dtype, tool, config, pictures, tmp_path, wh
 
 def test_two_shards_in_memory_at_most(monkeypatch, config):
     """One is written while the next is computed."""
-    cfg = load_config(config, [], get_cfg())
+    cfg = load_config(config, [], defaults())
     alive: list[weakref.ref] = []
     held: list[int] = []
 

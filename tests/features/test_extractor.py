@@ -11,7 +11,7 @@ from torchvision.ops import roi_align
 
 from hiera_det import HieraBackbone, build_hiera
 from hiera_det.config import load_config
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.extractor import FeatureExtractor, cut
 from hiera_det.features.load import load_extractor
 
@@ -21,7 +21,7 @@ ALL = ["FEATURES.MAPS", ["res2", "res3", "res4", "res5"], "FEATURES.VECTORS", ["
 
 
 def config(*options):
-    cfg = get_cfg()
+    cfg = defaults()
     cfg.merge_from_list([*KEYS, "FEATURES.DTYPE", "fp32", "MODEL.DEVICE", "cpu", *options])
     return cfg
 
@@ -38,7 +38,7 @@ def image_weights(tmp_path_factory):
 
 
 def normalised(pixels: torch.Tensor) -> torch.Tensor:
-    cfg = get_cfg()
+    cfg = defaults()
     mean, std = (
         torch.tensor(v).view(-1, *[1] * (pixels.dim() - 1)) for v in (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
     )
@@ -197,6 +197,6 @@ def test_what_is_refused(image_weights, tmp_path):
 
 def test_the_shipped_config():
     path = Path(__file__).parents[2] / "configs" / "features_hiera_b.yaml"
-    cfg = load_config(path, [], get_cfg())
+    cfg = load_config(path, [], defaults())
     assert f"--config configs/{path.name}" in path.read_text()
     assert FeatureExtractor(cfg).strides == {"res5": 32}

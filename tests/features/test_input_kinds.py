@@ -8,15 +8,15 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from hiera_det.projects.ava.miniset import write_miniset
 from torchvision.ops import roi_align
 
 from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.features import run
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.find import find_items
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.projects.ava.miniset import write_miniset
 
 NAMES = ["000.png", "001.png", "002.png", "003.png"]
 
@@ -117,7 +117,7 @@ def test_what_is_refused(config, pictures, tmp_path, monkeypatch):
 
     def refused(message: str, *options, items=items) -> None:
         with pytest.raises(ValueError, match=message):
-            run.extract(load_config(config, list(map(str, options)), get_cfg()), items, tmp_path / "f")
+            run.extract(load_config(config, list(map(str, options)), defaults()), items, tmp_path / "f")
         assert not (tmp_path / "f").exists()
 
     refused("has roi, but no item has boxes", "FEATURES.VECTORS", "['roi']")
@@ -131,4 +131,4 @@ def test_what_is_refused(config, pictures, tmp_path, monkeypatch):
     refused("rank 0 found other items than rank 0, 23 of them")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="run it without torchrun"):
-        run.extract(load_config(config, [], get_cfg()), items, tmp_path / "f", engine="ray")
+        run.extract(load_config(config, [], defaults()), items, tmp_path / "f", engine="ray")

@@ -8,7 +8,7 @@ from torchvision import transforms
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.detection.data.transforms import build_test_transform
-from hiera_det.features.config import get_cfg
+from hiera_det.features.config import defaults
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.reading import read_item
 from hiera_det.features.preprocess import Preprocess
@@ -17,7 +17,7 @@ NO_BOXES = torch.zeros(0, 4)
 
 
 def preprocess(*options) -> Preprocess:
-    cfg = get_cfg()
+    cfg = defaults()
     cfg.merge_from_list(list(options))
     return Preprocess(cfg)
 
@@ -106,7 +106,7 @@ def test_odd_files(tmp_path, mode, name, image, options, size, colour):
 
 def test_shortest_edge_is_how_detectors_see_it(picture):
     sizes = ["INPUT.MIN_SIZE_TEST", 40, "INPUT.MAX_SIZE_TEST", 50]
-    cfg = get_cfg()
+    cfg = defaults()
     cfg.merge_from_list(sizes)
     theirs, _ = build_test_transform(cfg)(Image.fromarray(picture), {})
     ours, boxes = preprocess("INPUT.RESIZE", "shortest_edge", *sizes)(picture, torch.tensor([[0.0, 0.0, 90.0, 60.0]]))

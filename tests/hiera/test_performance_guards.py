@@ -121,7 +121,7 @@ def test_memory_is_not_fetched_again():
     assert int(done.stdout) < 1000
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="a GPU shows what a CPU cannot: copies that it waits for")
+@pytest.mark.gpu
 @pytest.mark.parametrize("grad", [True, False], ids=["graph", "inference"])
 def test_a_gpu_is_not_waited_for(model_and_images, grad):
     model, x = (part.cuda() for part in model_and_images)

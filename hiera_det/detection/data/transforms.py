@@ -18,6 +18,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from hiera_det.data.resize import shortest_edge_size
 from hiera_det.detection.data.polygons import Polygons
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "ResizeShortestEdge",
     "build_test_transform",
     "build_train_transform",
-    "shortest_edge_size",
 ]
 
 
@@ -74,16 +74,6 @@ def build_test_transform(cfg: CfgNode) -> DetectionTransform:
     """Resize to ``INPUT.MIN_SIZE_TEST`` (0: not at all), the long side at most ``INPUT.MAX_SIZE_TEST``."""
     sides = [cfg.INPUT.MIN_SIZE_TEST]
     return DetectionTransform([ResizeShortestEdge(sides, cfg.INPUT.MAX_SIZE_TEST, "choice")], crops=False)
-
-
-def shortest_edge_size(height: int, width: int, short_side: int, max_size: int) -> tuple[int, int]:
-    """New (height, width): short side ``short_side`` unless the long one exceeds ``max_size``; halves up."""
-    scale = short_side / min(height, width)
-    new_height, new_width = (short_side, scale * width) if height < width else (scale * height, short_side)
-    if max(new_height, new_width) > max_size:
-        scale = max_size / max(new_height, new_width)
-        new_height, new_width = new_height * scale, new_width * scale
-    return max(int(new_height + 0.5), 1), max(int(new_width + 0.5), 1)
 
 
 def _uniform(low: float, high: float) -> float:

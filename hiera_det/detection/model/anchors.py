@@ -15,7 +15,7 @@ from hiera_det.config import CfgNode
 class Anchors(AnchorGenerator):
     """Anchors of unrounded size, centred on the grid points of each pyramid level.
 
-    torchvision rounds the corners to whole pixels, lists the ratios first, and guesses the strides from the
+    torchvision rounds the corners to integers, lists the ratios first, and guesses the strides from the
     padded image. Behaviour matched: ``DefaultAnchorGenerator`` in detectron2/modeling/anchor_generator.py.
 
     Args:

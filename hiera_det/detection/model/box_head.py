@@ -76,10 +76,10 @@ def box_losses(
         deltas: (R, K or 1, 4).
         labels: (R,) int64, 0 background.
         regression_targets: (R, 4); of background RoIs not used.
-        smooth_l1_beta: where the loss turns from quadratic to linear; 0: L1.
+        smooth_l1_beta: where the loss changes from quadratic to linear; 0: L1.
 
     Returns:
-        ``loss_cls`` and ``loss_box_reg``; without RoIs, zeros that keep the graph whole.
+        ``loss_cls`` and ``loss_box_reg``; without RoIs, zeros that are still part of the graph.
     """
     if len(labels) == 0:
         return logits.sum() * 0, deltas.sum() * 0

@@ -1,13 +1,13 @@
-"""What this backend can do, of all that detectron2's keys can ask for."""
+"""Whether the torchvision backend does what a config asks for, of all that detectron2's keys can ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from hiera_det.config import CfgNode
+from hiera_det.config import CfgNode, value_of
 
-# Key: the values that it may have. (hiera_det.data checks those of INPUT that concern training images alone.)
+# Key: the values that it may have. (hiera_det.detection.data checks those of INPUT that concern training images alone.)
 SUPPORTED: dict[str, tuple[Any, ...]] = {
     "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
     "MODEL.BACKBONE.NAME": ("build_hiera_fpn_backbone",),
@@ -44,17 +44,17 @@ LENGTHS = {
 }
 
 
-def check_supported(cfg: CfgNode) -> None:
-    """See that this backend does what a config asks for.
+def check_config(cfg: CfgNode) -> None:
+    """Check that this backend does what a config asks for.
 
     Raises:
         ValueError: it does not; the message names the key, its value, and what is supported.
     """
     for key, values in SUPPORTED.items():
-        if _get(cfg, key) not in values:
+        if value_of(cfg, key) not in values:
             raise _unsupported(cfg, key, _either(values))
     for key, length in LENGTHS.items():
-        if len(_get(cfg, key)) != length:
+        if len(value_of(cfg, key)) != length:
             raise _unsupported(cfg, key, f"{length} of them")
     if cfg.MODEL.ROI_HEADS.NAME == "CascadeROIHeads":
         _check_cascade(cfg)
@@ -65,7 +65,7 @@ def check_supported(cfg: CfgNode) -> None:
 
 
 def _check_cascade(cfg: CfgNode) -> None:
-    """What detectron2's cascade takes for granted."""
+    """Check what detectron2's cascade takes for granted."""
     ious = cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
     if len(ious) < 2:
         raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "two or more; for one take StandardROIHeads")
@@ -77,19 +77,12 @@ def _check_cascade(cfg: CfgNode) -> None:
         raise _unsupported(cfg, "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", "True with CascadeROIHeads")
 
 
-def _get(cfg: CfgNode, key: str) -> Any:
-    node: Any = cfg
-    for name in key.split("."):
-        node = node[name]
-    return node
-
-
 def _either(values: Iterable[Any]) -> str:
     return " or ".join(repr(value) for value in values)
 
 
 def _unsupported(cfg: CfgNode, key: str, supported: str) -> ValueError:
     return ValueError(
-        f"{key} is {_get(cfg, key)!r}; the torchvision backend supports {supported}."
+        f"{key} is {value_of(cfg, key)!r}; the torchvision backend supports {supported}."
         " What detectron2 can do besides, --backend detectron2 does where detectron2 is installed"
     )

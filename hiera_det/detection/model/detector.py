@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hiera_det.config import CfgNode, pyramid_maps
 from hiera_det.detection.model.batching import build_batching
-from hiera_det.detection.model.config_check import check_supported
+from hiera_det.detection.model.config_check import check_config
 from hiera_det.detection.model.detectron2_names import from_detectron2, to_detectron2
 from hiera_det.detection.model.pasting import to_output_size
 from hiera_det.detection.model.pyramid import build_pyramid
@@ -75,7 +75,7 @@ class Detector(nn.Module):
         return to_detectron2(self.state_dict())
 
     def load_detectron2_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Load a whole state dict with detectron2's names."""
+        """Load a state dict with detectron2's names; it must hold every parameter."""
         self.load_state_dict(from_detectron2(state))
 
 
@@ -94,5 +94,5 @@ def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:
     Raises:
         ValueError: the config asks for something that this backend does not do; the message names the key.
     """
-    check_supported(cfg)
+    check_config(cfg)
     return Detector(cfg, HieraBackbone.from_config(cfg, pyramid_maps(cfg)) if backbone is None else backbone)

@@ -40,7 +40,7 @@ def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         targets: (R, M, M) bool.
 
     Returns:
-        The loss; without RoIs, a zero that keeps the graph whole.
+        The loss; without RoIs, a zero that is still part of the graph.
     """
     if len(labels) == 0:
         return logits.float().sum() * 0

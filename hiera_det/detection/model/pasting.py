@@ -41,7 +41,7 @@ def to_output_size(
 def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Sample soft masks at the image's pixel centres and cut them at one half.
 
-    On a CPU one by one, each in its own box; on a GPU many at a time over the whole image.
+    On a CPU one by one, each in its own box; on a GPU many at a time, each over all of the image.
     Behaviour matched: ``paste_masks_in_image`` in detectron2/layers/mask_ops.py.
 
     Args:

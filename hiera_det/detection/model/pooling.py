@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import MultiScaleRoIAlign, roi_align
-from torchvision.ops._utils import convert_boxes_to_roi_format
 from torchvision.ops.poolers import LevelMapper
 
 from hiera_det.config import CfgNode
@@ -33,7 +33,7 @@ class PyramidRoIAlign(MultiScaleRoIAlign):
     def forward(self, x: dict[str, Tensor], boxes: list[Tensor], image_shapes: object = None) -> Tensor:
         """Pool boxes (N_i, 4) of each image, xyxy pixels, to (sum N_i, C, output_size, output_size)."""
         maps = [x[name] for name in self.featmap_names]
-        rois = convert_boxes_to_roi_format(boxes)  # (N, 5)
+        rois = torch.cat([F.pad(of_image, (1, 0), value=i) for i, of_image in enumerate(boxes)])  # (N, 5): image, box
         levels = self.map_levels(boxes)
         pooled = maps[0].new_zeros(len(rois), maps[0].shape[1], *self.output_size)
         for level, (level_map, scale) in enumerate(zip(maps, self.scales, strict=True)):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.ops import clip_boxes_to_image
 
 from hiera_det.config import CfgNode
+from hiera_det.detection.model.box_coder import BoxCoder
 from hiera_det.detection.model.box_head import box_losses, build_box_head, match_boxes, select_detections
 from hiera_det.detection.model.mask_head import build_mask_head, mask_loss, mask_probabilities
 from hiera_det.detection.model.mask_targets import mask_targets
@@ -44,13 +44,14 @@ class BoxAndMaskHeads(RoIHeads):
             bg_iou_thresh=ious[0],
             batch_size_per_image=node.BATCH_SIZE_PER_IMAGE,
             positive_fraction=node.POSITIVE_FRACTION,
-            bbox_reg_weights=tuple(weights[0]),
+            bbox_reg_weights=None,  # box_coder below
             score_thresh=node.SCORE_THRESH_TEST,
             nms_thresh=node.NMS_THRESH_TEST,
             detections_per_img=cfg.TEST.DETECTIONS_PER_IMAGE,
         )
         self.ious = list(ious)
-        self.box_coders = [BoxCoder(tuple(w)) for w in weights]
+        self.box_coders = [BoxCoder(of_stage) for of_stage in weights]
+        self.box_coder = self.box_coders[0]
         self.loss_endings = [f"_stage{stage}" for stage in range(len(ious))] if cascade else [""]
         if cfg.MODEL.MASK_ON:
             self.mask_roi_pool = build_pooling(cfg, "ROI_MASK_HEAD", strides)
@@ -129,7 +130,7 @@ class BoxAndMaskHeads(RoIHeads):
             )
             losses |= {f"loss_cls{ending}": loss_cls, f"loss_box_reg{ending}": loss_box_reg * self.box_weight}
             if ending != self.loss_endings[-1]:
-                boxes = _next_rois(self._decode(deltas.detach(), rois, stage), rois, image_shapes)
+                boxes = _next_rois(self.box_coders[stage].decode(deltas.detach(), rois), rois, image_shapes)
                 rois = [found[(found[:, 2:] > found[:, :2]).all(dim=1)] for found in boxes]
                 labels, gt_boxes = match_boxes(rois, targets, self.ious[stage + 1])
                 regression_targets = self.box_coders[stage + 1].encode(gt_boxes, rois)
@@ -145,7 +146,7 @@ class BoxAndMaskHeads(RoIHeads):
             rois = _next_rois(boxes, rois, image_shapes) if stage else rois
             logits, deltas = self._stage(features, rois, stage)
             probabilities.append(logits.softmax(dim=1))
-            boxes = self._decode(deltas, rois, stage)  # (R, K or 1, 4)
+            boxes = self.box_coders[stage].decode(deltas, rois)  # (R, K or 1, 4)
         mean = torch.stack(probabilities).sum(dim=0) * (1.0 / len(probabilities))
         return [
             select_detections(
@@ -163,10 +164,6 @@ class BoxAndMaskHeads(RoIHeads):
         if pooled.requires_grad and len(self.ious) > 1:  # the losses add up, but the pyramid learns from their mean
             pooled.register_hook(lambda gradient: gradient * (1.0 / len(self.ious)))
         return self.box_predictor[stage](self.box_head[stage](pooled))
-
-    def _decode(self, deltas: Tensor, rois: list[Tensor], stage: int) -> Tensor:
-        """Boxes (R, K or 1, 4) xyxy."""
-        return self.box_coders[stage].decode_single(deltas.flatten(1), torch.cat(rois)).view_as(deltas)
 
     def _masks(self, features: dict[str, Tensor], rois: list[Tensor]) -> Tensor:
         return self.mask_predictor(self.mask_head(self.mask_roi_pool(features, rois)))

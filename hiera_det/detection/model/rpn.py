@@ -6,13 +6,13 @@ import torch
 from fvcore.nn import smooth_l1_loss
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from hiera_det.config import CfgNode
 from hiera_det.detection.model.anchors import build_anchors
+from hiera_det.detection.model.box_coder import BoxCoder
 
 
 class Float32RPNHead(RPNHead):
@@ -55,7 +55,7 @@ class RegionProposals(RegionProposalNetwork):
             post_nms_top_n={"training": node.POST_NMS_TOPK_TRAIN, "testing": node.POST_NMS_TOPK_TEST},
             nms_thresh=node.NMS_THRESH,
         )
-        self.box_coder = BoxCoder(tuple(node.BBOX_REG_WEIGHTS))
+        self.box_coder = BoxCoder(node.BBOX_REG_WEIGHTS)
         self.in_features = list(node.IN_FEATURES)
         self.min_size = cfg.MODEL.PROPOSAL_GENERATOR.MIN_SIZE
         self.smooth_l1_beta = node.SMOOTH_L1_BETA
@@ -98,7 +98,7 @@ class RegionProposals(RegionProposalNetwork):
         levels = torch.cat(
             [objectness.new_full((n,), i, dtype=torch.int64) for i, n in enumerate(num_anchors_per_level)]
         )
-        top = self._get_top_n_idx(objectness, num_anchors_per_level)  # (B, K)
+        top = _best_of_each_level(objectness, num_anchors_per_level, self.pre_nms_top_n())  # (B, K)
         objectness, levels = objectness.gather(1, top), levels[top]
         proposals = proposals.gather(1, top[..., None].expand(-1, -1, 4))  # (B, K, 4)
         finite = proposals.isfinite().all(dim=2) & objectness.isfinite()
@@ -143,3 +143,9 @@ class RegionProposals(RegionProposalNetwork):
             reduction="sum",
         )
         return loss_cls / divisor, loss_loc / divisor
+
+
+def _best_of_each_level(logits: Tensor, counts: list[int], limit: int) -> Tensor:
+    """Indices (B, K) of the highest logits (B, sum of counts) of each level, at most ``limit`` of a level."""
+    best = [level.topk(min(limit, level.shape[1])).indices for level in logits.split(counts, dim=1)]
+    return torch.cat([index + sum(counts[:i]) for i, index in enumerate(best)], dim=1)

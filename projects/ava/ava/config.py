@@ -6,16 +6,17 @@ from fvcore.common.config import CfgNode
 
 from hiera_det import config as detection
 
-__all__ = ["get_cfg"]
+__all__ = ["defaults"]
 
 
-def get_cfg() -> CfgNode:
-    """A new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
+def defaults() -> CfgNode:
+    """Give a new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
     base = detection.get_cfg()
     cfg = CfgNode()
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output/ava"
     cfg.SEED = 42
+    cfg.LOGGERS = base.LOGGERS
     cfg.MODEL = _model_defaults(base)
     cfg.INPUT = _input_defaults()
     cfg.DATASETS = _dataset_defaults()

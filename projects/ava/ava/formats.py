@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
 
+from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
 from hiera_det.utils.files import written_aside
 from hiera_det.weights.pickles import load_data_pickle
 

@@ -19,8 +19,9 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 from tqdm import tqdm
+
+from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
 
 __all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
 

@@ -12,11 +12,11 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from tqdm import tqdm
+
 from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import Rows, write_results
 from hiera_det.projects.ava.predictor import ActionPredictor
-from tqdm import tqdm
-
 from hiera_det.utils.files import make_folder, written_aside
 from hiera_det.utils.visualize import draw_instances
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
-from hiera_det.projects.ava.data.transforms import TestTransform
-from hiera_det.projects.ava.model import build_model
 
 from hiera_det.engine.options import available_device
-from hiera_det.weights.load import check_same_model
-from hiera_det.weights.read import read_checkpoint
-from hiera_det.weights.source import local_file
+from hiera_det.projects.ava.data.transforms import TestTransform
+from hiera_det.projects.ava.model import build_model
+from hiera_det.weights.load import load_trained, read_trained
 
 __all__ = ["ActionPredictor"]
 
@@ -32,13 +30,13 @@ class ActionPredictor:
     """
 
     def __init__(self, cfg: CfgNode) -> None:
-        checkpoint = read_checkpoint(local_file(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else {}
-        if not {"model", "class_names", "class_ids"} <= set(checkpoint):
-            raise ValueError(f"MODEL.WEIGHTS is {cfg.MODEL.WEIGHTS!r}; expected a checkpoint of train_net.py")
-        self.label_map: dict[int, str] = dict(zip(checkpoint["class_ids"], checkpoint["class_names"], strict=True))
+        trained = read_trained(cfg.MODEL.WEIGHTS)
+        if not {"class_names", "class_ids"} <= trained.metadata.keys():
+            raise ValueError(f"{trained.source} names no actions; expected a checkpoint of projects/ava/train_net.py")
+        ids, names = (trained.metadata[key] for key in ("class_ids", "class_names"))
+        self.label_map: dict[int, str] = dict(zip(ids, names, strict=True))
         model = build_model(cfg, len(self.label_map))
-        check_same_model(checkpoint["model"], model.state_dict(), cfg.MODEL.WEIGHTS)
-        model.load_state_dict(checkpoint["model"])
+        load_trained(model, trained)
         self.device = available_device(cfg.MODEL.DEVICE)
         self.model = model.to(self.device).eval()
         self.num_frames, self.rate = cfg.INPUT.NUM_FRAMES, cfg.INPUT.RATE

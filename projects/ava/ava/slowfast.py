@@ -24,11 +24,11 @@ from __future__ import annotations
 from typing import Any
 
 from fvcore.common.config import CfgNode
-from hiera_det.projects.ava.model import ActionDetector
 from slowfast.models.build import MODEL_REGISTRY
 from torch import Tensor
 
 from hiera_det.hiera.backbone import HieraBackbone
+from hiera_det.projects.ava.model import ActionDetector
 
 __all__ = ["HieraAVA"]
 
@@ -69,7 +69,7 @@ class HieraAVA(ActionDetector):
         )
         self.sigmoid = cfg.MODEL.HEAD_ACT == "sigmoid"
 
-    def forward(self, x: list[Tensor], bboxes: Any = None) -> Tensor:  # type: ignore[override]
+    def forward(self, x: list[Tensor], bboxes: Any = None) -> Tensor:
         """SlowFast's call: one pathway (B, 3, T, H, W), normalised, and boxes (R, 5); probabilities (R, K)."""
         logits = self.classify(x[0], bboxes)
         return logits.sigmoid() if self.sigmoid else logits

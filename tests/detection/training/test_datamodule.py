@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hiera_det.config import load_config
-from hiera_det.detection.datamodule import DetectionData
+from hiera_det.detection.task import DetectionTask
 
 
 @pytest.fixture
@@ -51,5 +51,5 @@ def test_boxes_alone_need_no_masks(run, own_data):
 
 
 def test_no_masks_are_made_for_test_images(config_file):
-    _, target = DetectionData(load_config(config_file)).test_dataset[0]
+    _, target = DetectionTask(load_config(config_file)).test_dataset[0]
     assert not {"masks", "polygons"} & set(target)

@@ -6,12 +6,11 @@ import json
 import socket
 import subprocess
 import sys
-from collections import Counter
 
 import pytest
 import torch
 
-from hiera_det.detection.evaluation import _check_complete
+from hiera_det.engine.evaluation import _check_complete
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="torchrun with gloo")
 
@@ -75,12 +74,12 @@ def test_fewer_test_images_than_processes(run, trained, monkeypatch, flags):
     for name, value in torchrun.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.distributed, "init_process_group", lambda *_, **__: pytest.fail("it waits for others"))
-    with pytest.raises(ValueError, match=r"shapes_val has 5 images for 6 processes.*start fewer"):
+    with pytest.raises(ValueError, match=r"the test set has 5 items for 6 processes.*start fewer"):
         run(*flags, "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"), "SOLVER.IMS_PER_BATCH", "6")
     assert not (run.folder / "metrics.json").exists()
 
 
 def test_lost_and_repeated_images_are_noticed():
-    _check_complete(Counter([2, 1]), Counter([1, 2]))
+    _check_complete([2, 1], [1, 2])
     with pytest.raises(RuntimeError, match=r"1 lost \(such as \[3\]\), 1 too many \(such as \[1\]\)"):
-        _check_complete(Counter([1, 1, 2]), Counter([1, 2, 3]))
+        _check_complete([1, 1, 2], [1, 2, 3])

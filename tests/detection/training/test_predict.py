@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hiera_det.cli.predict import main
 from hiera_det.config import load_config
 from hiera_det.detection.coco_evaluator import to_coco_results
 from hiera_det.detection.predictor import Predictor
@@ -29,13 +30,13 @@ def predictor(config_file, weights) -> Predictor:
 
 
 @pytest.fixture
-def predict(predict_tool, config_file, weights, tmp_path):
-    """Runs tools/predict.py; the folder that it wrote to."""
+def predict(config_file, weights, tmp_path):
+    """Runs the command; the folder that it wrote to."""
 
     def predicted(source, *arguments: str):
         output = tmp_path / "output"
         flags = ["--config", str(config_file), "--weights", weights, "--score-threshold", "0"]
-        predict_tool.main([*flags, "--input", str(source), "--output", str(output), *arguments])
+        main([*flags, "--input", str(source), "--output", str(output), *arguments])
         return output, json.loads((output / "predictions.json").read_text())
 
     return predicted
@@ -208,11 +209,12 @@ def test_read_only_output(predict, tmp_path):
         predict(tmp_path / "a.png")
 
 
-def test_user_errors_are_one_line(predict_tool, config_file, monkeypatch, capfd):
+def test_user_errors_are_one_line(request, config_file, monkeypatch, capfd):
+    script = str(request.config.rootpath / "tools" / "predict.py")
     flags = ["--config", str(config_file), "--weights", "missing.pth", "--input", "a.png", "--output", "output"]
-    monkeypatch.setattr(sys, "argv", [predict_tool.__file__, *flags])
+    monkeypatch.setattr(sys, "argv", [script, *flags])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(predict_tool.__file__, run_name="__main__")
+        runpy.run_path(script, run_name="__main__")
     assert stop.value.code == 2
     captured = capfd.readouterr().err
     assert captured.splitlines()[-1].startswith("error: no weights file at missing.pth")

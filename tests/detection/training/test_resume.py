@@ -81,12 +81,12 @@ MOMENTS = {
     "the first iteration's end": (
         None,
         """
-        from hiera_det.engine.metrics import Records
-        write = Records.write
+        from hiera_det.engine.metrics import MetricsFile
+        write = MetricsFile.write
         def killing(self, *args, **kwargs):
             write(self, *args, **kwargs)
             kill()
-        Records.write = killing
+        MetricsFile.write = killing
         """,
     ),
     "the second checkpoint half-written": (

@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hiera_det.config import load_config
-from hiera_det.engine.options import images_per_batch
+from hiera_det.engine.options import items_per_device
 
 LOSSES = ["total_loss", "loss_cls", "loss_box_reg", "loss_mask", "loss_rpn_cls", "loss_rpn_loc"]
 NO_TEST = ["DATASETS.TEST", "()"]
@@ -91,9 +91,9 @@ def test_evaluation_does_not_change_training(run, trained):
 
 def test_images_of_an_iteration_are_split_evenly(config_file):
     cfg = load_config(config_file, ["SOLVER.IMS_PER_BATCH", "8"])
-    assert images_per_batch(cfg, world_size=2, accumulate=2) == 2
+    assert items_per_device(cfg, world_size=2, accumulate=2) == 4
     with pytest.raises(ValueError, match=r"IMS_PER_BATCH is 8: .* 3 devices x --accumulate 2"):
-        images_per_batch(cfg, world_size=3, accumulate=2)
+        items_per_device(cfg, world_size=3, accumulate=2)
 
 
 @pytest.mark.parametrize("clipped", [True, False])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import shutil
@@ -16,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from hiera_det.cli import probe, search
 from hiera_det.cli.errors import user_errors
 from hiera_det.features.analysis.thumbnails import thumbnails
 from hiera_det.features.inputs.items import Item, Plan
@@ -26,17 +26,6 @@ from hiera_det.features.store.writer import create_store, write_shard
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 BROKEN = "red/broken.png"
-
-
-def _tool(name: str) -> ModuleType:
-    path = Path(__file__).parents[3] / "tools" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"tool_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-PROBE, SEARCH = _tool("probe"), _tool("search_features")
 
 
 def write_store(root: Path, items: list[Item], vectors: dict[str, np.ndarray], weights: str = "ab" * 32) -> Path:
@@ -92,9 +81,9 @@ def write_labels(path: Path, labels: dict[str, str]) -> str:
     return str(path)
 
 
-def exit_code(tool: ModuleType, *arguments: str) -> int:
+def exit_code(command: ModuleType, *arguments: str) -> int:
     with pytest.raises(SystemExit) as caught, user_errors():
-        tool.main(list(map(str, arguments)))
+        command.main(list(map(str, arguments)))
     return caught.value.code
 
 
@@ -102,7 +91,7 @@ def exit_code(tool: ModuleType, *arguments: str) -> int:
 def test_probe_by_folders(store, tmp_path, capsys, method):
     output = tmp_path / "new" / "probe"
     options = ["--method", method, "--k", "3", "--seed", "5"]
-    PROBE.main(["--store", str(store), "--labels", "folders", "--output", str(output), *options])
+    probe.main(["--store", str(store), "--labels", "folders", "--output", str(output), *options])
     result = json.loads((output / "probe.json").read_text())
     assert (result["accuracy"], result["chance"]) == (1.0, pytest.approx(1 / 3))
     assert (result["classes"], result["train"], result["test"]) == (3, 24, 6)
@@ -120,7 +109,7 @@ def test_probe_with_test_labels_of_their_own(store, tmp_path, capsys, caplog):
     train = {f"{name}/{i}.png": name for name in COLOURS for i in range(3)} | {BROKEN: "red"}
     test = {"red/5.png": "red", "blue/5.png": "blue", "green/5.png": "blue"}
     labels, test_labels = write_labels(tmp_path / "a.csv", train), write_labels(tmp_path / "b.csv", test)
-    PROBE.main(
+    probe.main(
         ["--store", str(store), "--labels", labels, "--test-labels", test_labels, "--output", str(tmp_path / "probe")]
     )
     result = json.loads((tmp_path / "probe" / "probe.json").read_text())
@@ -145,7 +134,7 @@ def test_probe_with_test_labels_of_their_own(store, tmp_path, capsys, caplog):
 )
 def test_probe_tells_what_is_wrong(store, tmp_path, capsys, change, message):
     arguments = ["--store", store, "--labels", "folders", "--output", tmp_path, *change]
-    assert exit_code(PROBE, *arguments) == 2
+    assert exit_code(probe, *arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error
     assert list(tmp_path.iterdir()) == []
@@ -153,7 +142,7 @@ def test_probe_tells_what_is_wrong(store, tmp_path, capsys, change, message):
 
 def test_search(store, tmp_path, capsys):
     page, picture = tmp_path / "new" / "matches.html", tmp_path / "matches.png"
-    SEARCH.main(
+    search.main(
         [
             *("--store", str(store), "--k", "3", "--query", "red/4.png", "blue/0.png"),
             "--output",
@@ -182,9 +171,9 @@ def test_search_with_queries_of_another_store(store, vectors, pictures, tmp_path
     items = [Item("red/4.png", str(pictures / "red/4.png"))]
     other = write_store(tmp_path / "other", items, {"red/4.png": vectors["red/4.png"]})
     common = ["--store", str(store), "--k", "1", "--query", "red/4.png", "--output", str(tmp_path / "m.png")]
-    SEARCH.main([*common, "--query-store", str(other)])
+    search.main([*common, "--query-store", str(other)])
     assert capsys.readouterr().out == "red/4.png\t1\t1.000000\tred/4.png\n"
-    SEARCH.main([*common, "--query-store", str(store.parent / "." / "features")])  # the same store by another name
+    search.main([*common, "--query-store", str(store.parent / "." / "features")])  # the same store by another name
     assert "red/4.png" not in capsys.readouterr().out.split("\t")[-1]
 
 
@@ -192,7 +181,7 @@ def test_search_refuses_vectors_of_other_weights(store, vectors, pictures, tmp_p
     items = [Item("red/4.png", str(pictures / "red/4.png"))]
     other = write_store(tmp_path / "other", items, {"red/4.png": vectors["red/4.png"]}, weights="cd" * 32)
     arguments = ["--store", store, "--query-store", other, "--query", "red/4.png", "--output", tmp_path / "m.png"]
-    assert exit_code(SEARCH, *arguments) == 2
+    assert exit_code(search, *arguments) == 2
     assert "weights cdcdcdcdcdcd…" in capsys.readouterr().err
 
 
@@ -208,7 +197,7 @@ def test_search_refuses_vectors_of_other_weights(store, vectors, pictures, tmp_p
 )
 def test_search_tells_what_is_wrong(store, tmp_path, capsys, change, message):
     arguments = ["--store", store, "--query", "red/4.png", "--output", tmp_path / "m.png", *change]
-    assert exit_code(SEARCH, *arguments) == 2
+    assert exit_code(search, *arguments) == 2
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

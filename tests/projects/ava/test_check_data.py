@@ -3,9 +3,11 @@ from __future__ import annotations
 import runpy
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
 from hiera_det.projects.ava.data.check import check_data
 from hiera_det.projects.ava.miniset import write_miniset
 
@@ -127,9 +129,9 @@ def test_an_empty_folder(tmp_path):
 @pytest.mark.parametrize(("arguments", "code"), [(["--videos-begin", "900"], 0), ([], 1)])
 def test_the_tools_exit_code(whole, monkeypatch, capsys, arguments, code):
     monkeypatch.setattr(sys, "argv", ["check_data.py", str(whole), *arguments])
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) if code else nullcontext() as stop:
         runpy.run_path(str(TOOL), run_name="__main__")
-    assert stop.value.code == code
+    assert stop is None or stop.value.code == code
     out = capsys.readouterr().out
     assert out.splitlines()[-1] == ("0 problems" if code == 0 else "3 problems")
 

@@ -6,6 +6,7 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+
 from hiera_det.projects.ava.data.dataset import AvaDataset, BrokenClip, Keyframe, keyframes_from
 from hiera_det.projects.ava.data.transforms import TestTransform, TrainTransform
 from hiera_det.projects.ava.formats import read_ground_truth, read_person_boxes

@@ -1,18 +1,18 @@
-"""projects/ava/evaluate.py from the command line: table, JSON, picture, errors in one line."""
+"""projects/ava/evaluate.py from the command line: table, JSON, plot, errors in one line."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 import pytest
+
+from hiera_det.projects.ava.cli.evaluate import main
 from hiera_det.projects.ava.evaluation import PROTOCOLS
 from hiera_det.projects.ava.evaluation.evaluator import Result
 from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
@@ -20,15 +20,6 @@ from hiera_det.projects.ava.evaluation.report import format_table, write_json, w
 SCRIPT = Path(__file__).parents[3] / "projects" / "ava" / "evaluate.py"
 RECORDED = Path(__file__).parent / "recorded"
 RESULT = Result("official2019", 0.375, {"walk": 0.5, "run": 0.25, "jump": float("nan")}, 12, 34, {"x: y": 5})
-
-
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate_tool", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -50,12 +41,10 @@ def arguments(tmp_path: Path) -> Callable[..., list[str]]:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_figures_of_the_originals(
-    tool: ModuleType, arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, protocol: str
+    arguments: Callable, tmp_path: Path, capsys: pytest.CaptureFixture, protocol: str
 ) -> None:
     out = tmp_path / "new" / "map.json"
-    tool.main(
-        [*arguments(), "--exclusions", str(RECORDED / "exclusions.csv"), "--protocol", protocol, "--json", str(out)]
-    )
+    main([*arguments(), "--exclusions", str(RECORDED / "exclusions.csv"), "--protocol", protocol, "--json", str(out)])
     expected = json.loads((RECORDED / "originals.json").read_text())[protocol]
     written = json.loads(out.read_text())
     assert written.keys() == {"protocol", "mAP", "ap"}
@@ -89,30 +78,30 @@ def test_run_as_a_script(arguments: Callable, tmp_path: Path) -> None:
         ({"ground_truth": "a,902.5,0,0,1,1,1,1\n"}, "second 902.5 of video a"),
     ],
 )
-def test_bad_input(tool: ModuleType, arguments: Callable, contents: dict[str, str], message: str) -> None:
+def test_bad_input(arguments: Callable, contents: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        tool.main(arguments(**contents))
+        main(arguments(**contents))
 
 
 def test_empty_detections_give_0(
-    tool: ModuleType, arguments: Callable, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+    arguments: Callable, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tool.main(arguments(detections=""))
+    main(arguments(detections=""))
     assert "mAP:       0.00 % over 5 actions, protocol slowfast" in capsys.readouterr().out
     assert "no detections to evaluate" in caplog.text
 
 
 def test_detections_of_videos_that_the_ground_truth_lacks(
-    tool: ModuleType, arguments: Callable, caplog: pytest.LogCaptureFixture
+    arguments: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tool.main(arguments(detections="a.mp4,0902,0,0,1,1,1,0.5\n"))
+    main(arguments(detections="a.mp4,0902,0,0,1,1,1,0.5\n"))
     assert "the ground truth lacks 1 of 1 videos of the detections" in caplog.text
     assert "a.mp4" in caplog.text
 
 
-def test_unknown_protocol(tool: ModuleType, arguments: Callable, capsys: pytest.CaptureFixture) -> None:
+def test_unknown_protocol(arguments: Callable, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
-        tool.main([*arguments(), "--protocol", "latest"])
+        main([*arguments(), "--protocol", "latest"])
     assert "invalid choice: 'latest'" in capsys.readouterr().err
 
 
@@ -140,8 +129,8 @@ def test_json(tmp_path: Path) -> None:
 
 def test_plot_has_bars_of_the_right_lengths(tmp_path: Path) -> None:
     write_plot(tmp_path / "map.png", RESULT)
-    picture = cv2.imread(str(tmp_path / "map.png")).astype(int)  # (H, W, BGR)
-    blue = np.abs(picture - (180, 119, 31)).sum(axis=2) < 10  # tab:blue
+    image = cv2.imread(str(tmp_path / "map.png")).astype(int)  # (H, W, BGR)
+    blue = np.abs(image - (180, 119, 31)).sum(axis=2) < 10  # tab:blue
     lengths = blue.sum(axis=1)
     rows = np.flatnonzero(lengths)
     upper, lower = lengths[rows[2]], lengths[rows[-3]]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
 from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
 from hiera_det.projects.ava.rows import Rows

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hiera_det.projects.ava.evaluation import PROTOCOLS, evaluate
 from hiera_det.projects.ava.formats import read_detections, read_ground_truth, read_label_map, write_results
 from hiera_det.projects.ava.rows import Rows

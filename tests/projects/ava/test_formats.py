@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from hiera_det.projects.ava import formats
 from hiera_det.projects.ava.rows import Rows
 

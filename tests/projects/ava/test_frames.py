@@ -5,10 +5,10 @@ import pickle
 import cv2
 import numpy as np
 import pytest
-from hiera_det.projects.ava.data.clips import clip_indices
-from hiera_det.projects.ava.data.frames import FrameFolders, read_frame_list
 
 from hiera_det.data.video import clip_offsets
+from hiera_det.projects.ava.data.clips import clip_indices
+from hiera_det.projects.ava.data.frames import FrameFolders, read_frame_list
 
 COUNT = 90
 

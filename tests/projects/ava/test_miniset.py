@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from hiera_det.projects.ava.data.frames import FrameFolders
 from hiera_det.projects.ava.data.keyframes import keyframes_from
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hiera_det.projects.ava.config import get_cfg
-from hiera_det.projects.ava.model import ActionDetector, build_model
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from hiera_det.config import load_config
+from hiera_det.projects.ava.config import defaults
+from hiera_det.projects.ava.model import ActionDetector, build_model
 
 
 class Pooled(nn.Module):
@@ -28,7 +28,7 @@ class Pooled(nn.Module):
 
 
 def small_cfg(*overrides):
-    cfg = get_cfg()
+    cfg = defaults()
     hiera = ["MODEL.HIERA.NAME", "hiera_base_16x224", "MODEL.HIERA.EMBED_DIM", 8, "MODEL.HIERA.NUM_HEADS", 1]
     cfg.merge_from_list([*hiera, "MODEL.HIERA.STAGES", [1, 1, 1, 1], "MODEL.HIERA.DROP_PATH_RATE", 0.0, *overrides])
     return cfg
@@ -101,7 +101,7 @@ def test_a_frozen_backbone():
 @pytest.mark.parametrize(("name", "millions", "giga"), [("hiera_l_16x4", 213, 413), ("hiera_h_16x4", 672, 1158)])
 def test_the_papers_parameters_and_flops(request, name, millions, giga):
     """Multiply-adds of one clip of 16 x 224 x 224, attention included."""
-    cfg = load_config(request.config.rootpath / "projects" / "ava" / "configs" / f"{name}.yaml", [], get_cfg())
+    cfg = load_config(request.config.rootpath / "projects" / "ava" / "configs" / f"{name}.yaml", [], defaults())
     with torch.device("meta"):
         model = build_model(cfg, 80).eval()
         clip = torch.zeros(1, 3, 16, 224, 224)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from hiera_det.projects.ava.data.transforms import (
     BOX_EXTENSION,
     BOX_JITTER,

@@ -7,6 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+
 from hiera_det.projects.ava.data.frames import FrameFolders
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 

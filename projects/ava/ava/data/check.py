@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tqdm import tqdm
+
 from hiera_det.projects.ava.data.clips import ClipSource
 from hiera_det.projects.ava.data.frames import FrameFolders
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 from hiera_det.projects.ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
-from tqdm import tqdm
 
 __all__ = ["Report", "check_data"]
 

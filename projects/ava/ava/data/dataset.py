@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
+
 from hiera_det.projects.ava.data.clips import BrokenClip, ClipSource
 from hiera_det.projects.ava.data.keyframes import Keyframe, keyframes_from
 from hiera_det.projects.ava.data.transforms import ClipSample
-from torch.utils.data import Dataset
 
 __all__ = ["AvaDataset", "BrokenClip", "Keyframe", "keyframes_from"]
 

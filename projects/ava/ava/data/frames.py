@@ -12,10 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from hiera_det.projects.ava.data.clips import clip_indices
 from pyarrow import csv
 
 from hiera_det.data.video import NOMINAL_FPS
+from hiera_det.projects.ava.data.clips import clip_indices
 
 __all__ = ["FIRST_SECOND", "FrameFolders", "read_frame", "read_frame_list"]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
 from hiera_det.projects.ava.formats import Rows
 
 __all__ = ["Keyframe", "keyframes_from"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from hiera_det.projects.ava.evaluation.average_precision import average_precision
 from hiera_det.projects.ava.evaluation.keyframes import KeyframeNames, contains, unique_runs
 from hiera_det.projects.ava.evaluation.matching import match, top_per_keyframe

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+
 from hiera_det.projects.ava.rows import Rows
 
 __all__ = ["KeyframeNames", "contains", "unique_runs"]

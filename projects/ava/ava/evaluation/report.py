@@ -1,13 +1,12 @@
-"""A result as text, JSON and picture."""
+"""A result as text, JSON and plot."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
+from hiera_det.engine.metrics import write_metrics
 from hiera_det.projects.ava.evaluation.evaluator import Result
-
 from hiera_det.utils.files import written_aside
 
 __all__ = ["format_table", "write_json", "write_plot"]
@@ -34,11 +33,7 @@ def _percent(value: float) -> str:
 
 def write_json(path: str | Path, result: Result) -> None:
     """Write ``{"protocol": …, "mAP": …, "ap": {action name: AP}}``, fractions of 1; null without ground truth."""
-    table = {name: None if math.isnan(value) else value for name, value in result.ap.items()}
-    content = {"protocol": result.protocol, "mAP": result.mean_ap, "ap": table}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_metrics(path, {"protocol": result.protocol, "mAP": result.mean_ap, "ap": result.ap})
 
 
 def write_plot(path: str | Path, result: Result) -> None:
@@ -47,7 +42,7 @@ def write_plot(path: str | Path, result: Result) -> None:
     Raises:
         ValueError: matplotlib does not know the file's ending.
     """
-    from matplotlib.figure import Figure  # takes a second, and few ask for a picture
+    from matplotlib.figure import Figure  # takes a second, and few ask for a plot
 
     bars = sorted((100 * value, name) for name, value in result.ap.items() if not math.isnan(value))
     figure = Figure(figsize=(8, 1.5 + 0.2 * len(bars)), layout="constrained")

@@ -8,13 +8,9 @@ import torch
 from hiera_det.config import get_cfg
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
-from hiera_det.engine.loaders import (
-    InferenceSampler,
-    TrainingSampler,
-    build_test_loader,
-    build_train_loader,
-    collate,
-)
+from hiera_det.detection.task import DetectionTask
+from hiera_det.engine.data import build_loader
+from hiera_det.engine.samplers import InferenceSampler, TrainingSampler
 
 
 def _take(count, **options):
@@ -50,7 +46,7 @@ def test_draws():
 
 
 def test_empty_training_set():
-    with pytest.raises(ValueError, match="0 images"):
+    with pytest.raises(ValueError, match="0 items"):
         TrainingSampler(0, 1, 0, 1)
 
 
@@ -64,7 +60,7 @@ def test_inference_shares(size, world_size):
 
 def test_collate():
     items = [(torch.zeros(3, 4, 5), {"image_id": 1}), (torch.ones(3, 6, 7), {"image_id": 2})]
-    images, targets = collate(items)
+    images, targets = DetectionTask.collate(items)
     assert [tuple(image.shape) for image in images] == [(3, 4, 5), (3, 6, 7)]
     assert targets == [{"image_id": 1}, {"image_id": 2}]
 
@@ -81,9 +77,8 @@ def _dataset(files, transform):
     return CocoDataset(files, transform, image_format="RGB", mask_format="polygon", filter_empty=False)
 
 
-def _batches(dataset, cfg, count, **options):
-    defaults = {"images_per_device": 2, "rank": 0, "world_size": 1, "seed": 5, "start": 0}
-    loader = build_train_loader(dataset, cfg, **defaults | options)
+def _batches(dataset, count, workers=0, seed=7, start=0):
+    loader = build_loader(dataset, TrainingSampler(len(dataset), seed, start=start), 2, DetectionTask.collate, workers)
     return [
         [
             (t["image_id"], image.sum().item(), tuple(image.shape), t["boxes"].tolist())
@@ -95,18 +90,16 @@ def _batches(dataset, cfg, count, **options):
 
 def test_training_batches_depend_on_neither_workers_nor_history(write, content, cfg):
     dataset = _dataset(write(content), build_train_transform(cfg))
-    alone = _batches(dataset, cfg, 6)
+    alone = _batches(dataset, 6)
     assert all(len(batch) == 2 for batch in alone)
     assert len({str(batch) for batch in alone}) == 6
-    assert _batches(dataset, cfg, 3, start=6) == alone[3:]
-    assert _batches(dataset, cfg, 6, seed=6) != alone
-    cfg.DATALOADER.NUM_WORKERS = 2
-    assert _batches(dataset, cfg, 6) == alone
+    assert _batches(dataset, 3, start=6) == alone[3:]
+    assert _batches(dataset, 6, seed=8) != alone
+    assert _batches(dataset, 6, workers=2) == alone
 
 
-def test_test_loader(write, content, cfg):
+def test_shares_of_a_test_set(write, content, cfg):
     dataset = _dataset(write(content), build_test_transform(cfg))
-    loaders = [build_test_loader(dataset, cfg, rank=rank, world_size=2) for rank in range(2)]
-    found = [[target["image_id"] for _, targets in loader for target in targets] for loader in loaders]
-    assert found == [[3], [7]]
-    assert all(len(images) == 1 for images, _ in loaders[0])
+    samplers = [InferenceSampler(len(dataset), rank, 2) for rank in range(2)]
+    loaders = [build_loader(dataset, sampler, 1, DetectionTask.collate, 0) for sampler in samplers]
+    assert [[target["image_id"] for _, targets in loader for target in targets] for loader in loaders] == [[3], [7]]

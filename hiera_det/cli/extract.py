@@ -1,0 +1,80 @@
+"""Features of a frozen Hiera for images or video clips, into a store of safetensors and Parquet files.
+
+    python tools/extract_features.py --config configs/features_hiera_b.yaml --weights hiera.pth \
+        --input photos/ --output features/
+    torchrun --nproc-per-node 8 tools/extract_features.py ...
+    python tools/extract_features.py --output features/ --verify
+
+The same command goes on where an earlier one was stopped. An input is an image, a folder, a glob in quotes, a list of
+paths (.txt), a COCO JSON, or WebDataset shards (.tar, also "train-{000..012}.tar"); for a video variant (*_16x224) a
+video, or a folder, glob or list of videos. Overrides of config keys come last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hiera_det.cli.overrides import take_overrides
+from hiera_det.config import load_config
+from hiera_det.features.config import defaults
+from hiera_det.features.inputs.find import find_items
+from hiera_det.features.run import ENGINES, extract
+from hiera_det.features.store.verify import verify_store
+from hiera_det.hiera.variants import variant_arguments
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--config", "--config-file", metavar="FILE", help="what to extract: see hiera_det/features/config.py")
+    add("--weights", metavar="FILE", help="a checkpoint; default: MODEL.WEIGHTS")
+    add("--input", metavar="PATH", nargs="+", help="images or videos")
+    add("--output", metavar="DIR", required=True, help="the store")
+    add("--image-root", metavar="DIR", help="of a COCO JSON; default: as COCO's layout has it")
+    add("--boxes", metavar="CSV", help="boxes for the vectors roi: id,x1,y1,x2,y2 in pixels")
+    add("--coco-boxes", action="store_true", help="those of the COCO JSON's annotations instead")
+    add("--every", type=float, metavar="S", help="a clip of every S seconds of a video")
+    add("--times", metavar="CSV", help="clips around these times instead: video_id,seconds")
+    add("--engine", choices=ENGINES, default="torch", help="torch (one process, or torchrun), or a Ray cluster")
+    add("--strict", action="store_true", help="end at the first image that cannot be read")
+    add("--verify", action="store_true", help="compare the store in --output with its checksums, and do nothing else")
+    add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    args = parser.parse_intermixed_args(arguments)
+    take_overrides(args, defaults(), "input")
+    if not args.verify and not (args.config and args.input):
+        parser.error("--config and --input are needed")
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run."""
+    args = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    if args.verify:
+        verify(args.output)
+        return
+    weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
+    cfg = load_config(args.config, [*args.overrides, *weights], defaults())
+    items = find_items(
+        args.input,
+        video="input_size" in variant_arguments(cfg.MODEL.HIERA.NAME),
+        every=args.every,
+        times=args.times and Path(args.times),
+        boxes=args.boxes and Path(args.boxes),
+        coco_boxes=args.coco_boxes,
+        image_root=args.image_root and Path(args.image_root),
+    )
+    failed = extract(cfg, items, args.output, engine=args.engine, strict=args.strict)
+    print(f"{len(items) - failed} items in {args.output}, {failed} could not be read")
+
+
+def verify(root: str) -> None:
+    """Print what is wrong with a store, and end with 1 if anything is."""
+    problems = verify_store(root)
+    print("\n".join(problems) if problems else f"{root}: sound")
+    if problems:
+        raise SystemExit(1)

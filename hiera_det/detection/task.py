@@ -1,0 +1,207 @@
+"""Detection and instance segmentation as a task of the engine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+
+from hiera_det.data.catalog import DatasetFiles, resolve_dataset
+from hiera_det.detection.coco_evaluator import CocoEvaluator, Metrics, format_table
+from hiera_det.detection.data.coco import CocoDataset
+from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
+from hiera_det.detection.images import ComparisonImages, TrainingImages
+from hiera_det.detection.model.detector import build_model
+from hiera_det.engine.metrics import write_metrics
+from hiera_det.engine.task import Task
+
+__all__ = ["DetectionTask"]
+
+logger = logging.getLogger(__name__)
+
+Batch = tuple[list[Tensor], list[dict[str, Any]]]  # images (3, H, W), targets
+
+
+class DetectionTask(Task):
+    """Training and evaluation of a detector on COCO-format data; its checkpoints have detectron2's names.
+
+    Args:
+        cfg: of :func:`hiera_det.config.get_cfg`.
+        train: dataset files in place of those of ``DATASETS.TRAIN``.
+        test: dataset files in place of those of ``DATASETS.TEST``.
+
+    Datasets raise ValueError if ``DATASETS`` names several, if they have another number of categories than the model or
+    other classes than one another, or if :class:`CocoEvaluator` refuses the test set; FileNotFoundError if files are
+    missing.
+    """
+
+    def __init__(self, cfg: CfgNode, train: DatasetFiles | None = None, test: DatasetFiles | None = None) -> None:
+        super().__init__(cfg)
+        self._files = {"TRAIN": train, "TEST": test}
+        self._images = ComparisonImages(cfg.INPUT.FORMAT)
+
+    # --- data
+
+    @cached_property
+    def train_dataset(self) -> CocoDataset:
+        """The training set."""
+        files = self._files["TRAIN"] or _only_dataset(self.cfg, "TRAIN")
+        if files is None:
+            raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
+        masks = self.cfg.INPUT.MASK_FORMAT if self.cfg.MODEL.MASK_ON else None
+        filter_empty = self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+        dataset = self._read(files, build_train_transform(self.cfg), masks, filter_empty)
+        if self.test_dataset is not None:
+            _check_classes("the training set", dataset.class_names, self.test_dataset)
+        return dataset
+
+    @cached_property
+    def test_dataset(self) -> CocoDataset | None:
+        """The test set; None if ``DATASETS.TEST`` is empty."""
+        files = self._files["TEST"] or _only_dataset(self.cfg, "TEST")
+        if files is None:
+            return None
+        dataset = self._read(files, build_test_transform(self.cfg), None, filter_empty=False)
+        iou_types = ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",)
+        # Made here, so that what it refuses is refused before training.
+        self.evaluator = CocoEvaluator(files, dataset.category_ids, iou_types)
+        return dataset
+
+    def _read(self, files: DatasetFiles, transform: Any, masks: str | None, filter_empty: bool) -> CocoDataset:
+        dataset = CocoDataset(
+            files, transform, image_format=self.cfg.INPUT.FORMAT, mask_format=masks, filter_empty=filter_empty
+        )
+        expected = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        if len(dataset.category_ids) != expected:
+            raise ValueError(
+                f"{files.json_file} has {len(dataset.category_ids)} categories, but MODEL.ROI_HEADS.NUM_CLASSES is"
+                f" {expected}; set it to {len(dataset.category_ids)}"
+            )
+        logger.info("dataset %s: %d images, %d categories", files.name, len(dataset), expected)
+        return dataset
+
+    @staticmethod
+    def collate(items: list[tuple[Tensor, dict[str, Any]]]) -> Batch:
+        """Images, of different sizes, and targets as two lists."""
+        images, targets = zip(*items, strict=True)
+        return list(images), list(targets)
+
+    def to_device(self, batch: Any, device: torch.device) -> Any:
+        """Images and targets to the device; polygons stay, their masks are drawn on the CPU."""
+        if isinstance(batch, dict) and "polygons" in batch:
+            return {**super().to_device({**batch, "polygons": None}, device), "polygons": batch["polygons"]}
+        return super().to_device(batch, device)
+
+    def names_of(self, batch: Batch) -> list[int]:
+        """Image ids."""
+        return [int(target["image_id"]) for target in batch[1]]
+
+    # --- model
+
+    def build_model(self) -> nn.Module:
+        """The detector of the config."""
+        return build_model(self.cfg)
+
+    def losses(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The detector's losses."""
+        return model(*batch)
+
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Tensor]]:
+        """Detections in pixels of the original images."""
+        images, targets = batch
+        return model(images, output_sizes=[(int(target["height"]), int(target["width"])) for target in targets])
+
+    def callbacks(self) -> Sequence[L.Callback]:
+        """Images of what is detected while training, every ``VIS_PERIOD`` iterations."""
+        if self.cfg.VIS_PERIOD <= 0:
+            return ()
+        return (TrainingImages(self.cfg.VIS_PERIOD, self.cfg.INPUT.FORMAT, self.train_dataset.class_names),)
+
+    # --- evaluation
+
+    def test_ids(self) -> Sequence[int]:
+        """Image ids."""
+        assert self.test_dataset is not None
+        return self.test_dataset.image_ids
+
+    def start_evaluation(self) -> None:
+        """No images are kept yet."""
+        assert self.test_dataset is not None
+        self._images.clear()
+        logger.info("evaluating on %s: %d images", self.test_dataset.files.name, len(self.test_dataset))
+
+    def results_of(self, batch: Batch, predictions: list[dict[str, Tensor]]) -> list[tuple[int, Any]]:
+        """Image ids and detections as COCO results, masks encoded."""
+        results = []
+        for image, target, found in zip(*batch, predictions, strict=True):
+            image_id = int(target["image_id"])
+            results.append((image_id, self.evaluator.results_of(image_id, found)))
+            self._images.keep(image, target, found)
+        return results
+
+    def judge(self, results: Mapping[int, list[dict[str, Any]]], folder: Path) -> Metrics:
+        """COCO AP; also writes the detections and a few images of truth beside detections."""
+        assert self.test_dataset is not None
+        dataset, evaluator = self.test_dataset, self.evaluator
+        evaluator.results = [result for of_image in results.values() for result in of_image]
+        metrics = evaluator.evaluate()
+        evaluator.write(folder / "coco_instances_results.json")
+        write_metrics(folder / "metrics.json", {"dataset": dataset.files.name, **metrics})
+        self._images.write(folder / "pictures", evaluator.truth, dataset.category_ids, dataset.class_names)
+        return metrics
+
+    def scalars(self, metrics: Metrics) -> dict[str, float]:
+        """``bbox/AP`` and so on, in percent."""
+        return {f"{kind}/{name}": value for kind, values in metrics.items() for name, value in values.items()}
+
+    def table(self, metrics: Metrics) -> str:
+        """AP by size and category."""
+        assert self.test_dataset is not None
+        return f"{self.test_dataset.files.name}\n{format_table(metrics)}"
+
+    # --- checkpoints
+
+    def metadata(self) -> dict[str, Any]:
+        """The training set's classes."""
+        dataset = self.train_dataset
+        return {"class_names": list(dataset.class_names), "category_ids": list(dataset.category_ids)}
+
+    def check_metadata(self, checkpoint: Mapping[str, Any], source: str, *, training: bool) -> None:
+        """Compare class names, where the checkpoint has them."""
+        dataset = self.train_dataset if training else self.test_dataset
+        assert dataset is not None
+        _check_classes(source, checkpoint.get("class_names"), dataset)
+
+
+def _check_classes(holder: str, class_names: Sequence[str] | None, dataset: CocoDataset) -> None:
+    """Compare class names, in the order of their labels, with a dataset's; None: they are not known.
+
+    Raises:
+        ValueError: names differ or are in another order; the message lists the first of them.
+    """
+    pairs = enumerate(zip_longest(class_names or dataset.class_names, dataset.class_names), start=1)
+    differences = [f"label {label}: {theirs!r} and {ours!r}" for label, (theirs, ours) in pairs if theirs != ours]
+    if differences:
+        raise ValueError(
+            f"{holder} and {dataset.files.json_file} have different classes, by ascending category id:"
+            f" {'; '.join(differences[:5])}{'; ...' if len(differences) > 5 else ''}. Name the dataset that belongs to"
+            " it, or give the categories of the JSON the same ids and names"
+        )
+
+
+def _only_dataset(cfg: CfgNode, split: str) -> DatasetFiles | None:
+    names = cfg.DATASETS[split]
+    if len(names) > 1:
+        raise ValueError(
+            f"DATASETS.{split} names {len(names)} datasets, {list(names)}; this backend takes one: merge their JSON"
+            " files and give --dataset-json"
+        )
+    return resolve_dataset(names[0]) if names else None

@@ -1,0 +1,87 @@
+"""A task's data for Lightning: loaders, and batches brought to the device."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from hiera_det.engine.options import items_per_device
+from hiera_det.engine.samplers import InferenceSampler, TrainingSampler
+from hiera_det.engine.task import Task
+
+__all__ = ["TaskData", "build_loader"]
+
+
+class TaskData(L.LightningDataModule):
+    """Training batches from the resumed iteration on; test items, each on one rank.
+
+    A training batch is a list of ``accumulate`` micro-batches: one optimizer step's items of this device.
+
+    Args:
+        task: whose data it is.
+        accumulate: micro-batches of a batch.
+    """
+
+    def __init__(self, task: Task, accumulate: int) -> None:
+        super().__init__()
+        self.task = task
+        self.accumulate = accumulate
+
+    def train_dataloader(self) -> DataLoader:
+        """An endless stream that goes on where the run stands."""
+        trainer: Any = self.trainer
+        items = items_per_device(self.task.cfg, trainer.world_size, self.accumulate)
+        sampler = TrainingSampler(
+            len(self.task.train_dataset),  # type: ignore[arg-type]
+            trainer.lightning_module.seed,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            start=trainer.global_step * items,
+        )
+        collate = partial(_micro_batches, self.task.collate, self.accumulate)
+        return build_loader(self.task.train_dataset, sampler, items, collate, self.task.cfg.DATALOADER.NUM_WORKERS)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """The share of this rank in the test items, in order."""
+        trainer: Any = self.trainer
+        dataset: Any = self.task.test_dataset
+        if dataset is None:
+            return []
+        sampler = InferenceSampler(len(dataset), trainer.global_rank, trainer.world_size)
+        size, workers = self.task.test_batch_size, self.task.cfg.DATALOADER.NUM_WORKERS
+        return build_loader(dataset, sampler, size, self.task.collate, workers)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Tensors to the device."""
+        return self.task.to_device(batch, device)
+
+
+def build_loader(
+    dataset: Dataset, sampler: Sampler, batch_size: int, collate: Callable[[list[Any]], Any], num_workers: int
+) -> DataLoader:
+    """Build a loader whose worker processes leave a SIGTERM to the main process."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_ignore_sigterm,
+    )
+
+
+def _micro_batches(collate: Callable[[list[Any]], Any], number: int, items: list[Any]) -> list[Any]:
+    size = len(items) // number
+    return [collate(items[start : start + size]) for start in range(0, len(items), size)]
+
+
+def _ignore_sigterm(worker: int) -> None:
+    """A SIGTERM to the process group is for the main process, which saves a checkpoint and then ends its workers."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,129 @@
+"""What the engine cannot know of a training: a task says it."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from fvcore.common.config import CfgNode
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+__all__ = ["Task"]
+
+logger = logging.getLogger(__name__)
+
+
+class Task(ABC):
+    """One run's data, model, losses, evaluation, and what its checkpoints say of it.
+
+    Everything else (seeds, exact resume, signals, precision, DDP, loggers, atomic files, progress) is the engine's:
+    :func:`~hiera_det.engine.run.train` and :func:`~hiera_det.engine.run.evaluate`.
+
+    Args:
+        cfg: the config, with the nodes ``SOLVER``, ``DATALOADER``, ``TEST`` and ``MODEL.HIERA``.
+
+    Attributes:
+        test_batch_size: items of a batch in evaluation.
+    """
+
+    test_batch_size = 1
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.cfg = cfg
+
+    # --- data: read when it is first asked for; what is wrong with it is a ValueError or an OSError
+
+    @property
+    @abstractmethod
+    def train_dataset(self) -> Dataset:
+        """The training set: ``dataset[index, draw]`` is an item; the number ``draw`` seeds its augmentation."""
+
+    @property
+    @abstractmethod
+    def test_dataset(self) -> Dataset | None:
+        """The test set: ``dataset[index]`` is an item. None if there is nothing to evaluate on."""
+
+    @staticmethod
+    @abstractmethod
+    def collate(items: list[Any]) -> Any:
+        """Make a batch of items: tensors in dicts and lists."""
+
+    def to_device(self, batch: Any, device: torch.device) -> Any:
+        """Bring the tensors of a batch, in nested dicts, lists and tuples, to a device."""
+        if isinstance(batch, dict):
+            return {name: self.to_device(value, device) for name, value in batch.items()}
+        if isinstance(batch, list | tuple):
+            return type(batch)(self.to_device(value, device) for value in batch)
+        return batch.to(device, non_blocking=True) if isinstance(batch, Tensor) else batch
+
+    @abstractmethod
+    def names_of(self, batch: Any) -> list[Any]:
+        """Name the items of a training batch, for messages."""
+
+    # --- model
+
+    @abstractmethod
+    def build_model(self) -> nn.Module:
+        """Build the model with fresh weights."""
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """Compute the losses of a training batch by name; their sum is minimised."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Any) -> list[Any]:
+        """Compute what the model finds in a test batch, in float32, on its device."""
+
+    def callbacks(self) -> Sequence[L.Callback]:
+        """Give further callbacks of a training."""
+        return ()
+
+    # --- evaluation
+
+    @abstractmethod
+    def test_ids(self) -> Sequence[Any]:
+        """Give the ids of the test set's items: each has to be evaluated once."""
+
+    def start_evaluation(self) -> None:
+        """Begin an evaluation on each rank."""
+        logger.info("evaluating on %d items", len(self.test_ids()))
+
+    @abstractmethod
+    def results_of(self, batch: Any, predictions: list[Any]) -> list[tuple[Any, Any]]:
+        """Give each test item's id and what :meth:`judge` needs of it, on the CPU and picklable."""
+
+    @abstractmethod
+    def judge(self, results: Mapping[Any, Any], folder: Path) -> Any:
+        """Compute the metrics of all results by id and write them to a folder; called on rank 0 alone."""
+
+    @abstractmethod
+    def scalars(self, metrics: Any) -> dict[str, float]:
+        """Give the metrics by name, for metrics.json and loggers."""
+
+    @abstractmethod
+    def table(self, metrics: Any) -> str:
+        """Give the metrics as text, for the log."""
+
+    def exit_code(self, metrics: Any) -> int:
+        """Say what the process should exit with after an evaluation; 0: it went well."""
+        return 0
+
+    # --- checkpoints
+
+    @abstractmethod
+    def metadata(self) -> dict[str, Any]:
+        """Give what a checkpoint keeps of the task: plain values such as class names."""
+
+    @abstractmethod
+    def check_metadata(self, checkpoint: Mapping[str, Any], source: str, *, training: bool) -> None:
+        """Compare what a checkpoint keeps with the training set, or in an evaluation with the test set.
+
+        Raises:
+            ValueError: it does not fit.
+        """

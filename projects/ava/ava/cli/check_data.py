@@ -1,0 +1,45 @@
+"""Check a data folder in AVA's layout and say what is missing or wrong.
+
+    python projects/ava/check_data.py datasets/ava_mini --videos-begin 900
+
+It ends with 1 where there is a problem.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hiera_det.data.video import NOMINAL_FPS
+from hiera_det.projects.ava.data.check import check_data
+from hiera_det.projects.ava.data.frames import FIRST_SECOND
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("root", type=Path, help="folder with annotations/, and frames/ or videos/")
+    add("--frames-begin", type=float, default=FIRST_SECOND, help="second of each first frame (%(default)g)")
+    add(
+        "--videos-begin",
+        type=float,
+        default=0.0,
+        help="second that each video begins with: 900 for films cut to AVA's seconds and the mini-set (%(default)g)",
+    )
+    add("--fps", type=float, default=NOMINAL_FPS, help="of the frame folders (%(default)g)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run."""
+    args = parse(arguments)
+    if not args.root.is_dir():
+        raise FileNotFoundError(f"no folder at {args.root}")
+    report = check_data(args.root, frames_begin=args.frames_begin, videos_begin=args.videos_begin, fps=args.fps)
+    for kind, text in report.findings:
+        print(f"{kind:8} {text}")
+    print(f"{len(report.problems)} problems")
+    if report.problems:
+        raise SystemExit(1)
