@@ -16,7 +16,7 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.utils.files import atomic_write
 
-__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "save_config", "value_of"]
+__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "pyramid_maps", "save_config", "value_of"]
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
@@ -278,3 +278,15 @@ def save_config(cfg: CfgNode, path: str | Path) -> None:
     """Write the whole config as YAML."""
     with atomic_write(path) as temporary:
         temporary.write_text(cfg.dump(), encoding="utf-8")
+
+
+def pyramid_maps(cfg: CfgNode) -> list[str]:
+    """The maps that a pyramid takes, of `MODEL.FPN.IN_FEATURES`: no more, as others' parameters would get no gradient.
+
+    Raises:
+        ValueError: there are none, or not all of them are in `MODEL.HIERA.OUT_FEATURES`.
+    """
+    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
+    if not taken or not set(taken) <= set(given):
+        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
+    return list(taken)

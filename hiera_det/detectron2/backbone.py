@@ -10,7 +10,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 
-from hiera_det.hiera.backbone import HieraBackbone, pyramid_maps
+from hiera_det.config import pyramid_maps
+from hiera_det.hiera.backbone import HieraBackbone
 
 __all__ = ["Detectron2Hiera", "build_hiera_backbone", "build_hiera_fpn_backbone", "build_pyramid"]
 

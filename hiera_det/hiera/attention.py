@@ -9,16 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from hiera_det.hiera.linear import Linear, infers_on_cpu
+from hiera_det.hiera.linear import infers_on_cpu, is_plain, linear
+from hiera_det.hiera.memory import keep_memory
 from hiera_det.hiera.tokens import TokenOrder, Windows
 
 __all__ = ["Attention", "Block", "Mlp"]
 
 VALUES_IN_CACHE = 8192 * 96  # tokens times channels; an MLP makes four times as many
-
-# glibc gives memory back to the system once more is free than twice the largest tensor that it has seen freed, up to
-# 32 MiB, and pieces are small. A first large one, never touched, keeps thousands of pages from being fetched again.
-torch.empty(31 * 2**20, dtype=torch.uint8, device="cpu")
 
 
 class Attention(nn.Module):
@@ -32,8 +29,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.pool = pool
-        self.qkv = Linear(dim, 3 * dim_out)
-        self.proj = Linear(dim_out, dim_out)
+        self.qkv = nn.Linear(dim, 3 * dim_out)
+        self.proj = nn.Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """Attend.
@@ -47,15 +44,15 @@ class Attention(nn.Module):
         Returns:
             (B, N', dim_out), in the order of the queries.
         """
-        batch, num_tokens, _ = x.shape
+        num_tokens = x.shape[1]
         if windows.padded:
             x = F.pad(x, (0, 0, 0, 1))  # (B, N + 1, dim): the last one stands for all padding
-        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).unbind(2)  # (B, N, heads, d) each
+        q, k, v = linear(self.qkv, x).unflatten(2, (3, self.heads, -1)).unbind(2)  # (B, N, heads, d) each
         if self.pool:
             pooled = order.pool(q[:, :num_tokens])  # (B, N', heads, d)
             q = torch.cat([pooled, q[:, num_tokens:]], dim=1) if windows.padded else pooled
         x = F.scaled_dot_product_attention(q_windows.split(q), windows.split(k), windows.split(v))
-        return self.proj(q_windows.merge(x, batch))
+        return linear(self.proj, q_windows.merge(x, q.shape[1]))
 
 
 class Mlp(nn.Module):
@@ -63,12 +60,15 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
-        self.fc1 = Linear(dim, hidden)
-        self.fc2 = Linear(hidden, dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., dim) to (..., dim)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return linear(self.fc2, F.gelu(linear(self.fc1, x)))
+
+
+_TOKENWISE = {nn.Linear, nn.LayerNorm, nn.Identity, StochasticDepth, Attention, Mlp}  # but for attention in windows
 
 
 class Block(nn.Module):
@@ -91,20 +91,26 @@ class Block(nn.Module):
         self.norm2 = norm_layer(dim_out)
         self.mlp = Mlp(dim_out, int(dim_out * mlp_ratio))
         self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
-        self.proj = Linear(dim, dim_out) if dim != dim_out else None
+        self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
 
     def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
-        if self.training or not infers_on_cpu(self, x):
+        if not infers_on_cpu(self, x) or not self._is_divisible():
             return self._add_mlp(self._attend(x, order, windows, q_windows))
+        keep_memory()
         # A CPU is faster on pieces that fit its cache, and windows know nothing of one another, nor tokens in the MLP.
         alone = windows.run or x.shape[1]
         return self._in_pieces(
             lambda piece: self._in_pieces(self._add_mlp, self._attend(piece, order, windows, q_windows), 1), x, alone
         )
 
+    def _is_divisible(self) -> bool:
+        """Whether pieces give what all tokens at once give, and nobody looks at what a module is given."""
+        inner = (module for child in self.children() for module in child.modules())
+        return all(not module.training and is_plain(module, _TOKENWISE) for module in inner)
+
     def _in_pieces(self, function: Callable[[Tensor], Tensor], x: Tensor, run: int) -> Tensor:
-        """A function of tokens (B, N, C) on some of them at a time, on whole runs of `run` tokens."""
+        """Call a function of tokens (B, N, C) on some of them at a time, on one or more runs of `run` tokens."""
         runs = max(1, VALUES_IN_CACHE // (run * self.mlp.fc1.in_features))
         if x.shape[0] * x.shape[1] <= runs * run:
             return function(x)
@@ -119,7 +125,7 @@ class Block(nn.Module):
     def _attend(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
         normed = self.norm1(x)
         if self.proj is not None:
-            x = self.proj(normed)  # (B, N, dim_out)
+            x = linear(self.proj, normed)  # (B, N, dim_out)
             if self.attn.pool:
                 x = order.pool(x)  # (B, N', dim_out)
         return x + self.drop_path(self.attn(normed, order, windows, q_windows))

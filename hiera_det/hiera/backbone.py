@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder
@@ -15,7 +14,7 @@ from hiera_det.hiera.variants import variant_arguments
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["HieraBackbone", "pyramid_maps"]
+__all__ = ["HieraBackbone"]
 
 _OUT_NORMS = {"": False, "LN": True}
 
@@ -76,7 +75,7 @@ class HieraBackbone(HieraEncoder, Publishable):
         self._freeze(freeze_at)
 
     @classmethod
-    def from_config(cls, cfg: CfgNode, out_features: Sequence[str] | None = None, **arguments: Any) -> Self:
+    def from_config(cls, cfg: Any, out_features: Sequence[str] | None = None, **arguments: Any) -> Self:
         """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`; images come normalised, with 3 channels.
 
         Args:
@@ -113,11 +112,7 @@ class HieraBackbone(HieraEncoder, Publishable):
         if freeze_at == 0:
             return
         frozen = self.blocks[: sum(self.stages[: freeze_at - 1])]
-        for parameter in [
-            *self.parameters(recurse=False),
-            *self.patch_embed.parameters(),
-            *frozen.parameters(),
-        ]:
+        for parameter in [*self.parameters(recurse=False), *self.patch_embed.parameters(), *frozen.parameters()]:
             parameter.requires_grad_(False)
         for block in frozen:
             block.drop_path = nn.Identity()
@@ -139,15 +134,3 @@ class HieraBackbone(HieraEncoder, Publishable):
         if self.out_norm:
             maps = {stage: self.get_submodule(f"norm_{name}")(maps[stage]) for name, stage in self._stage.items()}
         return {name: maps[stage].movedim(-1, 1) for name, stage in self._stage.items()}  # (B, C, (T,) H, W)
-
-
-def pyramid_maps(cfg: CfgNode) -> list[str]:
-    """The maps that a pyramid takes, of `MODEL.FPN.IN_FEATURES`: no more, as others' parameters would get no gradient.
-
-    Raises:
-        ValueError: there are none, or not all of them are in `MODEL.HIERA.OUT_FEATURES`.
-    """
-    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
-    if not taken or not set(taken) <= set(given):
-        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
-    return list(taken)

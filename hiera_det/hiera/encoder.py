@@ -1,4 +1,4 @@
-"""The trunk that the classifier and the detection backbone share: patches, position embedding, blocks, stage maps."""
+"""The encoder that the classifier and the detection backbone share: patches, position embedding, blocks, stage maps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ from hiera_det.hiera.tokens import Size, TokenOrder, Windows, multiple_of
 
 __all__ = ["HieraEncoder", "init_weights", "resolve_norm"]
 
-LAYOUTS = ("released", "windowed")
-POS_EMBEDS = ("resize", "absolute_win")
-
 
 class HieraEncoder(nn.Module):
     """Hiera up to the end of its last block, for images or video of any size.
@@ -38,7 +35,7 @@ class HieraEncoder(nn.Module):
             windows of `window_sizes` in every stage, global attention in `global_blocks` alone (as SAM 2's trunk).
         window_sizes: tokens along each side of a window, by stage (layout "windowed").
         global_blocks: indices of the blocks with global attention (layout "windowed").
-        pos_embed: "resize": the whole embedding is resized. "absolute_win": see `hiera_det.hiera.pos_embed`; a plain
+        pos_embed: "resize": all of the embedding is resized. "absolute_win": see `hiera_det.hiera.pos_embed`; a plain
             embedding in a state dict is split as it is loaded, exactly at its own size.
         pos_embed_size: tokens along H, W of the stored global part ("absolute_win"); None: those of `input_size`.
         activation_checkpointing: recompute each block's activations in the backward pass instead of keeping them.
@@ -76,8 +73,8 @@ class HieraEncoder(nn.Module):
         activation_checkpointing: bool = False,
     ):
         super().__init__()
-        _check_choice("layout", layout, LAYOUTS)
-        _check_choice("pos_embed", pos_embed, POS_EMBEDS)
+        _check_choice("layout", layout, ("released", "windowed"))
+        _check_choice("pos_embed", pos_embed, ("resize", "absolute_win"))
         if q_pool >= len(stages):
             raise ValueError(f"q_pool={q_pool} pools need more than the {len(stages)} stages {tuple(stages)}")
         if tuple(mask_unit_size) != tuple(s ** (len(stages) - 1) for s in q_stride):
@@ -128,8 +125,6 @@ class HieraEncoder(nn.Module):
                 )
         self.apply(init_weights)
 
-    # --- construction
-
     def _add_pos_embed(
         self, grid: Size, dim: int, separate: bool, kind: str, stored_size: tuple[int, int] | None
     ) -> None:
@@ -151,20 +146,16 @@ class HieraEncoder(nn.Module):
             self.pos_embed_temporal = nn.Parameter(torch.zeros(1, grid[0], dim))
             nn.init.trunc_normal_(self.pos_embed_temporal, std=0.02)
 
-    # --- loading
-
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Split a plain position embedding that arrives at an "absolute_win" model."""
         if self.pos_embed_kind == "absolute_win":
-            pe.split_plain(state_dict, (self.mask_unit_size[-2], self.mask_unit_size[-1]), prefix)
+            pe.split_plain(state_dict, self.mask_unit_size[-2:], self.pos_embed_grid[-2:], prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    # --- forward
 
     def position_embedding(self, grid: Size) -> Tensor:
         """The position embedding for a grid of tokens: (1, C, *grid)."""
         spatial = self.get_parameter(self.spatial_name)
-        size = (grid[-2], grid[-1])
+        size = grid[-2:]
         if self.pos_embed_kind == "absolute_win":
             embed = pe.absolute_win(spatial, self.pos_embed_window, size)
         else:
@@ -216,11 +207,11 @@ class HieraEncoder(nn.Module):
 
     def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[TokenOrder, Tensor]:
         """Pad, embed patches and positions, unroll, and drop the mask units that are not kept."""
-        whole = multiple_of(x.shape[2:], [p * m for p, m in zip(self.patch_stride, self.mask_unit_size, strict=True)])
-        padding = [p for n, w in zip(reversed(x.shape[2:]), reversed(whole), strict=True) for p in (0, w - n)]
+        padded = multiple_of(x.shape[2:], [p * m for p, m in zip(self.patch_stride, self.mask_unit_size, strict=True)])
+        padding = [p for n, w in zip(reversed(x.shape[2:]), reversed(padded), strict=True) for p in (0, w - n)]
         if any(padding):
             x = F.pad(x, padding)
-        grid = tuple(n // s for n, s in zip(whole, self.patch_stride, strict=True))
+        grid = tuple(n // s for n, s in zip(padded, self.patch_stride, strict=True))
         order = TokenOrder(grid, (self.q_stride,) * (len(self.stages) - 1), self._group(grid))
         if mask is None:
             x = self.patch_embed(x)
@@ -228,7 +219,7 @@ class HieraEncoder(nn.Module):
             units = tuple(g // m for g, m in zip(grid, self.mask_unit_size, strict=True))
             self._check_mask(mask, x.shape[0], units)
             # Nothing that is dropped leaks through the overlapping patches.
-            pixels = F.interpolate(mask.view(-1, 1, *units).to(x.dtype), size=whole)
+            pixels = F.interpolate(mask.view(-1, 1, *units).to(x.dtype), size=padded)
             x = self.patch_embed(x * pixels)
         x = order.unroll(x + self.position_embedding(grid))  # (B, N, C)
         if mask is not None:
@@ -237,7 +228,7 @@ class HieraEncoder(nn.Module):
         return order, x
 
     def _group(self, grid: Size) -> Size:
-        """Mask units along each side of a group: a whole window of the later stages, where these tile the grid."""
+        """Mask units along each side of a group: one window of the later stages, where these tile the grid."""
         units = [g // m for g, m in zip(grid, self.mask_unit_size, strict=True)]
         side = self.group if all(n % self.group == 0 for n in units[-2:]) else 1
         return (*(1 for _ in units[:-2]), side, side)

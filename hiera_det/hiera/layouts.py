@@ -52,7 +52,7 @@ def windowed_windows(
 
 
 def largest_window_in_units(units: Sequence[Size], window_sizes: Sequence[int]) -> int:
-    """Mask units along each side of the largest window that holds whole mask units, of all stages' windows."""
+    """Mask units along each side of the largest window that mask units tile, of all stages' windows."""
     return max(1, *(w // u[-1] for w, u in zip(window_sizes, units, strict=True) if w % u[-1] == 0))
 
 

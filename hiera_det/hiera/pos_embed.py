@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["absolute_win", "resize", "resize_temporal", "split_absolute_win", "split_plain"]
+from hiera_det.hiera.tokens import Size
+
+__all__ = ["absolute_win", "as_grid", "resize", "resize_temporal", "split_absolute_win", "split_plain"]
 
 
-def resize(embed: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(embed: Tensor, size: Size) -> Tensor:
     """Resize (1, C, h, w) to (1, C, *size), bicubic without antialiasing, as SAM 2; the same size is the identity.
 
     Two matrix products, one for each side, in float32 or better: ``F.interpolate`` takes several times as long on a
@@ -40,7 +42,7 @@ def _bicubic(length: int, new: int, like: Tensor) -> Tensor:
     return F.interpolate(identity, size=(new, length), mode="bicubic", align_corners=False)[0, 0]
 
 
-def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:
+def absolute_win(embed: Tensor, window: Tensor, size: Size) -> Tensor:
     """The global part (1, C, h, w) resized, plus the window part (1, C, wh, ww) tiled from the top left corner.
 
     Returns:
@@ -53,7 +55,7 @@ def absolute_win(embed: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor
     return rest + rows[:, :, y]
 
 
-def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def split_absolute_win(plain: Tensor, window_size: Size) -> tuple[Tensor, Tensor]:
     """Split a plain embedding (1, C, H, W) into a global part of its size and a window part.
 
     The window part is the mean over the tiles, the global part the rest: at H x W their sum is the plain embedding.
@@ -70,20 +72,38 @@ def split_absolute_win(plain: Tensor, window_size: tuple[int, int]) -> tuple[Ten
     return plain - window.tile(1, 1, height // wh, width // ww), window
 
 
-def split_plain(state: dict[str, Tensor], unit: tuple[int, int], prefix: str = "") -> None:
-    """Split a plain embedding in a state dict, in place; one that is split already, or is not square, stays.
+def as_grid(plain: Tensor, own: Size | None = None) -> Tensor | None:
+    """Put a plain embedding (1, H * W, C) in space: (1, C, H, W).
+
+    Args:
+        plain: the embedding.
+        own: the model's own H, W in tokens; an embedding of another number of tokens must be square.
+
+    Returns:
+        None: its H and W cannot be told.
+    """
+    if plain.ndim != 3:
+        return None
+    side = math.isqrt(plain.shape[1])
+    size = next((s for s in (own, (side, side)) if s and math.prod(s) == plain.shape[1]), None)
+    return None if size is None else plain.transpose(1, 2).unflatten(2, size)
+
+
+def split_plain(state: dict[str, Tensor], unit: Size, own: Size | None = None, prefix: str = "") -> None:
+    """Split a plain embedding in a state dict, in place; one that is split already, or of unknown H and W, stays.
 
     Args:
         state: ``pos_embed`` or, for video, ``pos_embed_spatial`` (1, H * W, C) becomes (1, C, H, W), and
             ``pos_embed_window`` (1, C, *unit) is added.
         unit: tokens along each side of a mask unit.
+        own: as of :func:`as_grid`.
         prefix: of the names.
+
+    Raises:
+        ValueError: mask units do not tile the embedding.
     """
     for key in (prefix + "pos_embed", prefix + "pos_embed_spatial"):
-        plain = state.get(key)
-        if plain is not None and plain.ndim == 3 and math.isqrt(plain.shape[1]) ** 2 == plain.shape[1]:
-            side = math.isqrt(plain.shape[1])
-            grid = plain.transpose(1, 2).unflatten(2, (side, side))  # (1, C, H, W)
+        if key in state and (grid := as_grid(state[key], own)) is not None:
             state[key], window = split_absolute_win(grid, unit)
             state.setdefault(prefix + "pos_embed_window", window)
 

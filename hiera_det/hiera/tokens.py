@@ -90,7 +90,7 @@ class TokenOrder:
         return replace(self, grid=grid, pools=self.pools[1:])
 
     def windows(self, size: Size | None, device: torch.device) -> Windows:
-        """Windows of `size` tokens along each side, from the top left corner; None: the whole grid."""
+        """Windows of `size` tokens along each side, from the top left corner; None: all of the grid."""
         if size is None:
             return Windows(None)
         if size in (self.unit, tuple(u * g for u, g in zip(self.unit, self.group, strict=True))):
@@ -143,9 +143,10 @@ class Windows:
             x = x.unflatten(1, (-1, self.tokens)).flatten(0, 1)
         return x.transpose(1, 2)
 
-    def merge(self, x: Tensor, batch: int) -> Tensor:
-        """Windows (B * #windows, heads, tokens, d) to tokens (B, N, heads * d), without the padding."""
-        x = x.transpose(1, 2).reshape(batch, -1, x.shape[1] * x.shape[3])  # (B, #windows * tokens, heads * d)
+    def merge(self, x: Tensor, num_tokens: int) -> Tensor:
+        """Windows (B * #windows, heads, tokens, d) of what had `num_tokens` to tokens (B, N, heads * d), unpadded."""
+        places = num_tokens if self.gather is None else len(self.gather)  # #windows * tokens
+        x = x.transpose(1, 2).reshape(-1, places, x.shape[1] * x.shape[3])  # (B, #windows * tokens, heads * d)
         return x if self.scatter is None else x[:, self.scatter]
 
 

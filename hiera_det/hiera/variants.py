@@ -6,8 +6,8 @@ from typing import Any
 
 __all__ = ["VARIANTS", "variant_arguments"]
 
-# Trunk by size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
-_TRUNKS: dict[str, dict[str, Any]] = {
+# By size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
+_SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"embed_dim": 96, "num_heads": 1, "stages": (1, 2, 7, 2), "global_blocks": (5, 7, 9)},
     "small": {"embed_dim": 96, "num_heads": 1, "stages": (1, 2, 11, 2), "global_blocks": (7, 10, 13)},
     "base": {"embed_dim": 96, "num_heads": 1, "stages": (2, 3, 16, 3), "global_blocks": (12, 16, 20)},
@@ -27,8 +27,8 @@ _VIDEO: dict[str, Any] = {
 }
 
 VARIANTS: dict[str, dict[str, Any]] = {
-    **{f"hiera_{size}_224": trunk for size, trunk in _TRUNKS.items()},
-    **{f"hiera_{size}_16x224": {**_TRUNKS[size], **_VIDEO} for size in ("base", "base_plus", "large", "huge")},
+    **{f"hiera_{size}_224": arguments for size, arguments in _SIZES.items()},
+    **{f"hiera_{size}_16x224": {**_SIZES[size], **_VIDEO} for size in ("base", "base_plus", "large", "huge")},
 }
 
 

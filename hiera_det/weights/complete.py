@@ -1,4 +1,4 @@
-"""Whether a file's tensors are those of a whole Hiera."""
+"""Whether a file's tensors are those of a complete Hiera."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from hiera_det.hiera.variants import variant_arguments
 from hiera_det.weights.formats import HieraWeights
 from hiera_det.weights.variant import stages_of
 
-__all__ = ["check_whole"]
+__all__ = ["check_complete"]
 
 
-def check_whole(weights: HieraWeights) -> None:
-    """Whether it has every tensor of a Hiera, in its shape, and no other; classifier and final norm as far as there.
+def check_complete(weights: HieraWeights) -> None:
+    """Check that it has every tensor of a Hiera, in its shape, and no other; classifier and final norm as far as there.
 
     Raises:
         ValueError: it has not; the message lists every difference.
     """
     stages, parts = stages_of(weights.encoder), {key.rpartition(".")[0] for key in weights.classifier}
     if len(stages) != 4 or min(stages) < 1:
-        raise ValueError(f"it has blocks of {len(stages)} stages only; no peer has such a model")
+        raise ValueError(f"it has blocks of {len(stages)} stages only, expected those of 4")
     own = {
         key: value.shape
         for key, value in _on_meta(weights, stages).state_dict().items()
@@ -35,7 +35,7 @@ def check_whole(weights: HieraWeights) -> None:
         if (wanted := _any_size(key, tuple(own[key]), tuple(there[key].shape))) != tuple(there[key].shape)
     ]
     if lines:
-        raise ValueError("it is not Hiera as the peers have it:" + "".join(f"\n  {line}" for line in lines[:40]))
+        raise ValueError("it is not Hiera as other packages have it:" + "".join(f"\n  {x}" for x in lines[:40]))
 
 
 def _on_meta(weights: HieraWeights, stages: tuple[int, ...]) -> Hiera:

@@ -55,7 +55,7 @@ def is_own(config: Mapping[str, Any]) -> bool:
 
 
 def check_published(config: Mapping[str, Any], variant: str, source: str, *, windowed: bool = False) -> None:
-    """Whether the model of a config computes what the published variant does, as far as the config says.
+    """Check that the model of a config computes what the published variant does, as far as the config says.
 
     Args:
         config: of this package, the original or transformers; others say nothing of it.

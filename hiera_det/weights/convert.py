@@ -1,4 +1,4 @@
-"""A Hiera's weights from any source into a file, or for transformers a folder, that a peer reads."""
+"""A Hiera's weights from any source into a file, or for transformers a folder, that another package reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hiera_det.utils.files import atomic_write, make_folder
-from hiera_det.weights.complete import check_whole
+from hiera_det.weights.complete import check_complete
 from hiera_det.weights.config_json import check_published, read_config
 from hiera_det.weights.formats import HieraWeights, find_hiera
 from hiera_det.weights.hiera import read_hiera
@@ -36,11 +36,12 @@ __all__ = ["FORMATS", "convert_checkpoint"]
 logger = logging.getLogger(__name__)
 
 FORMATS = {"original": (".pth",), "timm": (".safetensors", ".pth"), "transformers": (), "detectron2": (".pkl", ".pth")}
+_CHECKPOINTS = {"original": original_checkpoint, "timm": timm_state, "detectron2": detectron2_checkpoint}
 _FILES = (".pth", ".pt", ".safetensors", ".pkl")
 
 
 def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
-    """Write the Hiera of a checkpoint as a peer reads it, with its own names, strictly.
+    """Write the Hiera of a checkpoint as another package reads it, with its own names, strictly.
 
     Args:
         source: see :func:`~hiera_det.weights.source.local_file`; of a detector the backbone is taken.
@@ -54,19 +55,19 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
     Raises:
         FileNotFoundError: the source cannot be had.
         FileExistsError: there is something at `output`.
-        ValueError: the source cannot be read or is no whole Hiera, the format has no place for it, the ``config.json``
-            beside it describes a model that computes something else than the published one, or `output` has another
-            ending than the format's.
+        ValueError: the source cannot be read or is no complete Hiera, the format has no place for it, the
+            ``config.json`` beside it describes a model that computes something else than the published one, or
+            `output` has another ending than the format's.
     """
     path = Path(output)
     _check_output(path, to)
     weights, config = read_hiera(source), read_config(source)
     try:
-        check_whole(weights)
+        check_complete(weights)
         _check_function(weights, config, source, to)
         make_folder(path.parent, "the folder of the output")
         with atomic_write(path) as temporary:
-            written = _WRITERS[to](weights, temporary)
+            written = _write(weights, temporary, to)
             left_beside = _copy_beside(config, source, temporary) if to == "transformers" else _beside(config, source)
     except ValueError as error:
         raise ValueError(f"{source} (format {weights.file_format}): {error}") from error
@@ -85,29 +86,35 @@ def _check_output(path: Path, to: str) -> None:
 
 
 def _check_function(weights: HieraWeights, config: Mapping[str, Any], source: str, to: str) -> None:
-    """Whether the peer's published model computes the same; of other sizes there is none, and its user tells all."""
+    """Check that the published model computes the same; for other sizes there is none, and the user tells all."""
     variant = published_name(weights.encoder)
     if variant is not None:  # of windows those who open the file decide: a HieraBackbone or timm's HieraDet
         windowed = to == "detectron2" or has_background(weights.encoder)
         check_published(config, variant, source, windowed=windowed)
 
 
-def _original(weights: HieraWeights, path: Path) -> int:
-    checkpoint = original_checkpoint(weights)
-    torch.save(checkpoint, path)
-    return len(checkpoint["model_state"])
-
-
-def _timm(weights: HieraWeights, path: Path) -> int:
-    state = timm_state(weights)
+def _write(weights: HieraWeights, path: Path, to: str) -> int:
+    """Write the file or folder; returns the number of tensors in it."""
+    if to == "transformers":
+        return _write_folder(weights, path)
+    checkpoint = _CHECKPOINTS[to](weights)
+    state = checkpoint.get("model_state", checkpoint.get("model", checkpoint))
     if path.suffix == ".safetensors":
         write_safetensors(state, path, {"format": "pt"})
+    elif path.suffix == ".pkl":
+        arrays = {key: _array(value) for key, value in state.items()}
+        path.write_bytes(pickle.dumps({**checkpoint, "model": arrays}))
     else:
-        torch.save(state, path)
+        torch.save(checkpoint, path)
     return len(state)
 
 
-def _transformers(weights: HieraWeights, path: Path) -> int:
+def _array(value: Tensor) -> np.ndarray:
+    value = value.detach()
+    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # numpy has no bfloat16
+
+
+def _write_folder(weights: HieraWeights, path: Path) -> int:
     state = transformers_state(weights)
     variant = variant_of(weights.encoder, "the file")
     side = input_size_of(find_hiera(state, "the file").encoder, "the file")[-1]
@@ -120,25 +127,6 @@ def _transformers(weights: HieraWeights, path: Path) -> int:
         _write_json(config, path / name)
     write_safetensors(state, path / "model.safetensors", {"format": "pt"})
     return len(state)
-
-
-def _detectron2(weights: HieraWeights, path: Path) -> int:
-    checkpoint = detectron2_checkpoint(weights)
-    if path.suffix == ".pkl":
-        checkpoint["model"] = {key: _array(value) for key, value in checkpoint["model"].items()}
-        with path.open("wb") as file:
-            pickle.dump(checkpoint, file)
-    else:
-        torch.save(checkpoint, path)
-    return len(checkpoint["model"])
-
-
-def _array(value: Tensor) -> np.ndarray:
-    value = value.detach()
-    return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # numpy has no bfloat16
-
-
-_WRITERS = {"original": _original, "timm": _timm, "transformers": _transformers, "detectron2": _detectron2}
 
 
 def _beside(config: Mapping[str, Any], source: str) -> list[str]:

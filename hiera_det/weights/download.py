@@ -1,4 +1,7 @@
-"""Downloads that a lost connection does not lose: kept in torch.hub's cache, resumed, checked, then renamed."""
+"""Downloads that a lost connection does not lose: kept in torch.hub's cache, resumed, checked, then renamed.
+
+Our own, as torch.hub starts anew after a broken connection, and huggingface_hub may continue a file that has changed.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +56,8 @@ def cached_file(url: str) -> Path:
 def download(url: str) -> Path:
     """The file of a URL: from the cache, otherwise downloaded to it.
 
-    A download that was broken off is continued. The file gets its name when it is whole: of the announced length, and
-    of the right checksum where one is known, by ``#sha256=…`` at the end of the URL or in torch.hub's manner by the
+    A download that was broken off is continued. The file gets its name when it is complete: of the announced length,
+    and of the right checksum where one is known, by ``#sha256=…`` at the end of the URL or in torch.hub's manner by the
     file's name (``name-0123abcd.pth``, the first digits of its SHA-256); what is in the cache is checked too.
     Processes wait for one another. With ``HF_HUB_OFFLINE=1`` in the environment nothing is fetched.
 
@@ -74,22 +77,18 @@ def download(url: str) -> Path:
         with FileLock(f"{target}.lock"):
             if not target.is_file():  # another process may have fetched it meanwhile
                 part = _fetch(url, target, by_hand)
-                if (found := _other_sum(part, expected)) is not None:
+                try:
+                    _check_sum(url, part, expected, "it is removed, try again")
+                except ValueError:
                     part.unlink()
-                    raise ValueError(
-                        f"{url}: the SHA-256 of {part} is {found}, expected {expected}; it is removed, try again"
-                    )
-                part.replace(target)
-                return target
-    if (found := _other_sum(target, expected)) is not None:
-        raise ValueError(
-            f"{url}: the SHA-256 of {target} is {found}, expected {expected}; to download it anew, remove the file"
-        )
+                    raise
+                return part.replace(target)
+    _check_sum(url, target, expected, "to download it anew, remove the file")
     return target
 
 
 def _fetch(url: str, target: Path, by_hand: str) -> Path:
-    """Download beside the target; the whole file's path."""
+    """Download beside the target; returns the complete file's path."""
     try:
         return _continued(url, target)
     except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: no host can have such a name
@@ -107,7 +106,7 @@ def _continued(url: str, target: Path) -> Path:
         with _open(url, size) as response:
             start, total = _span(response)
             if part == _part(target, response):
-                if total == size:  # whole, and only not renamed
+                if total == size:  # complete, and only not renamed
                     return part
                 if start == size:
                     return _receive(response, part, target.name)
@@ -117,11 +116,9 @@ def _continued(url: str, target: Path) -> Path:
 
 
 def _open(url: str, start: int) -> HTTPResponse:
-    request = urllib.request.Request(
-        url, headers={"User-Agent": "hiera_det", "Range": f"bytes={start}-"} if start else {}
-    )
+    headers = {"User-Agent": "hiera_det"} | ({"Range": f"bytes={start}-"} if start else {})
     try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if start and error.code == 416:  # nothing is left from there on: the answer to all of it says why
             return _open(url, 0)
@@ -149,7 +146,7 @@ def _span(response: HTTPResponse) -> tuple[int | None, int | None]:
 
 
 def _receive(response: HTTPResponse, part: Path, name: str) -> Path:
-    """Append what comes to the part, which is then the whole file."""
+    """Append what comes to the part, which is then the complete file."""
     start, total = _span(response)
     if start is None:
         raise OSError("the server sends a part without saying which, or of a file without end")
@@ -184,12 +181,9 @@ def _checksum(url: str) -> tuple[str, str | None]:
     return url, stated[1].lower()
 
 
-def _other_sum(path: Path, expected: str | None) -> str | None:
-    """The SHA-256 of a file if it is not the one that is expected."""
-    if expected is None:
-        return None
-    found = file_sum(path)
-    return None if found.startswith(expected) else found
+def _check_sum(url: str, path: Path, expected: str | None, advice: str) -> None:
+    if expected is not None and not (found := file_sum(path)).startswith(expected):
+        raise ValueError(f"{url}: the SHA-256 of {path} is {found}, expected {expected}; {advice}")
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -51,7 +51,7 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
 
 
 def _check_dims(state: dict[str, Tensor]) -> None:
-    """Whether what is made to fit has the dimensions of a kernel or an embedding; the loader compares the sizes."""
+    """Check that what is made to fit has the dimensions of a kernel or an embedding; the loader compares the sizes."""
     window = state.get("pos_embed_window")
     spatial = (3, 4) if window is None else (4,)
     dims = {_PATCHES: (4, 5), "pos_embed_window": (4,), **dict.fromkeys(_SPATIAL, spatial), "pos_embed_temporal": (3,)}
@@ -81,35 +81,31 @@ def _fit_spatial(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, 
     name = model.spatial_name
     if name not in state:
         return
-    embed = state[name]
-    own = model.get_parameter(name)
-    window = state.get("pos_embed_window")
-    unit = (model.mask_unit_size[-2], model.mask_unit_size[-1])
+    window, unit, grid = state.get("pos_embed_window"), model.mask_unit_size[-2:], model.pos_embed_grid[-2:]
     if window is not None and window.shape[-2:] != unit:
         raise ValueError(
-            f"pos_embed_window is of {_sides(window)} tokens, the model's mask units are of {unit[0]} x {unit[1]}"
+            f"pos_embed_window is of {_sides(window.shape)} tokens, the model's mask units are of {_sides(unit)}"
         )
+    own, plain = model.get_parameter(name), pe.as_grid(state[name], grid)  # (1, C, H, W)
+    if window is None and plain is None:
+        shape = tuple(state[name].shape)
+        raise ValueError(f"a position embedding of shape {shape} is neither square nor of the model's {grid}")
     if model.pos_embed_kind == "absolute_win":
         if window is None:
-            plain = _as_grid(embed, model)
-            embed, window = pe.split_absolute_win(plain, unit)
+            pe.split_plain(state, unit, grid)
             done["pos_embed_window"] = "mean over the mask units of the plain embedding"
             done[name] = "the plain embedding without its window part"
-        size = (own.shape[-2], own.shape[-1])
+        embed, size = state[name], tuple(own.shape[-2:])
         if embed.shape[-2:] != size:
-            done[name] = f"{done.get(name, 'global part')}, bicubic from {_sides(embed)} to {size[0]} x {size[1]}"
-        state[name], state["pos_embed_window"] = pe.resize(embed, size), window
-        return
-    size = (model.pos_embed_grid[-2], model.pos_embed_grid[-1])
-    if window is not None:
-        state[name] = _as_tokens(pe.absolute_win(embed, state.pop("pos_embed_window"), size))
-        done[name] = f"global and window part added up at {size[0]} x {size[1]}"
-    elif embed.shape[1] != own.shape[1]:
-        grid = _as_grid(embed, model)
-        state[name] = _as_tokens(pe.resize(grid, size))
-        done[name] = (
-            f"bicubic from {_sides(grid)} to {size[0]} x {size[1]}, as a whole: mask units no longer fit its pattern"
-        )
+            done[name] = f"{done.get(name, 'global part')}, bicubic from {_sides(embed.shape)} to {_sides(size)}"
+        state[name] = pe.resize(embed, size)
+    elif window is not None:
+        state[name] = _as_tokens(pe.absolute_win(state[name], state.pop("pos_embed_window"), grid))
+        done[name] = f"global and window part added up at {_sides(grid)}"
+    elif plain is not None and plain.shape[-2:] != grid:
+        state[name] = _as_tokens(pe.resize(plain, grid))
+        how = "as a whole: mask units no longer fit its pattern"
+        done[name] = f"bicubic from {_sides(plain.shape)} to {_sides(grid)}, {how}"
 
 
 def _fit_temporal(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:
@@ -122,22 +118,9 @@ def _fit_temporal(state: dict[str, Tensor], model: HieraEncoder, done: dict[str,
         done[name] = f"linear from {steps} to {wanted} steps"
 
 
-def _as_grid(embed: Tensor, model: HieraEncoder) -> Tensor:
-    """A plain embedding (1, H * W, C) as (1, C, H, W)."""
-    tokens = embed.shape[1]
-    own = (model.pos_embed_grid[-2], model.pos_embed_grid[-1])
-    side = math.isqrt(tokens)
-    grid = own if tokens == math.prod(own) else (side, side)
-    if embed.ndim != 3 or math.prod(grid) != tokens:
-        raise ValueError(
-            f"a position embedding of shape {tuple(embed.shape)} is neither square nor of the model's {own}"
-        )
-    return embed.transpose(1, 2).unflatten(2, grid)
-
-
 def _as_tokens(grid: Tensor) -> Tensor:
     return grid.flatten(2).transpose(1, 2).contiguous(memory_format=torch.contiguous_format)  # (1, H * W, C)
 
 
-def _sides(grid: Tensor) -> str:
-    return f"{grid.shape[-2]} x {grid.shape[-1]}"
+def _sides(shape: Sequence[int]) -> str:
+    return f"{shape[-2]} x {shape[-1]}"

@@ -25,7 +25,6 @@ from hiera_det.weights.read import check_numbers
 
 __all__ = ["CLASSIFIER", "HEAD", "HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
 
-
 HEAD = ("head.projection.weight", "head.projection.bias")
 CLASSIFIER = ("norm.weight", "norm.bias", *HEAD)
 
@@ -50,7 +49,6 @@ class HieraWeights:
 _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
 )
-
 _DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
 _DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
 
@@ -122,9 +120,7 @@ def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: s
             found.dropped.setdefault("the decoder of MAE", []).append(key)
         else:  # also what no Hiera has: it is for the reader to see that the model has no such tensor
             found.encoder[key] = value
-    decoder = [key for key in outside if _DECODER.fullmatch(key)]
-    if decoder:
-        found.dropped.setdefault("the decoder of MAE", []).extend(decoder)
-    if others := [key for key in outside if key not in decoder]:
-        found.dropped["other parts of the model"] = others
+    for key in outside:
+        what = "the decoder of MAE" if _DECODER.fullmatch(key) else "other parts of the model"
+        found.dropped.setdefault(what, []).append(key)
     return found

@@ -40,8 +40,8 @@ def read_hiera(source: str) -> HieraWeights:
 def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: bool = True) -> LoadReport:
     """Load a Hiera's weights into the one that a model is or has, in place.
 
-    The encoder is loaded whole. If the model is the classifier, its norm and head come from the file as far as they are
-    there, the head if it is of the model's number of classes; otherwise they stay as they are, with a warning.
+    The encoder is loaded completely. If the model is the classifier, its norm and head come from the file as far as
+    they are there, the head if it is of the model's number of classes; otherwise they stay as they are, with a warning.
 
     Args:
         model: it is or has one ``HieraEncoder``.
@@ -82,9 +82,8 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     ]
     absent, unexpected = sorted(wanted - optional - state.keys()), sorted(state.keys() - wanted)
     if wrong or (strict and (absent or unexpected)):
-        lines = [f"missing in the file: {key}" for key in absent] + [
-            f"unknown to the model: {key}" for key in unexpected
-        ]
+        lines = [f"missing in the file: {key}" for key in absent]
+        lines += [f"unknown to the model: {key}" for key in unexpected]
         what = "is of another variant than the model"
         if any(_LAYER_SCALE.fullmatch(key) for key in unexpected):
             what = "has LayerScale, which this Hiera does not have"
@@ -95,7 +94,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     report.missing = sorted(prefix + key for key in own.keys() - loaded.keys())
     report.unexpected = unexpected
     encoder.load_state_dict(loaded, strict=False)
-    _log(report)
+    logger.log(logging.WARNING if report.missing or report.unexpected else logging.INFO, "%s", report)
     show_licence(report)
     return report
 
@@ -134,7 +133,3 @@ def _drop(tensors: dict[str, Tensor], report: LoadReport, what: str, keys: list[
 def _listed(lines: list[str]) -> str:
     shown = "".join(f"\n  {line}" for line in lines[:40])
     return shown + (f"\n  … and {len(lines) - 40} more" if len(lines) > 40 else "")
-
-
-def _log(report: LoadReport) -> None:
-    logger.log(logging.WARNING if report.missing or report.unexpected else logging.INFO, "%s", report)

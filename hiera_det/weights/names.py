@@ -1,4 +1,4 @@
-"""The peers' names of Hiera's tensors beside the original's; the blocks of transformers are counted apart."""
+"""Other packages' names of Hiera's tensors beside the original's; transformers counts blocks by stage."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def _renamed(key: str, names: Iterable[tuple[str, str]]) -> str:
 
 def numbered_through(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``encoder.stages.S.layers.L`` of transformers as ``blocks.B``."""
-    place = re.compile(r"encoder\.stages\.(\d+)\.layers\.(\d+)\.(.*)")
-    matches = {key: place.fullmatch(key) for key in state}
-    places = sorted({(int(match[1]), int(match[2])) for match in matches.values() if match})
-    return {
-        f"blocks.{places.index((int(match[1]), int(match[2])))}.{match[3]}" if (match := matches[key]) else key: value
-        for key, value in state.items()
-    }
+    place = re.compile(r"^encoder\.stages\.(\d+)\.layers\.(\d+)(?=\.)")
+    places = sorted({(int(stage), int(layer)) for key in state for stage, layer in place.findall(key)})
+
+    def number(match: re.Match[str]) -> str:
+        return f"blocks.{places.index((int(match[1]), int(match[2])))}"
+
+    return {place.sub(number, key): value for key, value in state.items()}
 
 
 def by_stage(state: Mapping[str, Tensor], stages: Iterable[int]) -> dict[str, Tensor]:

@@ -30,6 +30,10 @@ def _allowed() -> dict[tuple[str, str], Any]:
     return allowed
 
 
+_ERRORS = (AttributeError, EOFError, ImportError, LookupError, MemoryError, OverflowError, TypeError, ValueError)
+_BROKEN = (pickle.UnpicklingError, *_ERRORS)  # what a damaged pickle raises
+
+
 class _DataUnpickler(pickle.Unpickler):
     allowed = _allowed()
 
@@ -48,23 +52,12 @@ def load_data_pickle(path: str | Path) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not a whole pickle, or it names something else (a class, a function).
+        ValueError: it is not a complete pickle, or it names something else (a class, a function).
     """
     with open(path, "rb") as file:
         try:
             return _DataUnpickler(file, encoding="latin1").load()
-        except (
-            pickle.UnpicklingError,
-            AttributeError,
-            EOFError,
-            ImportError,
-            IndexError,
-            KeyError,
-            MemoryError,
-            OverflowError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except _BROKEN as error:
             raise ValueError(
                 f"{path} is not a pickle of arrays, containers, numbers and strings: {error or type(error).__name__}"
             ) from error

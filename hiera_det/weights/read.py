@@ -109,7 +109,7 @@ def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tenso
 
 
 def check_numbers(state: Mapping[str, Tensor], source: str) -> None:
-    """Whether all tensors are what weights are: floating-point numbers, none of them NaN or infinite.
+    """Check that all tensors are what weights are: floating-point numbers, none of them NaN or infinite.
 
     Raises:
         ValueError: some are not; the message names them.

@@ -41,26 +41,18 @@ class LoadReport:
 
     def __str__(self) -> str:
         """A line for each kind; many names are summed up by how they begin. For the licence: :func:`show_licence`."""
-        lines = [
-            f"{self.source}: format {self.file_format}",
-            f"loaded: {len(self.loaded)} tensors",
-        ]
+        lines = [f"{self.source}: format {self.file_format}", f"loaded: {len(self.loaded)} tensors"]
         lines += [f"resized: {name}: {how}" for name, how in self.resized.items()]
-        lines += [
-            f"{kind}: {_summed_up(names)}"
-            for kind, names in (("missing", self.missing), ("unexpected", self.unexpected))
-            if names
-        ]
-        lines += [f"dropped, {what}: {_summed_up(names)}" for what, names in self.dropped.items() if names]
-        return "\n  ".join(lines)
+        kinds = {"missing": self.missing, "unexpected": self.unexpected}
+        kinds |= {f"dropped, {what}": names for what, names in self.dropped.items()}
+        return "\n  ".join(lines + [f"{kind}: {_summed_up(names)}" for kind, names in kinds.items() if names])
 
 
 def show_licence(report: LoadReport) -> None:
     """Log the licence of weights, each licence once in a process: a known one as a warning, so that it is seen."""
     if report.licence not in _shown:
         _shown.add(report.licence)
-        is_known = not report.licence.startswith("not known")
-        level = logging.WARNING if is_known else logging.INFO
+        level = logging.INFO if report.licence.startswith("not known") else logging.WARNING
         logger.log(level, "%s: the licence of the weights is %s", report.source, report.licence)
 
 

@@ -34,7 +34,9 @@ def local_file(source: str) -> Path:
     if path.is_file():
         return path
     if source and path.is_dir():
-        return _of_folder(path)
+        if found := next((path / name for name in WEIGHTS if (path / name).is_file()), None):
+            return found
+        raise FileNotFoundError(f"folder {path} has none of {', '.join(WEIGHTS)}; name the file of the weights")
     names = ", ".join(name for name in ZOO if name.partition(".")[0] == source.partition(".")[0]) or ", ".join(ZOO)
     raise FileNotFoundError(
         f"no weights file at {source}, and no published weights of that name (there are {names}); also taken: URLs and"
@@ -61,10 +63,3 @@ def file_beside(source: str, name: str) -> Path | None:
         return None
     candidate = (path if path.is_dir() else path.parent) / name
     return candidate if candidate.is_file() else None
-
-
-def _of_folder(folder: Path) -> Path:
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"folder {folder} has none of {', '.join(WEIGHTS)}; name the file of the weights")

@@ -1,4 +1,4 @@
-"""A Hiera's weights as the peers' state dicts, strict; formats say nothing of window layouts, nor do these."""
+"""A Hiera's weights as other packages' state dicts, strict; formats say nothing of window layouts, nor do these."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def original_checkpoint(weights: HieraWeights) -> dict[str, Any]:
     Raises:
         ValueError: the position embedding is one that the original does not have.
     """
-    return {"model_state": {**_plain(_trunk(weights), "the original's Hiera"), **weights.classifier}}
+    return {"model_state": {**_plain(_encoder(weights), "the original's Hiera"), **weights.classifier}}
 
 
 def timm_state(weights: HieraWeights) -> dict[str, Tensor]:
@@ -34,14 +34,14 @@ def timm_state(weights: HieraWeights) -> dict[str, Tensor]:
         ValueError: the weights are of a video model, or of a classifier with a SAM 2 trunk's embedding.
     """
     _check_image(weights, "timm")
-    trunk = _trunk(weights)
-    is_sam2 = has_background(trunk)
+    encoder = _encoder(weights)
+    is_sam2 = has_background(encoder)
     if is_sam2 and "head.projection.weight" in weights.classifier:  # a norm alone is in timm's own files
         raise ValueError(
             "the position embedding is one as in SAM 2's trunks, and there is a classifier: timm's Hiera has no such"
             " embedding, its HieraDet other windows; convert to detectron2, which leaves the classifier out"
         )
-    state = trunk if is_sam2 else _plain(trunk, "timm's Hiera")
+    state = encoder if is_sam2 else _plain(encoder, "timm's Hiera")
     return renamed({**state, **weights.classifier}, [(ours, theirs) for theirs, ours in TIMM if ours[-1] == "."])
 
 
@@ -52,7 +52,7 @@ def transformers_state(weights: HieraWeights) -> dict[str, Tensor]:
         ValueError: the weights are of a video model or a SAM 2 trunk.
     """
     _check_image(weights, "transformers")
-    state = {**_plain(_trunk(weights), "transformers' Hiera"), **weights.classifier}
+    state = {**_plain(_encoder(weights), "transformers' Hiera"), **weights.classifier}
     head = {key: state.pop(key) for key in weights.classifier if key.startswith("head.projection.")}
     stages = stages_of(state)
     state = by_stage(renamed(state, [(ours, theirs) for theirs, ours in TRANSFORMERS]), stages)
@@ -78,8 +78,8 @@ def detectron2_checkpoint(weights: HieraWeights) -> dict[str, Any]:
     return {"model": state, "matching_heuristics": True}
 
 
-def _trunk(weights: HieraWeights) -> dict[str, Tensor]:
-    """Without norms of maps, which no peer has there."""
+def _encoder(weights: HieraWeights) -> dict[str, Tensor]:
+    """Without norms of maps, which no other package has there."""
     return {key: value for key, value in weights.encoder.items() if not key.startswith("norm_res")}
 
 
@@ -90,7 +90,7 @@ def _spatial_name(state: Mapping[str, Tensor]) -> str:
 def has_background(state: Mapping[str, Tensor]) -> bool:
     """Whether the global part is resized whenever the model runs, as that of SAM 2's trunks.
 
-    It is so if mask units do not tile it: a model runs on whole ones.
+    It is so if mask units do not tile it.
     """
     if "pos_embed_window" not in state:
         return False
@@ -114,6 +114,6 @@ def _plain(state: dict[str, Tensor], model: str) -> dict[str, Tensor]:
     return state
 
 
-def _check_image(weights: HieraWeights, peer: str) -> None:
+def _check_image(weights: HieraWeights, package: str) -> None:
     if "pos_embed_spatial" in weights.encoder:
-        raise ValueError(f"the weights are a video model's, of which {peer} has none; convert to original")
+        raise ValueError(f"the weights are a video model's, of which {package} has none; convert to original")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -159,6 +160,19 @@ def test_from_config_takes_every_key():
     node.NORM = "BN"
     with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NORM='BN': expected '' or 'LN'"):
         HieraBackbone.from_config(cfg)
+
+
+def test_the_room_knows_no_config_and_no_room_but_utils(pytestconfig):
+    found = set()
+    for path in (pytestconfig.rootpath / "hiera_det" / "hiera").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {name.name for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module)
+    rooms = {".".join(name.split(".")[:2]) for name in found if name.startswith("hiera_det")}
+    assert rooms == {"hiera_det.hiera", "hiera_det.utils"}
+    assert not {name.split(".")[0] for name in found} & {"fvcore", "iopath", "yaml", "lightning"}
 
 
 def test_import_brings_neither_backend_nor_lightning_nor_opencv():

@@ -83,6 +83,31 @@ def test_video_embedding_is_split_too_and_frames_are_interpolated(redraw, relati
     torch.testing.assert_close(difference, (halves - halves[:1]).T, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(64, 96), (4, 64, 96)], ids=["image", "video"])
+def test_an_embedding_that_is_not_square_is_split_at_the_models_own_size(size, redraw, relative_error):
+    name = "hiera_tiny_224" if len(size) == 2 else "hiera_base_16x224"
+    plain = build_hiera(name, **SMALL, input_size=size).eval()
+    redraw(plain)
+    model = build_hiera(name, **SMALL, input_size=size, pos_embed="absolute_win").eval()
+    model.load_state_dict(plain.state_dict(), strict=True)
+    grid = model.pos_embed_grid
+    assert grid[-2:] == (16, 24)
+    assert relative_error(model.position_embedding(grid), plain.position_embedding(grid)) < 1e-6
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_an_embedding_of_unknown_height_and_width_is_named_with_all_else_that_is_wrong(prefix):
+    model = HieraBackbone("hiera_tiny_224", **SMALL, global_blocks=())
+    state = model.state_dict()
+    del state["pos_embed_window"], state["blocks.0.norm1.bias"]
+    state["pos_embed"] = torch.zeros(1, 1000, 16)
+    if prefix:
+        model = torch.nn.ModuleDict({"backbone": model})
+    with pytest.raises(RuntimeError, match=f"size mismatch for {prefix}pos_embed") as caught:
+        model.load_state_dict({prefix + key: value for key, value in state.items()})
+    assert f"{prefix}blocks.0.norm1.bias" in str(caught.value)
+
+
 def test_an_embedding_of_another_size_is_refused():
     state = HieraBackbone("hiera_tiny_224", **SMALL, global_blocks=()).state_dict()
     state["pos_embed"] = torch.zeros(1, 100, 16)

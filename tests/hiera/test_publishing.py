@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +133,21 @@ def test_a_head_replaced_later_is_not_published_under_the_old_arguments(redraw, 
 def test_all_files_may_be_read_by_the_same_people(redraw, tmp_path):
     small(redraw).save_pretrained(tmp_path)
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_what_was_there(redraw, tmp_path):
+    model = small(redraw)
+    model.save_pretrained(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # bytes of a file: a disk that is full after these
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            model.save_pretrained(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob("tmp*"))
 
 
 def test_another_licence_is_written_into_the_card_that_is_there(redraw, tmp_path):

@@ -51,6 +51,29 @@ def test_video_of_any_length_and_size(frames, redraw):
         model(torch.randn(1, 3, 3, 64, 64))
 
 
+@pytest.mark.parametrize("build", [HieraBackbone, build_hiera])
+@pytest.mark.parametrize("layout", ["released", "windowed"])
+@pytest.mark.parametrize("window_sizes", [(8, 4, 16, 8), (8, 4, 6, 3)])  # those of the second are gathered and padded
+@pytest.mark.parametrize("variant", ["hiera_tiny_224", "hiera_base_16x224"])
+@pytest.mark.parametrize("train", [False, True])
+def test_no_images_give_maps_of_no_images(build, layout, window_sizes, variant, train):
+    model = build(variant, **SMALL, layout=layout, window_sizes=window_sizes, drop_path_rate=0.5).train(train)
+    size = (70, 96) if variant == "hiera_tiny_224" else (4, 70, 96)
+
+    def shapes(batch: int, grad: bool) -> list[tuple[int, ...]]:
+        arguments = {"return_intermediates": True} if build is build_hiera else {}
+        with torch.set_grad_enabled(grad):
+            out = model(torch.randn(batch, 3, *size), **arguments)
+            found = list(out.values()) if build is HieraBackbone else [out[0], *out[1]]
+            if grad:
+                sum(m.sum() for m in found).backward()
+        return [tuple(m.shape) for m in found]
+
+    one = shapes(1, grad=False)
+    for grad in True, False:
+        assert shapes(0, grad) == [(0, *shape[1:]) for shape in one]
+
+
 def test_a_window_larger_than_the_image_is_global_attention_where_nothing_is_padded(redraw):
     released = small_backbone(redraw, layout="released")
     windowed = small_backbone(redraw, window_sizes=(8, 4, 16, 8), global_blocks=())
@@ -103,7 +126,7 @@ def test_windows_of_any_size_come_from_the_padded_map(size):
     expected = padded.unfold(2, size[0], size[0]).unfold(3, size[1], size[1]).flatten(4).flatten(0, 3)
     assert windows.padded == bool((padded < 0).any())
     assert sorted(sorted(window) for window in split.flatten(1).tolist()) == sorted(expected.sort().values.tolist())
-    assert torch.equal(windows.merge(split, 1), order.unroll(x))
+    assert torch.equal(windows.merge(split, order.num_tokens), order.unroll(x))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The peers' own models, small or of a published variant; a server on loopback."""
+"""Other packages' own models, small or of a published variant; a server on loopback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIDEO = {
 DECODER = {"decoder_embed_dim": 16, "decoder_depth": 1, "decoder_num_heads": 2}
 
 
-class Peers:
+class References:
     """Models of other packages: ``small``, at 64 x 64 with 7 classes, or of a variant, for 224 x 224."""
 
     small = SMALL
@@ -97,8 +97,8 @@ class Peers:
 
 
 @pytest.fixture
-def peers() -> Peers:
-    return Peers()
+def references() -> References:
+    return References()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files for the peers, opened by the peers: equal outputs, strictly; and what is refused."""
+"""Files for other packages, opened by these: equal outputs, strictly; and what is refused."""
 
 from __future__ import annotations
 
@@ -32,28 +32,30 @@ def tiny(redraw, tmp_path_factory):
     return model, str(path)
 
 
-def peer_of(to: str, peers, out: Path, on_meta) -> torch.nn.Module:
-    """The peer's model with what was written, as its users open it."""
-    arguments = {**peers.variant("hiera_tiny_224"), "input_size": (64, 64), "num_classes": 7}
+def reference_of(to: str, references, out: Path, on_meta) -> torch.nn.Module:
+    """Another package's model with what was written, as its users open it."""
+    arguments = {**references.variant("hiera_tiny_224"), "input_size": (64, 64), "num_classes": 7}
     if to == "transformers":
         return pytest.importorskip("transformers").HieraForImageClassification.from_pretrained(out).eval()
     with on_meta():
-        peer = (peers.original if to == "original" else peers.timm)(arguments)
+        reference = (references.original if to == "original" else references.timm)(arguments)
     state = load_file(out) if out.suffix == ".safetensors" else torch.load(out, weights_only=True)
-    peer.load_state_dict(state["model_state"] if to == "original" else state, strict=True, assign=True)
-    return peer.eval()
+    reference.load_state_dict(state["model_state"] if to == "original" else state, strict=True, assign=True)
+    return reference.eval()
 
 
 @pytest.mark.parametrize(
     ("to", "name"), [("original", "x.pth"), ("timm", "x.pth"), ("timm", "x.safetensors"), ("transformers", "x")]
 )
-def test_peers_compute_the_same_and_the_way_back_is_lossless(to, name, tiny, peers, on_meta, tmp_path, relative_error):
+def test_references_compute_the_same_and_the_way_back_is_lossless(
+    to, name, tiny, references, on_meta, tmp_path, relative_error
+):
     model, source = tiny
     out = tmp_path / "new" / name
     main([source, str(out), "--to", to])
-    peer, x = peer_of(to, peers, out, on_meta), image(64, 64)
+    reference, x = reference_of(to, references, out, on_meta), image(64, 64)
     with torch.no_grad():
-        expected, got = model(x), peer(x)
+        expected, got = model(x), reference(x)
     if to != "original":
         got = getattr(got, "logits", got).softmax(-1)
     assert relative_error(got, expected) < 1e-5
@@ -75,17 +77,17 @@ def test_transformers_reads_the_whole_folder(tmp_path, redraw, saved, relative_e
         "model.safetensors",
         "preprocessor_config.json",
     }
-    peer, report = transformers.AutoModelForImageClassification.from_pretrained(
+    reference, report = transformers.AutoModelForImageClassification.from_pretrained(
         tmp_path / "x", output_loading_info=True
     )
-    assert type(peer).__name__ == "HieraForImageClassification" and not any(report.values())
+    assert type(reference).__name__ == "HieraForImageClassification" and not any(report.values())
     default = transformers.HieraConfig(depths=[1, 2, 7, 2]).to_dict()
-    ours = peer.config.to_dict()
+    ours = reference.config.to_dict()
     names = {"embed_dim", "image_size", "depths", "num_heads", "patch_size", "masked_unit_size", "layer_norm_eps"}
     assert {name: list(np.ravel(ours[name])) for name in names} == {n: list(np.ravel(default[n])) for n in names}
-    assert len(peer.config.id2label) == 1000
+    assert len(reference.config.id2label) == 1000
     with torch.no_grad():
-        assert relative_error(peer.eval()(image(224, 224)).logits.softmax(-1), model(image(224, 224))) < 1e-5
+        assert relative_error(reference.eval()(image(224, 224)).logits.softmax(-1), model(image(224, 224))) < 1e-5
 
 
 @pytest.mark.parametrize("side", [224, 64])
@@ -102,8 +104,8 @@ def test_the_processor_is_the_originals_evaluation(side, tmp_path, saved):
     torch.testing.assert_close(pixels[0].mean((1, 2)), torch.tensor(white))
 
 
-def test_without_a_classifier(tiny, peers, on_meta, tmp_path, saved, relative_error):
-    """Masked autoencoders have a norm, which each peer keeps."""
+def test_without_a_classifier(tiny, references, on_meta, tmp_path, saved, relative_error):
+    """Masked autoencoders have a norm, which each reference keeps."""
     transformers = pytest.importorskip("transformers")
     model, _ = tiny
     state = {
@@ -111,19 +113,19 @@ def test_without_a_classifier(tiny, peers, on_meta, tmp_path, saved, relative_er
     }
     mae = saved({key: value for key, value in state.items() if "head" not in key}, "mae.pth", "model_state")
     convert_checkpoint(mae, tmp_path / "mae", "transformers")
-    peer = transformers.AutoModel.from_pretrained(tmp_path / "mae").eval()
-    assert type(peer).__name__ == "HieraModel"
+    reference = transformers.AutoModel.from_pretrained(tmp_path / "mae").eval()
+    assert type(reference).__name__ == "HieraModel"
     with torch.no_grad():
         pooled = model.norm(model.encode(image(64, 64))[0].mean(1))
-        assert relative_error(peer(image(64, 64)).pooler_output, pooled) < 1e-5
+        assert relative_error(reference(image(64, 64)).pooler_output, pooled) < 1e-5
     convert_checkpoint(mae, tmp_path / "mae_timm.pth", "timm")
     with on_meta():
-        bare = peers.timm({**peers.variant("hiera_tiny_224"), "input_size": (64, 64), "num_classes": 0})
+        bare = references.timm({**references.variant("hiera_tiny_224"), "input_size": (64, 64), "num_classes": 0})
     bare.load_state_dict(torch.load(tmp_path / "mae_timm.pth", weights_only=True), strict=True, assign=True)
 
 
-def test_a_detectors_backbone(peers, tmp_path, saved, redraw, relative_error, caplog):
-    backbone = HieraBackbone("hiera_tiny_224", **peers.small, layout="released", out_norm=True)
+def test_a_detectors_backbone(references, tmp_path, saved, redraw, relative_error, caplog):
+    backbone = HieraBackbone("hiera_tiny_224", **references.small, layout="released", out_norm=True)
     redraw(backbone)
     state = {f"backbone.bottom_up.{key}": value for key, value in backbone.state_dict().items()}
     source = saved({**state, "roi_heads.x": torch.zeros(1)}, "in.pth", "model")
@@ -132,21 +134,21 @@ def test_a_detectors_backbone(peers, tmp_path, saved, redraw, relative_error, ca
     assert "left out: norms of maps (8 tensors)" in caplog.text and "(format detectron2), licence" in caplog.text
     assert "left out: other parts of the model (1 tensors)" in caplog.text
     assert "the weights have no final norm: models of original" in caplog.text
-    peer = peers.original({**peers.small, "input_size": (224, 224)}).eval()
-    lacking = peer.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True)["model_state"], strict=False)
+    reference = references.original({**references.small, "input_size": (224, 224)}).eval()
+    lacking = reference.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True)["model_state"], strict=False)
     assert lacking.unexpected_keys == [] and all(key.startswith(("norm.", "head.")) for key in lacking.missing_keys)
     x = image(224, 224)
     backbone.out_norm = False  # the original's maps have no norm
     with torch.no_grad():
-        _, expected = peer(x, return_intermediates=True)
+        _, expected = reference(x, return_intermediates=True)
         for (name, got), theirs in zip(backbone(x).items(), expected, strict=True):
             assert relative_error(got, theirs.movedim(-1, 1)) < 1e-5, name
 
 
 @pytest.mark.parametrize("name", ["x.pkl", "x.pth"])
 @pytest.mark.parametrize("variant", ["hiera_tiny_224", "hiera_base_16x224"])
-def test_for_detectron2(name, variant, peers, tmp_path, saved, redraw, relative_error, caplog):
-    model = build_hiera(variant, **peers.small).eval()
+def test_for_detectron2(name, variant, references, tmp_path, saved, redraw, relative_error, caplog):
+    model = build_hiera(variant, **references.small).eval()
     redraw(model)
     convert_checkpoint(saved(model, "in.pth"), tmp_path / name, "detectron2")
     assert "left out: the classifier (4 tensors)" in caplog.text
@@ -156,22 +158,22 @@ def test_for_detectron2(name, variant, peers, tmp_path, saved, redraw, relative_
     else:
         checkpoint = torch.load(tmp_path / name, weights_only=True)
     assert checkpoint["matching_heuristics"] is True
-    backbone = HieraBackbone(variant, **peers.small, global_blocks=())
+    backbone = HieraBackbone(variant, **references.small, global_blocks=())
     assert load_weights(backbone, str(tmp_path / name)).resized == {}
     grid = (8, 56, 56)[3 - len(model.patch_stride) :]
     assert relative_error(backbone.position_embedding(grid), model.position_embedding(grid)) < 1e-6
     assert torch.equal(backbone.blocks[5].mlp.fc2.weight, model.blocks[5].mlp.fc2.weight)
 
 
-def test_video_to_the_original(peers, tmp_path, saved, redraw, relative_error):
-    arguments = {**peers.small, **peers.video}
+def test_video_to_the_original(references, tmp_path, saved, redraw, relative_error):
+    arguments = {**references.small, **references.video}
     model = Hiera(**arguments, num_classes=7).eval()
     redraw(model)
     convert_checkpoint(saved(model, "in.pth"), tmp_path / "x.pth", "original")
-    peer = peers.original(arguments).eval()
-    peer.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True)["model_state"], strict=True)
+    reference = references.original(arguments).eval()
+    reference.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True)["model_state"], strict=True)
     with torch.no_grad():
-        assert relative_error(model(image(4, 64, 64)), peer(image(4, 64, 64))) < 1e-5
+        assert relative_error(model(image(4, 64, 64)), reference(image(4, 64, 64))) < 1e-5
 
 
 def test_nothing_is_overwritten_and_nothing_left_behind(tiny, tmp_path, saved):
@@ -211,14 +213,14 @@ def test_endings(to, name, expected, tmp_path):
         convert_checkpoint("nowhere.pth", tmp_path / name, to)
 
 
-def test_what_is_not_hiera_as_the_peers_have_it(peers, tmp_path, saved):
-    model = build_hiera("hiera_tiny_224", **peers.small)
+def test_what_is_not_hiera_as_other_packages_have_it(references, tmp_path, saved):
+    model = build_hiera("hiera_tiny_224", **references.small)
     state = model.state_dict()
     state["blocks.0.ls1.gamma"] = state.pop("blocks.0.norm1.bias")
     message = r"(?s)in\.pth \(format original\): .*missing: blocks\.0\.norm1\.bias\n  unknown: blocks\.0\.ls1\.gamma"
     with pytest.raises(ValueError, match=message):
         convert_checkpoint(saved(state, "in.pth"), tmp_path / "x.pth", "original")
-    backbone = HieraBackbone("hiera_tiny_224", ["res3"], **peers.small, global_blocks=())
+    backbone = HieraBackbone("hiera_tiny_224", ["res3"], **references.small, global_blocks=())
     with pytest.raises(ValueError, match="blocks of 2 stages only"):
         convert_checkpoint(saved(backbone, "in.pth"), tmp_path / "x.pth", "original")
     with pytest.raises(ValueError, match=r"16 channels and stages .* are no published variant"):
@@ -252,16 +254,16 @@ def test_files_of_the_folder(tiny, tmp_path):
         ("blocks.x.foo", torch.zeros(5), r"unknown: blocks\.x\.foo"),
     ],
 )
-def test_tensors_of_other_shapes(name, value, message, peers, tmp_path, saved):
-    model = build_hiera("hiera_tiny_224", **peers.small, num_classes=7)
+def test_tensors_of_other_shapes(name, value, message, references, tmp_path, saved):
+    model = build_hiera("hiera_tiny_224", **references.small, num_classes=7)
     source = saved({**model.state_dict(), name: value}, "in.pth")
     for to in "original", "detectron2":
         with pytest.raises(ValueError, match=rf"(?s)in\.pth \(format original\): .*{message}"):
             convert_checkpoint(source, tmp_path / "x.pth", to)
 
 
-def test_a_pickle_of_bfloat16_parameters(peers, tmp_path, saved):
-    model = build_hiera("hiera_tiny_224", **peers.small, num_classes=7).bfloat16()
+def test_a_pickle_of_bfloat16_parameters(references, tmp_path, saved):
+    model = build_hiera("hiera_tiny_224", **references.small, num_classes=7).bfloat16()
     convert_checkpoint(saved(dict(model.named_parameters()), "in.pth"), tmp_path / "x.pkl", "detectron2")
     array = pickle.loads((tmp_path / "x.pkl").read_bytes())["model"]["blocks.0.norm1.weight"]
     assert array.dtype == np.float32 and np.array_equal(array, model.blocks[0].norm1.weight.detach().float().numpy())

@@ -1,4 +1,4 @@
-"""Each format of each variant is told apart and read to the original's names: state dicts of the peers' classes."""
+"""Each format of each variant is told apart and read to the original's names: state dicts of other packages."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ def loaded_whole(state: dict, model: torch.nn.Module, file_format: str, dropped:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_original(name, peers, on_meta):
+def test_the_original(name, references, on_meta):
     with on_meta():
-        state, model = peers.original(peers.variant(name)).state_dict(), build_hiera(name)
+        state, model = references.original(references.variant(name)).state_dict(), build_hiera(name)
     loaded_whole(state, model, "original", {})
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_originals_masked_autoencoders(name, peers, on_meta):
+def test_the_originals_masked_autoencoders(name, references, on_meta):
     pytest.importorskip("hiera")
-    arguments = peers.variant(name)
+    arguments = references.variant(name)
     arguments.pop("num_classes")
     with on_meta():
-        state, model = peers.mae(arguments).state_dict(), build_hiera(name)
+        state, model = references.mae(arguments).state_dict(), build_hiera(name)
     weights = find_hiera(state, "the file")
     report = load_hiera(model, weights, "the file")
     assert (weights.file_format, report.missing) == ("original", ["head.projection.bias", "head.projection.weight"])
@@ -75,19 +75,19 @@ def test_timm(name, on_meta):
 
 
 @pytest.mark.parametrize("name", IMAGE)
-def test_transformers(name, peers, on_meta):
+def test_transformers(name, references, on_meta):
     with on_meta():
-        arguments = peers.variant(name)
+        arguments = references.variant(name)
         decoder = {"decoder_hidden_size": 16, "decoder_depth": 1, "decoder_num_heads": 2}
-        classifier = peers.transformers(arguments)
-        model = peers.transformers(arguments, "HieraModel")
-        mae = peers.transformers(arguments, "HieraForPreTraining", **decoder)
-        maps = peers.transformers(arguments, "HieraBackbone", out_features=["stage2", "stage4"])
+        classifier = references.transformers(arguments)
+        model = references.transformers(arguments, "HieraModel")
+        mae = references.transformers(arguments, "HieraForPreTraining", **decoder)
+        maps = references.transformers(arguments, "HieraBackbone", out_features=["stage2", "stage4"])
         ours, backbone = build_hiera(name), HieraBackbone(name, ["res3", "res5"], pos_embed="resize", out_norm=True)
     loaded_whole(classifier.state_dict(), ours, "transformers", {})
     loaded_whole(maps.state_dict(), backbone, "transformers", {})
-    for peer in model, mae:
-        weights = find_hiera(peer.state_dict(), "")
+    for reference in model, mae:
+        weights = find_hiera(reference.state_dict(), "")
         assert weights.file_format == "transformers"
         assert weights.classifier.keys() == {"norm.weight", "norm.bias"}
         assert weights.encoder.keys() == {k for k in ours.state_dict() if not k.startswith(("norm.", "head."))}
@@ -96,7 +96,7 @@ def test_transformers(name, peers, on_meta):
 
 
 @pytest.mark.parametrize("size", SAM2)
-def test_sam2(size, peers, on_meta):
+def test_sam2(size, references, on_meta):
     timm = pytest.importorskip("timm")
     name = f"hiera_{size}_224"
     with on_meta():
@@ -105,7 +105,7 @@ def test_sam2(size, peers, on_meta):
     loaded_whole({**sam2_names(trunk), **OTHER}, model, "sam2", {"other parts of the model": 2})
     loaded_whole(trunk, model, "sam2-timm", {"the classifier": 2})  # a norm that is timm's own
     with on_meta():
-        trunk = peers.sam2_transformers(peers.variant(name)).state_dict()
+        trunk = references.sam2_transformers(references.variant(name)).state_dict()
         model = HieraBackbone(name, pos_embed_size=(7, 7))
     state = {f"vision_encoder.backbone.{key}": value for key, value in trunk.items()}
     loaded_whole({**state, **OTHER}, model, "sam2-transformers", {"other parts of the model": 2})
@@ -151,14 +151,14 @@ def test_tensors_that_are_no_weights(tensor, what):
     find_hiera({key: value.half() for key, value in state.items()}, "x.pth")
 
 
-def test_layer_scale_is_refused_by_name(peers, on_meta):
+def test_layer_scale_is_refused_by_name(references, on_meta):
     """Some of timm's absolute-win models scale the output of each layer; without that they load."""
     timm = pytest.importorskip("timm")
     with on_meta():
         model = HieraBackbone("hiera_base_224", pos_embed_size=(14, 14))
         scaled = timm.create_model("hiera_base_abswin_256").state_dict()
-        arguments = {**peers.variant("hiera_base_224"), "input_size": (256, 256), "abs_win_pos_embed": True}
-        unscaled = peers.timm(arguments).state_dict()
+        arguments = {**references.variant("hiera_base_224"), "input_size": (256, 256), "abs_win_pos_embed": True}
+        unscaled = references.timm(arguments).state_dict()
     with pytest.raises(ValueError, match=r"(?s)\(format timm\) has LayerScale, which.*unknown.*blocks\.0\.ls1\.gamma"):
         load_hiera(model, find_hiera(scaled, "the file"), "the file")
     loaded_whole(unscaled, model, "timm", {"the classifier": 4})

@@ -1,4 +1,4 @@
-"""Weights of every format compute what the peer's own class computes, and reports say what became of each tensor."""
+"""Weights of every format compute what their own class computes, and reports say what became of each tensor."""
 
 from __future__ import annotations
 
@@ -27,123 +27,123 @@ def image(*size: int) -> torch.Tensor:
     return torch.randn(2, 3, *(size or (64, 64)), generator=torch.Generator().manual_seed(2))
 
 
-def ours(peers, **arguments) -> Hiera:
-    return Hiera(**{"input_size": (64, 64), "num_classes": 7, **peers.small, **arguments}).eval()
+def ours(references, **arguments) -> Hiera:
+    return Hiera(**{"input_size": (64, 64), "num_classes": 7, **references.small, **arguments}).eval()
 
 
 @pytest.mark.parametrize("kind", ["small", "video"])  # tests/hiera/test_original.py has the variants
-def test_original(kind, peers, saved, redraw, relative_error):
-    arguments = peers.small | (peers.video if kind == "video" else {})
-    peer, model = peers.original(arguments).eval(), ours(peers, **arguments)
-    redraw(peer)
-    report = load_weights(model, saved(peer, "x.pth", "model_state"))
+def test_original(kind, references, saved, redraw, relative_error):
+    arguments = references.small | (references.video if kind == "video" else {})
+    reference, model = references.original(arguments).eval(), ours(references, **arguments)
+    redraw(reference)
+    report = load_weights(model, saved(reference, "x.pth", "model_state"))
     x = image(*arguments.get("input_size", ()))
     with torch.no_grad():
-        (expected, maps), (got, our_maps) = (m(x, return_intermediates=True) for m in (peer, model))
+        (expected, maps), (got, our_maps) = (m(x, return_intermediates=True) for m in (reference, model))
     assert all(relative_error(a, b) < 1e-5 for a, b in zip([got, *our_maps], [expected, *maps], strict=True))
     assert report.loaded == sorted(model.state_dict()) and report.file_format == "original"
 
 
 @pytest.mark.parametrize("kind", ["small", "video"])
-def test_masked_autoencoder(kind, peers, saved, redraw, relative_error):
-    arguments = peers.small | (peers.video if kind == "video" else {})
-    peer, model = peers.mae(arguments).eval(), ours(peers, **arguments, q_pool=2)
-    redraw(peer)
-    report = load_weights(model, saved(peer, "x.pth", "model_state"))
+def test_masked_autoencoder(kind, references, saved, redraw, relative_error):
+    arguments = references.small | (references.video if kind == "video" else {})
+    reference, model = references.mae(arguments).eval(), ours(references, **arguments, q_pool=2)
+    redraw(reference)
+    report = load_weights(model, saved(reference, "x.pth", "model_state"))
     x, keep = image(*arguments.get("input_size", ())), torch.ones(2, 8 if kind == "video" else 4, dtype=torch.bool)
     with torch.no_grad():
-        _, expected = super(type(peer), peer).forward(x, keep, return_intermediates=True)
+        _, expected = super(type(reference), reference).forward(x, keep, return_intermediates=True)
         _, maps = model(x, keep, return_intermediates=True)
     assert all(relative_error(a, b) < 1e-5 for a, b in zip(maps, expected, strict=True))
-    assert torch.equal(model.norm.weight, peer.encoder_norm.weight)
+    assert torch.equal(model.norm.weight, reference.encoder_norm.weight)
     assert report.missing == ["head.projection.bias", "head.projection.weight"]
     assert list(report.dropped) == ["the decoder of MAE"]
 
 
 @pytest.mark.parametrize("kind", ["small", "hiera_tiny_224"])
-def test_timm(kind, peers, saved, on_meta, redraw, relative_error):
-    arguments = peers.small if kind == "small" else peers.variant(kind)
+def test_timm(kind, references, saved, on_meta, redraw, relative_error):
+    arguments = references.small if kind == "small" else references.variant(kind)
     with on_meta():
-        peer, model = peers.timm(arguments).eval(), ours(peers, **arguments)
-    redraw(peer)
+        reference, model = references.timm(arguments).eval(), ours(references, **arguments)
+    redraw(reference)
     model.to_empty(device="cpu")
-    report = load_weights(model, saved(peer, "x.pth"))
+    report = load_weights(model, saved(reference, "x.pth"))
     x = image(*arguments.get("input_size", ()))
     with torch.no_grad():
-        assert relative_error(model(x), peer(x).softmax(-1)) < 1e-5
+        assert relative_error(model(x), reference(x).softmax(-1)) < 1e-5
     assert report.loaded == sorted(model.state_dict()) and report.file_format == "timm"
 
 
-def test_timm_absolute_win(peers, saved, redraw, relative_error):
+def test_timm_absolute_win(references, saved, redraw, relative_error):
     """The global part at its own size: timm resizes it with antialiasing, which SAM 2 does not."""
-    peer = peers.timm({**peers.small, "abs_win_pos_embed": True, "global_pos_size": (16, 16)}).eval()
-    model = ours(peers, pos_embed="absolute_win", pos_embed_size=(16, 16))
-    redraw(peer)
-    load_weights(model, saved(peer, "x.pth"))
+    reference = references.timm({**references.small, "abs_win_pos_embed": True, "global_pos_size": (16, 16)}).eval()
+    model = ours(references, pos_embed="absolute_win", pos_embed_size=(16, 16))
+    redraw(reference)
+    load_weights(model, saved(reference, "x.pth"))
     with torch.no_grad():
-        assert relative_error(model(image()), peer(image()).softmax(-1)) < 1e-5
+        assert relative_error(model(image()), reference(image()).softmax(-1)) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["small", "hiera_tiny_224"])
-def test_transformers(kind, peers, tmp_path, on_meta, redraw, relative_error):
-    arguments = peers.small if kind == "small" else peers.variant(kind)
+def test_transformers(kind, references, tmp_path, on_meta, redraw, relative_error):
+    arguments = references.small if kind == "small" else references.variant(kind)
     with on_meta():
-        peer, model = peers.transformers(arguments).eval(), ours(peers, **arguments)
-    redraw(peer)
+        reference, model = references.transformers(arguments).eval(), ours(references, **arguments)
+    redraw(reference)
     model.to_empty(device="cpu")
-    peer.save_pretrained(tmp_path)
+    reference.save_pretrained(tmp_path)
     report = load_weights(model, str(tmp_path / "model.safetensors"))
     x = image(*arguments.get("input_size", ()))
     with torch.no_grad():
-        assert relative_error(model(x), peer(x).logits.softmax(-1)) < 1e-5
+        assert relative_error(model(x), reference(x).logits.softmax(-1)) < 1e-5
     assert report.loaded == sorted(model.state_dict()) and report.file_format == "transformers"
 
 
-def test_transformers_masked_autoencoder(peers, saved, redraw, relative_error):
-    peer = peers.transformers(peers.small, "HieraForPreTraining", **DECODER).eval()
-    redraw(peer)
-    trunk = peers.transformers(peers.small, "HieraModel").eval()
-    trunk.load_state_dict(peer.hiera.state_dict(), strict=False)
-    trunk.pooler.layernorm.load_state_dict(peer.encoder_norm.state_dict())
-    model = ours(peers)
-    load_weights(model, saved(peer, "x.pth"))
+def test_transformers_masked_autoencoder(references, saved, redraw, relative_error):
+    reference = references.transformers(references.small, "HieraForPreTraining", **DECODER).eval()
+    redraw(reference)
+    trunk = references.transformers(references.small, "HieraModel").eval()
+    trunk.load_state_dict(reference.hiera.state_dict(), strict=False)
+    trunk.pooler.layernorm.load_state_dict(reference.encoder_norm.state_dict())
+    model = ours(references)
+    load_weights(model, saved(reference, "x.pth"))
     with torch.no_grad():
         tokens, _ = model.encode(image())
         assert relative_error(model.norm(tokens.mean(1)), trunk(image()).pooler_output) < 1e-5
 
 
-def test_norms_of_transformers_maps(peers, saved, redraw):
+def test_norms_of_transformers_maps(references, saved, redraw):
     """Its backbone leaves the unroll out and so has other maps; the norms are the same."""
-    peer = peers.transformers(peers.small, "HieraBackbone", out_features=["stage2", "stage4"])
-    redraw(peer)
-    arguments = {**peers.small, "input_size": (64, 64), "global_blocks": (), "pos_embed": "resize"}
+    reference = references.transformers(references.small, "HieraBackbone", out_features=["stage2", "stage4"])
+    redraw(reference)
+    arguments = {**references.small, "input_size": (64, 64), "global_blocks": (), "pos_embed": "resize"}
     model = HieraBackbone("hiera_tiny_224", ["res3", "res5"], out_norm=True, **arguments)
-    load_weights(model, saved(peer, "x.pth"))
+    load_weights(model, saved(reference, "x.pth"))
     for name, stage in {"norm_res3": "stage2", "norm_res5": "stage4"}.items():
-        assert torch.equal(model.get_parameter(f"{name}.weight"), peer.hidden_states_norms[stage].weight)
-        assert torch.equal(model.get_parameter(f"{name}.bias"), peer.hidden_states_norms[stage].bias)
+        assert torch.equal(model.get_parameter(f"{name}.weight"), reference.hidden_states_norms[stage].weight)
+        assert torch.equal(model.get_parameter(f"{name}.bias"), reference.hidden_states_norms[stage].bias)
     plain = HieraBackbone("hiera_tiny_224", **arguments)
-    report = load_weights(plain, saved(peer, "x.pth"))
+    report = load_weights(plain, saved(reference, "x.pth"))
     assert len(report.dropped["norms of maps"]) == 4
 
 
 @pytest.mark.parametrize("kind", ["sam2", "sam2-transformers"])
-def test_sam2(kind, peers, saved, redraw, relative_error):
-    peer = (peers.sam2 if kind == "sam2" else peers.sam2_transformers)(peers.small).eval()
-    redraw(peer)
+def test_sam2(kind, references, saved, redraw, relative_error):
+    reference = (references.sam2 if kind == "sam2" else references.sam2_transformers)(references.small).eval()
+    redraw(reference)
     x = image(128, 192)
     with torch.no_grad():
         if kind == "sam2":
-            expected = peer.forward_intermediates(x, intermediates_only=True)
+            expected = reference.forward_intermediates(x, intermediates_only=True)
             layer = {"fc1": "layers.0", "fc2": "layers.1"}
-            names = {key: re.sub(r"(?<=mlp\.)fc\d", lambda m: layer[m[0]], key) for key in peer.state_dict()}
-            state = {f"image_encoder.trunk.{names[k]}": v for k, v in peer.state_dict().items() if "head" not in k}
+            names = {key: re.sub(r"(?<=mlp\.)fc\d", lambda m: layer[m[0]], key) for key in reference.state_dict()}
+            state = {f"image_encoder.trunk.{names[k]}": v for k, v in reference.state_dict().items() if "head" not in k}
             path = saved({**state, "memory_encoder.fuser.layers.0.gamma": torch.zeros(2)}, "sam2.pt", "model")
         else:
-            expected = [m.permute(0, 3, 1, 2) for m in peer(x).intermediate_hidden_states]
-            path = saved({f"vision_encoder.backbone.{k}": v for k, v in peer.state_dict().items()}, "sam2.pt")
+            expected = [m.permute(0, 3, 1, 2) for m in reference(x).intermediate_hidden_states]
+            path = saved({f"vision_encoder.backbone.{k}": v for k, v in reference.state_dict().items()}, "sam2.pt")
     windows = {"window_sizes": (8, 4, 6, 3), "global_blocks": (4,), "pos_embed_size": (7, 7)}
-    model = HieraBackbone("hiera_tiny_224", **peers.small, **windows).eval()
+    model = HieraBackbone("hiera_tiny_224", **references.small, **windows).eval()
     report = load_weights(model, path)
     with torch.no_grad():
         assert all(relative_error(a, b) < 1e-5 for a, b in zip(model(x).values(), expected, strict=True))
@@ -160,9 +160,9 @@ def detector(request):
 @pytest.mark.parametrize("name", ["x.pth", "x.pkl"])
 @pytest.mark.parametrize("part", ["whole", "backbone"])
 def test_detectors(name, part, detector, saved, tmp_path, redraw):
-    peer, model, backbone = detector(), detector(), detector().backbone.bottom_up
-    redraw(peer)
-    state = {k: v for k, v in peer.detectron2_state_dict().items() if part == "whole" or "bottom_up" in k}
+    reference, model, backbone = detector(), detector(), detector().backbone.bottom_up
+    redraw(reference)
+    state = {k: v for k, v in reference.detectron2_state_dict().items() if part == "whole" or "bottom_up" in k}
     path = saved(state, name, "model")
     if name == "x.pkl":
         arrays = {"model": {k: v.numpy() for k, v in state.items()}, "__author__": "a", "matching_heuristics": True}
@@ -176,19 +176,19 @@ def test_detectors(name, part, detector, saved, tmp_path, redraw):
     assert all(torch.equal(v, state[f"backbone.bottom_up.{k}"]) for k, v in backbone.state_dict().items())
 
 
-def test_our_own_safetensors(peers, tmp_path, redraw):
-    peer, model = ours(peers), ours(peers)
-    redraw(peer)
-    save_file(peer.state_dict(), tmp_path / "x.safetensors")
+def test_our_own_safetensors(references, tmp_path, redraw):
+    reference, model = ours(references), ours(references)
+    redraw(reference)
+    save_file(reference.state_dict(), tmp_path / "x.safetensors")
     load_weights(model, str(tmp_path / "x.safetensors"))
-    assert all(torch.equal(value, peer.state_dict()[key]) for key, value in model.state_dict().items())
+    assert all(torch.equal(value, reference.state_dict()[key]) for key, value in model.state_dict().items())
 
 
-def test_the_report_of_a_classifier_in_a_detector(peers, detector, saved, caplog):
-    peer = build_hiera("hiera_tiny_224", **peers.small)
+def test_the_report_of_a_classifier_in_a_detector(references, detector, saved, caplog):
+    reference = build_hiera("hiera_tiny_224", **references.small)
     model = detector("MODEL.HIERA.NORM", "LN")
     with caplog.at_level(logging.INFO):
-        report = load_weights(model, saved(peer, "x.pth", "model_state"))
+        report = load_weights(model, saved(reference, "x.pth", "model_state"))
     prefix, encoder = find_encoder(model)
     norms = sorted(prefix + key for key in encoder.state_dict() if key.startswith("norm_res"))
     assert report.missing == norms and len(norms) == 8
@@ -207,14 +207,14 @@ def test_the_report_of_a_classifier_in_a_detector(peers, detector, saved, caplog
         assert line in caplog.text
 
 
-def test_maps_that_nobody_reads_and_heads_of_other_classes(peers, saved):
-    peer = build_hiera("hiera_tiny_224", **peers.small)
-    path = saved(peer, "x.pth")
-    backbone = HieraBackbone("hiera_tiny_224", ["res3"], **peers.small, global_blocks=(), pos_embed="resize")
+def test_maps_that_nobody_reads_and_heads_of_other_classes(references, saved):
+    reference = build_hiera("hiera_tiny_224", **references.small)
+    path = saved(reference, "x.pth")
+    backbone = HieraBackbone("hiera_tiny_224", ["res3"], **references.small, global_blocks=(), pos_embed="resize")
     report = load_weights(backbone, path)
     dropped = report.dropped["blocks after the last map"]
     assert {key.split(".")[1] for key in dropped} == {"3", "4", "5"}
-    model = build_hiera("hiera_tiny_224", **peers.small, num_classes=9)
+    model = build_hiera("hiera_tiny_224", **references.small, num_classes=9)
     report = load_weights(model, path)
     assert report.dropped == {"a head of other classes": ["head.projection.weight", "head.projection.bias"]}
     assert report.missing == ["head.projection.bias", "head.projection.weight"]
@@ -230,32 +230,32 @@ def test_maps_that_nobody_reads_and_heads_of_other_classes(peers, saved):
         ("norm.weight", (5,)),
     ],
 )
-def test_a_damaged_classifier_is_not_one_of_other_classes(name, shape, peers, saved):
-    peer, model = ours(peers), ours(peers)
+def test_a_damaged_classifier_is_not_one_of_other_classes(name, shape, references, saved):
+    reference, model = ours(references), ours(references)
     line = re.escape(f"{name}: {shape} in the file")
     with pytest.raises(ValueError, match=rf"(?s)another variant.*{line}"):
-        load_weights(model, saved({**peer.state_dict(), name: torch.zeros(shape)}, "x.pth"), strict=False)
+        load_weights(model, saved({**reference.state_dict(), name: torch.zeros(shape)}, "x.pth"), strict=False)
 
 
-def test_licences_are_shown_once_in_a_process(peers, monkeypatch, caplog):
+def test_licences_are_shown_once_in_a_process(references, monkeypatch, caplog):
     """As warnings, which plain Python shows; what is not known is no news."""
     monkeypatch.setattr(report_module, "_shown", set())
-    weights = find_hiera(ours(peers).state_dict(), "x.pth")
+    weights = find_hiera(ours(references).state_dict(), "x.pth")
     for source in "hiera_tiny_224.mae_in1k", "hf://facebook/hiera-tiny-224-hf", "x.pth":
-        load_hiera(ours(peers), weights, source)
+        load_hiera(ours(references), weights, source)
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert lines == ["hiera_tiny_224.mae_in1k: the licence of the weights is CC-BY-NC-4.0"]
 
 
-def test_a_path_is_a_source(peers, tmp_path):
-    torch.save(ours(peers).state_dict(), tmp_path / "x.pth")
-    assert load_weights(ours(peers), tmp_path / "x.pth").source == str(tmp_path / "x.pth")
+def test_a_path_is_a_source(references, tmp_path):
+    torch.save(ours(references).state_dict(), tmp_path / "x.pth")
+    assert load_weights(ours(references), tmp_path / "x.pth").source == str(tmp_path / "x.pth")
 
 
-def test_strict_and_not(peers, saved, caplog):
-    state = ours(peers).state_dict()
+def test_strict_and_not(references, saved, caplog):
+    state = ours(references).state_dict()
     state["blocks.0.ls1.gamma"] = state.pop("blocks.0.norm1.bias")
-    model, path = ours(peers), saved(state, "x.pth")
+    model, path = ours(references), saved(state, "x.pth")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     message = (
         r"(?s)x\.pth \(format original\).*missing in the file: blocks\.0\.norm1\.bias.*unknown.*blocks\.0\.ls1\.gamma"
@@ -268,14 +268,14 @@ def test_strict_and_not(peers, saved, caplog):
     assert report.loaded == sorted(before.keys() - {"blocks.0.norm1.bias"})
     assert "missing: blocks.0.norm1.bias" in caplog.text and "unexpected: blocks.0.ls1.gamma" in caplog.text
     assert torch.equal(model.blocks[0].norm1.bias, before["blocks.0.norm1.bias"])
-    wide = ours(peers, embed_dim=24)
+    wide = ours(references, embed_dim=24)
     with pytest.raises(ValueError, match=r"blocks\.0\.norm1\.weight: \(16,\) in the file, \(24,\) in the model"):
         load_weights(wide, path, strict=False)
 
 
-def test_models_without_a_hiera_and_with_two(peers, saved):
-    path = saved(ours(peers), "x.pth")
+def test_models_without_a_hiera_and_with_two(references, saved):
+    path = saved(ours(references), "x.pth")
     with pytest.raises(ValueError, match=r"the model \(Linear\) has 0 of them, expected one"):
         load_weights(torch.nn.Linear(2, 2), path)
     with pytest.raises(ValueError, match="has 2 of them"):
-        load_weights(torch.nn.ModuleList([ours(peers), ours(peers)]), path)
+        load_weights(torch.nn.ModuleList([ours(references), ours(references)]), path)

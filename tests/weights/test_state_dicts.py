@@ -1,4 +1,4 @@
-"""State dicts for the peers: every variant goes there and back strictly, and nothing is added or lost."""
+"""State dicts for other packages: every variant goes there and back strictly, and nothing is added or lost."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ def is_same(state: dict, other: dict) -> bool:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_the_original_strictly(name, peers, on_meta):
+def test_the_original_strictly(name, references, on_meta):
     with on_meta():
-        peer, ours = peers.original(peers.variant(name)), build_hiera(name).state_dict()
+        reference, ours = references.original(references.variant(name)), build_hiera(name).state_dict()
     state = original_checkpoint(find_hiera(ours, ""))["model_state"]
     assert is_same(state, ours)
-    peer.load_state_dict(state, strict=True)
+    reference.load_state_dict(state, strict=True)
 
 
 @pytest.mark.parametrize("name", IMAGE)
 def test_timm_strictly(name, on_meta):
     timm = pytest.importorskip("timm")
     with on_meta():
-        peer, bare = timm.create_model(name), timm.create_model(name, num_classes=0)
+        reference, bare = timm.create_model(name), timm.create_model(name, num_classes=0)
         ours = build_hiera(name).state_dict()
     state = timm_state(find_hiera(ours, ""))
-    peer.load_state_dict(state, strict=True)
+    reference.load_state_dict(state, strict=True)
     bare.load_state_dict({key: value for key, value in state.items() if "head.fc" not in key}, strict=True)
     again = find_hiera(state, "")
     assert again.file_format == "timm" and is_same({**again.encoder, **again.classifier}, ours)
-    assert is_same(timm_state(find_hiera(peer_state := peer.state_dict(), "")), peer_state)
+    assert is_same(timm_state(find_hiera(reference_state := reference.state_dict(), "")), reference_state)
 
 
 @pytest.mark.parametrize("name", IMAGE)
-def test_transformers_strictly(name, peers, on_meta):
+def test_transformers_strictly(name, references, on_meta):
     with on_meta():
-        classifier = peers.transformers(peers.variant(name))
-        trunk = peers.transformers(peers.variant(name), "HieraModel")
+        classifier = references.transformers(references.variant(name))
+        trunk = references.transformers(references.variant(name), "HieraModel")
         ours = build_hiera(name).state_dict()
     state = transformers_state(find_hiera(ours, ""))
     classifier.load_state_dict(state, strict=True)
@@ -53,8 +53,8 @@ def test_transformers_strictly(name, peers, on_meta):
     assert again.file_format == "transformers" and is_same({**again.encoder, **again.classifier}, ours)
     headless = {key: value for key, value in ours.items() if not key.startswith("head.")}
     trunk.load_state_dict(transformers_state(find_hiera(headless, "")), strict=True)
-    for peer in classifier, trunk:
-        assert is_same(transformers_state(find_hiera(peer_state := peer.state_dict(), "")), peer_state)
+    for reference in classifier, trunk:
+        assert is_same(transformers_state(find_hiera(reference_state := reference.state_dict(), "")), reference_state)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -74,26 +74,26 @@ def test_detectron2_strictly(name, on_meta):
 def test_sam2_to_timm(size, on_meta):
     timm = pytest.importorskip("timm")
     with on_meta():
-        peer = timm.create_model(f"sam2_hiera_{size}", num_classes=0)
-    trunk = {key: value for key, value in peer.state_dict().items() if not key.startswith("head.")}
+        reference = timm.create_model(f"sam2_hiera_{size}", num_classes=0)
+    trunk = {key: value for key, value in reference.state_dict().items() if not key.startswith("head.")}
     state = timm_state(find_hiera({f"image_encoder.trunk.{key}": value for key, value in trunk.items()}, ""))
     assert is_same(state, trunk)
-    assert peer.load_state_dict(state, strict=False).missing_keys == [
+    assert reference.load_state_dict(state, strict=False).missing_keys == [
         "head.norm.weight",
         "head.norm.bias",
     ]  # timm's own
 
 
-def test_sam2_elsewhere(peers, redraw, relative_error):
-    trunk = peers.sam2(peers.small)
+def test_sam2_elsewhere(references, redraw, relative_error):
+    trunk = references.sam2(references.small)
     redraw(trunk)
     weights = find_hiera(trunk.state_dict(), "")
     for convert in original_checkpoint, transformers_state:
         with pytest.raises(ValueError, match=r"pos_embed is a part of 7 x 7 .* convert to timm or detectron2"):
             convert(weights)
-    backbone = HieraBackbone("hiera_tiny_224", **peers.small, global_blocks=())
+    backbone = HieraBackbone("hiera_tiny_224", **references.small, global_blocks=())
     backbone.load_state_dict(detectron2_checkpoint(weights)["model"], strict=True)
-    own_size = HieraBackbone("hiera_tiny_224", **peers.small, global_blocks=(), pos_embed_size=(7, 7))
+    own_size = HieraBackbone("hiera_tiny_224", **references.small, global_blocks=(), pos_embed_size=(7, 7))
     own_size.load_state_dict(weights.encoder, strict=True)
     assert relative_error(backbone.position_embedding((56, 56)), own_size.position_embedding((56, 56))) < 1e-6
 
@@ -130,9 +130,9 @@ def test_split_embeddings_are_added_up(name, convert, redraw, relative_error):
 
 
 @pytest.mark.parametrize("convert", [original_checkpoint, timm_state])
-def test_small_inputs_are_not_taken_for_sam2(convert, peers, redraw, relative_error):
+def test_small_inputs_are_not_taken_for_sam2(convert, references, redraw, relative_error):
     """A global part that mask units tile is added up at its own size, which is the input's."""
-    small = {**peers.small, "input_size": (64, 64), "num_classes": 7}
+    small = {**references.small, "input_size": (64, 64), "num_classes": 7}
     split, plain = (
         build_hiera("hiera_tiny_224", **small, pos_embed="absolute_win"),
         build_hiera("hiera_tiny_224", **small),
@@ -145,20 +145,20 @@ def test_small_inputs_are_not_taken_for_sam2(convert, peers, redraw, relative_er
     assert relative_error(plain.eval()(x), split.eval()(x)) < 1e-5
 
 
-def test_a_classifier_with_an_embedding_of_sam2_is_refused_by_timm(peers):
-    model = build_hiera("hiera_tiny_224", **peers.small, pos_embed="absolute_win", pos_embed_size=(7, 7))
+def test_a_classifier_with_an_embedding_of_sam2_is_refused_by_timm(references):
+    model = build_hiera("hiera_tiny_224", **references.small, pos_embed="absolute_win", pos_embed_size=(7, 7))
     with pytest.raises(ValueError, match="as in SAM 2's trunks, and there is a classifier"):
         timm_state(find_hiera(model.state_dict(), ""))
 
 
 @pytest.mark.parametrize("side", [64, 256])
-def test_other_sizes_to_detectron2(side, peers):
-    model = build_hiera("hiera_tiny_224", **peers.small, input_size=(side, side))
+def test_other_sizes_to_detectron2(side, references):
+    model = build_hiera("hiera_tiny_224", **references.small, input_size=(side, side))
     embed = detectron2_checkpoint(find_hiera(model.state_dict(), ""))["model"]["pos_embed"]
     assert embed.shape == (1, 16, 56, 56)
 
 
-def test_a_missing_embedding_is_left_to_detectron2(peers):
-    weights = find_hiera(peers.original(peers.small).state_dict(), "")
+def test_a_missing_embedding_is_left_to_detectron2(references):
+    weights = find_hiera(references.original(references.small).state_dict(), "")
     del weights.encoder["pos_embed"]
     assert set(detectron2_checkpoint(weights)["model"]) == set(weights.encoder)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from hiera_det.config import CfgNode
+from hiera_det.config import CfgNode, pyramid_maps
 from hiera_det.detection.model.batching import build_batching
 from hiera_det.detection.model.config_check import check_config
 from hiera_det.detection.model.detectron2_names import from_detectron2, to_detectron2
@@ -14,7 +14,7 @@ from hiera_det.detection.model.pasting import to_output_size
 from hiera_det.detection.model.pyramid import build_pyramid
 from hiera_det.detection.model.roi_heads import BoxAndMaskHeads
 from hiera_det.detection.model.rpn import RegionProposals
-from hiera_det.hiera.backbone import HieraBackbone, pyramid_maps
+from hiera_det.hiera.backbone import HieraBackbone
 
 
 class Detector(nn.Module):
