@@ -18,10 +18,10 @@ import logging
 from collections.abc import Sequence
 
 from hiera_det.config import load_config
-from hiera_det.detection.predict import predict
+from hiera_det.detection.predict_files import predict
 from hiera_det.detection.predictor import Predictor
 from hiera_det.features.classification.classifier import load_classifier
-from hiera_det.features.classification.predict import as_text, classify
+from hiera_det.features.classification.classify import as_text, classify
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:

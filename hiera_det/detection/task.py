@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
 from hiera_det.detection.coco_evaluator import CocoEvaluator, Metrics, format_table
+from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
-from hiera_det.detection.images import ComparisonImages, TrainingImages
 from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.metrics import write_metrics
 from hiera_det.engine.task import Task

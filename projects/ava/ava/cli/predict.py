@@ -20,7 +20,7 @@ import numpy as np
 from hiera_det.config import load_config
 from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.formats import read_person_boxes
-from hiera_det.projects.ava.predict import Persons, persons_of, predict_video
+from hiera_det.projects.ava.predict_video import Persons, persons_of, predict_video
 from hiera_det.projects.ava.predictor import ActionPredictor
 
 

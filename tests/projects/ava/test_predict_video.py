@@ -14,7 +14,7 @@ from hiera_det.data.video import read_frames
 from hiera_det.projects.ava.cli import predict
 from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_detections, read_person_boxes
-from hiera_det.projects.ava.predict import predict_video
+from hiera_det.projects.ava.predict_video import predict_video
 
 ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
 

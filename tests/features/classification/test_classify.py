@@ -13,7 +13,7 @@ from PIL import Image
 
 from hiera_det.cli import predict
 from hiera_det.features.classification.classifier import load_classifier
-from hiera_det.features.classification.predict import read_center_clip
+from hiera_det.features.classification.classify import read_center_clip
 
 
 @pytest.fixture
