@@ -22,9 +22,10 @@ __all__ = ["TrainingModule", "seed_step"]
 class TrainingModule(L.LightningModule):
     """A model in training or evaluation; what it computes is the task's.
 
-    The random numbers of a training step depend on (seed, iteration, micro-batch, rank) alone, so that a resumed run
-    repeats an uninterrupted one. Lightning counts one batch for each optimizer step: the micro-batches of a step are
-    one batch, so a resumed run may split its items otherwise.
+    Lightning resumes weights, optimizer and counters, but neither random numbers nor the order of the data: exact
+    resume is ours. The random numbers of a training step depend on (seed, iteration, micro-batch, rank) alone, so that
+    a resumed run repeats an uninterrupted one. All micro-batches of an optimizer step are one batch for Lightning, so
+    that a resumed run may split its items otherwise.
 
     Args:
         task: what is trained.

@@ -17,12 +17,10 @@ from torch.utils.data import Dataset
 
 from hiera_det.engine.distributed import mean_over_ranks
 from hiera_det.engine.task import Task
-from hiera_det.projects.ava.data.clips import ClipSource
-from hiera_det.projects.ava.data.dataset import AvaDataset, BrokenClip
-from hiera_det.projects.ava.data.frames import FrameFolders
+from hiera_det.projects.ava.data.dataset import AvaDataset, ReportingDataset
 from hiera_det.projects.ava.data.keyframes import keyframes_from
+from hiera_det.projects.ava.data.sources import open_source
 from hiera_det.projects.ava.data.transforms import TestTransform, TrainTransform
-from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 from hiera_det.projects.ava.evaluation import PROTOCOLS, Result, evaluate
 from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
 from hiera_det.projects.ava.evaluation.results import to_rows
@@ -103,7 +101,7 @@ class ActionTask(Task):
     @property
     def test_dataset(self) -> Dataset:
         """Clips of the test set, or what is wrong with those that cannot be read."""
-        return _Reporting(self.test_clips)
+        return ReportingDataset(self.test_clips)
 
     def _read(self, split: str, ground_truth: Rows, transform: Any) -> AvaDataset:
         node = self.cfg.DATASETS
@@ -111,7 +109,7 @@ class ActionTask(Task):
         keyframes = keyframes_from(
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
-        return AvaDataset(keyframes, build_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
+        return AvaDataset(keyframes, open_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]
@@ -219,36 +217,3 @@ class ActionTask(Task):
                 f" label map {len(self.label_map)} ({', '.join(list(self.label_map.values())[:3])}, ...): name the"
                 " label map that it was trained with, DATASETS.LABEL_MAP"
             )
-
-
-def build_source(cfg: CfgNode) -> ClipSource:
-    """Open the frames or videos that ``DATASETS.SOURCE`` names.
-
-    Raises:
-        ValueError: it says something else.
-        OSError: a folder or a list is missing.
-    """
-    node = cfg.DATASETS
-    root = Path(node.ROOT)
-    if node.SOURCE == "frames":
-        lists = [root / path for path in node.FRAME_LISTS]
-        return FrameFolders(root / node.FRAMES, lists, first_second=node.FIRST_SECOND, fps=node.FPS)
-    if node.SOURCE == "videos":
-        return VideoFiles(find_videos(root / node.VIDEOS), first_second=node.FIRST_SECOND)
-    raise ValueError(f"DATASETS.SOURCE is {node.SOURCE!r}; expected 'frames' or 'videos'")
-
-
-class _Reporting(Dataset):
-    """A dataset that gives ``{"index", "broken": message}`` for a clip that cannot be read."""
-
-    def __init__(self, dataset: AvaDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        try:
-            return self.dataset[index]
-        except BrokenClip as error:
-            return {"index": index, "broken": str(error)}

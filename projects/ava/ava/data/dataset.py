@@ -14,7 +14,7 @@ from hiera_det.projects.ava.data.clips import BrokenClip, ClipSource
 from hiera_det.projects.ava.data.keyframes import Keyframe, keyframes_from
 from hiera_det.projects.ava.data.transforms import ClipSample
 
-__all__ = ["AvaDataset", "BrokenClip", "Keyframe", "keyframes_from"]
+__all__ = ["AvaDataset", "BrokenClip", "Keyframe", "ReportingDataset", "keyframes_from"]
 
 logger = logging.getLogger(__name__)
 
@@ -122,3 +122,19 @@ class AvaDataset(Dataset):
                 last = error
             index = int(torch.randint(len(self), (), generator=generator))
         raise BrokenClip(f"{_MAX_BROKEN} clips in a row cannot be read; the last: {last}")
+
+
+class ReportingDataset(Dataset):
+    """A dataset that gives ``{"index", "broken": message}`` for a clip that cannot be read."""
+
+    def __init__(self, dataset: AvaDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            return self.dataset[index]
+        except BrokenClip as error:
+            return {"index": index, "broken": str(error)}
