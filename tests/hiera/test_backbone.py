@@ -175,7 +175,7 @@ def test_the_room_knows_no_config_and_no_room_but_utils(pytestconfig):
     assert not {name.split(".")[0] for name in found} & {"fvcore", "iopath", "yaml", "lightning"}
 
 
-def test_import_brings_neither_host_nor_lightning_nor_opencv():
+def test_import_brings_neither_detectron2_nor_lightning_nor_opencv():
     code = (
         "import sys, hiera_det; "
         "print([m for m in ('cv2', 'lightning', 'detectron2', 'hiera_det.detection') if m in sys.modules])"
