@@ -127,7 +127,7 @@ def test_what_is_refused(config, pictures, tmp_path, monkeypatch):
     refused("no stage is called 'res6'", "FEATURES.MAPS", "['res6']")
     (tmp_path / "boxes.csv").write_text("id,x1,y1,x2,y2\n001.png,0,0,33,40\n")
     refused("has no roi", items=find_items([str(pictures)], boxes=tmp_path / "boxes.csv"))
-    monkeypatch.setattr(run, "_on_rank_zero", lambda rank, work: ([], "another digest"))
+    monkeypatch.setattr(run, "on_rank_zero", lambda rank, work: ([], "another digest"))
     refused("rank 0 found other items than rank 0, 23 of them")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="run it without torchrun"):
