@@ -16,7 +16,16 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.utils.files import atomic_write
 
-__all__ = ["CfgNode", "add_hiera_config", "get_cfg", "load_config", "pyramid_maps", "save_config", "value_of"]
+__all__ = [
+    "CfgNode",
+    "add_hiera_config",
+    "admit_removed_keys",
+    "get_cfg",
+    "load_config",
+    "pyramid_maps",
+    "save_config",
+    "value_of",
+]
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
@@ -42,7 +51,12 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
     cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
-    for split in ("TRAIN", "TEST"):  # in the configs that runs of 0.1.0 left
+    admit_removed_keys(cfg)
+
+
+def admit_removed_keys(cfg: CfgNode) -> None:
+    """Let the config files that runs of 0.1.0 left be read: keys that are no more are ignored, which is logged."""
+    for split in ("TRAIN", "TEST"):
         cfg.register_deprecated_key(f"DATASETS.{split}_FEATURES")
 
 

@@ -132,3 +132,12 @@ def test_a_checkpoint_says_what_it_is(task_trained):
     checkpoint = task_trained.checkpoint()
     assert checkpoint["iteration"] == 3 and checkpoint["seed"] == 7
     assert checkpoint["class_names"] and "state_dict" not in checkpoint
+
+
+def test_a_config_that_0_1_0_left_is_read(task_run, task_trained, caplog):
+    config = (task_trained.folder / "config.yaml").read_text()
+    task_run.config = task_run.folder.with_name("0.1.0.yaml")
+    task_run.config.write_text(config.replace("DATASETS:\n", "DATASETS:\n  TEST_FEATURES: ''\n  TRAIN_FEATURES: ''\n"))
+    task_run("--eval-only", *weights(task_trained))
+    assert results(task_run) == results(task_trained)
+    assert "Deprecated config key (ignoring): DATASETS.TRAIN_FEATURES" in caplog.text

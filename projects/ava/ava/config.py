@@ -13,6 +13,7 @@ def defaults() -> CfgNode:
     """Give a new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
     base = detection.get_cfg()
     cfg = CfgNode()
+    detection.admit_removed_keys(cfg)
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output/ava"
     cfg.SEED = 42
