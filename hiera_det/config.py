@@ -25,6 +25,7 @@ __all__ = [
     "pyramid_maps",
     "save_config",
     "value_of",
+    "",
 ]
 
 
