@@ -25,7 +25,6 @@ __all__ = [
     "pyramid_maps",
     "save_config",
     "value_of",
-    "",
 ]
 
 
