@@ -40,8 +40,8 @@ def build_loggers(cfg: CfgNode, iteration: int) -> list[Logger]:
     """Build the loggers of ``LOGGERS``; what they write goes to ``OUTPUT_DIR``.
 
     TensorBoard: event files in the folder itself; csv: ``csv/version_<n>/metrics.csv``, a new one at each start; W&B
-    and MLflow: a run named after the folder. W&B's environment variables hold (``WANDB_MODE=offline``), and so does
-    ``MLFLOW_TRACKING_URI``, by default ``mlflow.db`` in the folder.
+    and MLflow: a run named after the folder. Their environment variables hold, ``WANDB_MODE=offline`` or
+    ``MLFLOW_TRACKING_URI`` for example, which is by default ``mlflow.db`` in the folder.
 
     Args:
         cfg: the config.
@@ -52,8 +52,10 @@ def build_loggers(cfg: CfgNode, iteration: int) -> list[Logger]:
     builders: dict[str, Callable[[], Logger]] = {
         "tensorboard": lambda: _TensorBoard(folder, name="", version="", purge_step=iteration, flush_secs=30),
         "csv": lambda: CSVLogger(folder, name="csv", flush_logs_every_n_steps=1),
-        "wandb": lambda: WandbLogger(name=folder.name, save_dir=folder, project="hiera_det"),
-        "mlflow": lambda: MLFlowLogger("hiera_det", folder.name, tracking),
+        "wandb": lambda: WandbLogger(folder.name, folder, project=os.environ.get("WANDB_PROJECT", "hiera_det")),
+        "mlflow": lambda: MLFlowLogger(
+            os.environ.get("MLFLOW_EXPERIMENT_NAME", "hiera_det"), run_name=folder.name, tracking_uri=tracking
+        ),
     }
     return [builders[name]() for name in cfg.LOGGERS]
 

@@ -6,4 +6,7 @@ A wheel has them in this folder. In a checkout, which an editable install points
 
 from pathlib import Path
 
-__path__ += [str(folder) for folder in Path(__file__).parents[2].glob("projects/*") if (folder / folder.name).is_dir()]
+_HERE = Path(__file__).parent
+
+if not (_HERE / "ava").is_dir():
+    __path__ += [str(folder) for folder in _HERE.parents[1].glob("projects/*") if (folder / folder.name).is_dir()]
