@@ -107,8 +107,9 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         stream.thread_type = "NONE"
         begin = (container.start_time or 0) / av.time_base
         last = None
-        for last, frame in _timed_frames(path, container, stream, begin):
-            yield last, _pixels(frame)
+        for seconds, frame in _timed_frames(path, container, stream, begin):
+            yield seconds, _pixels(frame)
+            last = seconds + float((frame.duration or 0) * (frame.time_base or 0))
         if last is None:
             raise ValueError(f"{path} has a video stream without frames")
         end = _stream_end(stream, begin)

@@ -130,6 +130,12 @@ def test_all_frames(tmp_path):
     assert frame_count(_write(tmp_path / "a.mkv", 40)) is None
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_the_last_frame_lasts_to_its_own_end(tmp_path, name):
+    """Of one frame a second, it begins a second before the video's end."""
+    assert [time for time, _ in read_frames(_write(tmp_path / name, 4, fps=1))] == [0.0, 1.0, 2.0, 3.0]
+
+
 def test_sound_that_goes_on_is_no_cut(tmp_path):
     assert len(list(read_frames(_write(tmp_path / "a.mkv", 30, sound=4)))) == 30
 
