@@ -102,6 +102,7 @@ sys.exit(f"not the same: {missing}" if missing else 0)
 """
 
 
+@pytest.mark.slow
 def test_dependencies_are_what_is_imported():
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -48,6 +48,7 @@ def pip(python: Path, *words: object, folder: Path) -> None:
     run(python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", *words, folder=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="paths of environments")
 def test_wheel(sources, python, tmp_path):
     pip(python, sources, folder=tmp_path)
@@ -58,6 +59,7 @@ def test_wheel(sources, python, tmp_path):
     assert not {"benchmarks", "ava", "tests", "tools", "projects"} & names
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="paths of environments")
 def test_editable_install(sources, python, tmp_path):
     pip(python, "--editable", sources, folder=tmp_path)

@@ -14,6 +14,7 @@ from benchmarks import cli
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_tool(tmp_path):
     """Candidates' processes find the package too."""
     out, plot, profile = tmp_path / "out.json", tmp_path / "out.png", tmp_path / "profile"

@@ -76,7 +76,7 @@ def test_killed_runs_go_on(whole, config, pictures, tmp_path, start, contents):
     assert {path: path.stat().st_mtime_ns for path in done} == times
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ranks_share_the_work(ranks, whole, config, pictures, tmp_path, start, contents):
     root = tmp_path / "f"
     if ranks == 3:  # going on where another number of ranks was stopped

@@ -46,6 +46,7 @@ def test_baselines_compute_the_same_function_in_as_many_operations(baseline):
         assert count_flops(theirs.counted) == pytest.approx(count_flops(ours.counted), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "strides"), [("detectron2-vitdet", [16]), ("torchvision-resnet50", [4, 8, 16, 32])])
 def test_other_backbones(name, strides):
     pytest.importorskip(BACKBONES[name].package)

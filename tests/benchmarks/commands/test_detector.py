@@ -37,6 +37,7 @@ def test_ours():
     assert min(details.values()) > 0 and sum(details.values()) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_torchvision():
     (scores,) = job("torchvision-resnet50").step()
     assert torch.isfinite(scores).all() and scores[0] > scores[19] > 0

@@ -83,6 +83,7 @@ def run_in_two_processes(run, *words: str) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_evaluation_by_two_processes_equals_that_by_one(trained, new_run):
     run = new_run()
     run_in_two_processes(run, "--eval-only", "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"))
