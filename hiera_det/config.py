@@ -27,6 +27,8 @@ __all__ = [
     "value_of",
 ]
 
+_REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
+
 
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
@@ -55,9 +57,9 @@ def add_hiera_config(cfg: CfgNode) -> None:
 
 
 def admit_removed_keys(cfg: CfgNode) -> None:
-    """Let the config files that runs of 0.1.0 left be read: keys that are no more are ignored, which is logged."""
-    for split in ("TRAIN", "TEST"):
-        cfg.register_deprecated_key(f"DATASETS.{split}_FEATURES")
+    """Let config files that runs of 0.1.0 left be read: keys that are no more are ignored, which is logged."""
+    for name in _REMOVED:
+        cfg.register_deprecated_key(f"DATASETS.{name}")
 
 
 def get_cfg() -> CfgNode:
@@ -254,6 +256,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), defaults: CfgNo
         ) from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from error
+    datasets = CfgNode.load_yaml_with_base(str(path)).get("DATASETS") or {}
+    if used := [f"DATASETS.{name}" for name in _REMOVED if datasets.get(name)]:
+        raise ValueError(f"{path}: {', '.join(used)}: training from stored maps was taken out; leave the keys empty")
     if len(overrides) % 2:
         raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")
     try:

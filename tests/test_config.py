@@ -133,3 +133,9 @@ def test_counting_computes_nothing():
     before = torch.get_rng_state()
     count_complexity(load_config(CONFIGS / "quickstart.yaml"), 128)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_stored_maps_of_0_1_0_are_not_ignored(tmp_path):
+    (tmp_path / "run.yaml").write_text("VERSION: 2\nDATASETS:\n  TRAIN_FEATURES: features\n  TEST_FEATURES: ''\n")
+    with pytest.raises(ValueError, match=r"run\.yaml: DATASETS\.TRAIN_FEATURES: training from stored maps was"):
+        load_config(tmp_path / "run.yaml")

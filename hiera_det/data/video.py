@@ -98,17 +98,19 @@ def read_frames(path: Path) -> Iterator[tuple[float, np.ndarray]]:
         file's display matrix says.
 
     Raises:
-        ValueError: there is no video stream or no frame in it, the video is cut off, timestamps are missing or go
-            backward, or the file cannot be decoded.
+        ValueError: there is no video stream or no frame in it, the video is cut off, timestamps are missing, or the
+            file cannot be decoded.
         OSError: the file cannot be read.
     """
     with _errors_of_files(f"video {path} cannot be decoded"), av.open(str(path)) as container:
         stream = _video_stream(path, container)
         stream.thread_type = "NONE"
         begin = (container.start_time or 0) / av.time_base
-        last = None
-        for seconds, frame in _timed_frames(path, container, stream, begin):
+        last, shown = None, -np.inf
+        for seconds, frame in _timed_frames(path, container, stream, begin, ordered=False):
+            seconds = max(seconds, shown)  # frames come in the order in which they show
             yield seconds, _pixels(frame)
+            shown = seconds
             last = seconds + float((frame.duration or 0) * (frame.time_base or 0))
         if last is None:
             raise ValueError(f"{path} has a video stream without frames")
@@ -213,15 +215,15 @@ def _seek_and_select(
 
 
 def _timed_frames(
-    path: Path, container: InputContainer, stream: av.VideoStream, begin: float
+    path: Path, container: InputContainer, stream: av.VideoStream, begin: float, *, ordered: bool = True
 ) -> Iterator[tuple[float, av.VideoFrame]]:
-    """Decode forward: (seconds from the container's start, frame)."""
+    """Decode forward: (seconds from the container's start, frame); ``ordered``: times that go backward are an error."""
     previous = -np.inf
     for frame in container.decode(stream):
         if frame.time is None:
             raise ValueError(f"{path} has frames without timestamps; remux it, for example with ffmpeg to .mp4")
         time = frame.time - begin
-        if time < previous:
+        if ordered and time < previous:
             raise ValueError(
                 f"timestamps of {path} go backward, from {previous:.3f} s to {time:.3f} s; re-encode it, "
                 "for example with ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4"

@@ -12,6 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 from fvcore.common.config import CfgNode
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
@@ -144,19 +145,25 @@ class DetectionTask(Task):
         for image, target, found in zip(*batch, predictions, strict=True):
             image_id = int(target["image_id"])
             results.append((image_id, self.evaluator.results_of(image_id, found)))
-            self._images.keep(image, target, found)
+            if getattr(rank_zero_only, "rank", 0) == 0:  # which draws them
+                self._images.keep(image, target, found)
         return results
 
     def judge(self, results: Mapping[int, list[dict[str, Any]]], folder: Path) -> Metrics:
-        """COCO AP; also writes the detections and a few images of truth beside detections."""
+        """COCO AP; also writes the detections."""
         assert self.test_dataset is not None
         dataset, evaluator = self.test_dataset, self.evaluator
         evaluator.results = [result for of_image in results.values() for result in of_image]
         metrics = evaluator.evaluate()
         evaluator.write(folder / "coco_instances_results.json")
         write_metrics(folder / "metrics.json", {"dataset": dataset.files.name, **metrics})
-        self._images.write(folder / "pictures", evaluator.truth, dataset.category_ids, dataset.class_names)
         return metrics
+
+    def draw(self, folder: Path) -> None:
+        """A few images of truth beside detections."""
+        assert self.test_dataset is not None
+        dataset = self.test_dataset
+        self._images.write(folder / "pictures", self.evaluator.truth, dataset.category_ids, dataset.class_names)
 
     def scalars(self, metrics: Metrics) -> dict[str, float]:
         """``bbox/AP`` and so on, in percent."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import lightning as L
@@ -33,7 +32,7 @@ class TaskData(L.LightningDataModule):
         self.task = task
         self.accumulate = accumulate
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> _Steps:
         """An endless stream that goes on where the run stands."""
         trainer: Any = self.trainer
         items = items_per_device(self.task.cfg, trainer.world_size, self.accumulate)
@@ -44,8 +43,9 @@ class TaskData(L.LightningDataModule):
             world_size=trainer.world_size,
             start=trainer.global_step * items,
         )
-        collate = partial(_micro_batches, self.task.collate, self.accumulate)
-        return build_loader(self.task.train_dataset, sampler, items, collate, self.task.cfg.DATALOADER.NUM_WORKERS)
+        size, workers = items // self.accumulate, self.task.cfg.DATALOADER.NUM_WORKERS
+        loader = build_loader(self.task.train_dataset, sampler, size, self.task.collate, workers)
+        return _Steps(loader, self.accumulate)
 
     def val_dataloader(self) -> DataLoader | list:
         """The share of this rank in the test items, in order."""
@@ -58,8 +58,21 @@ class TaskData(L.LightningDataModule):
         return build_loader(dataset, sampler, size, self.task.collate, workers)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Tensors to the device."""
-        return self.task.to_device(batch, device)
+        """Bring a test batch to the device; micro-batches go there one by one, as they are needed."""
+        trainer: Any = self.trainer
+        return batch if trainer.training else self.task.to_device(batch, device)
+
+
+class _Steps:
+    """Batches of a loader, ``number`` at a time; few are in memory at once, as they are read one by one."""
+
+    def __init__(self, loader: DataLoader, number: int) -> None:
+        self.loader, self.number = loader, number
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        batches = iter(self.loader)
+        while True:  # the loader has no end
+            yield [next(batches) for _ in range(self.number)]
 
 
 def build_loader(
@@ -75,11 +88,6 @@ def build_loader(
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_ignore_sigterm,
     )
-
-
-def _micro_batches(collate: Callable[[list[Any]], Any], number: int, items: list[Any]) -> list[Any]:
-    size = len(items) // number
-    return [collate(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def _ignore_sigterm(worker: int) -> None:

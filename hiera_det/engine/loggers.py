@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoa
 __all__ = ["build_loggers", "check_loggers", "log_image"]
 
 LOGGERS = ("tensorboard", "csv", "wandb", "mlflow")
+_TRACKING = "MLFLOW_TRACKING_URI"
 
 
 class _TensorBoard(TensorBoardLogger):
@@ -34,30 +35,39 @@ def check_loggers(cfg: CfgNode) -> None:
             raise ValueError(f"LOGGERS has {name!r}; expected some of {', '.join(LOGGERS)}")
         if name in ("wandb", "mlflow") and find_spec(name) is None:
             raise ValueError(f"LOGGERS has {name!r}, which is not installed: pip install {name}")
+        if name == "mlflow" and _TRACKING not in os.environ and find_spec("sqlalchemy") is None:
+            raise ValueError(f"LOGGERS has 'mlflow': without {_TRACKING} it needs a database: pip install mlflow")
 
 
 def build_loggers(cfg: CfgNode, iteration: int) -> list[Logger]:
     """Build the loggers of ``LOGGERS``; what they write goes to ``OUTPUT_DIR``.
 
     TensorBoard: event files in the folder itself; csv: ``csv/version_<n>/metrics.csv``, a new one at each start; W&B
-    and MLflow: a run named after the folder. Their environment variables hold, ``WANDB_MODE=offline`` or
-    ``MLFLOW_TRACKING_URI`` for example, which is by default ``mlflow.db`` in the folder.
+    and MLflow: a run named after the folder. ``WANDB_MODE``, ``WANDB_PROJECT``, ``MLFLOW_TRACKING_URI`` (by default
+    ``mlflow.db`` in the folder) and ``MLFLOW_EXPERIMENT_NAME`` hold.
 
     Args:
         cfg: the config.
         iteration: at which the run goes on; TensorBoard hides what an interrupted run wrote from there on.
     """
     folder = Path(cfg.OUTPUT_DIR)
-    tracking = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute()}/mlflow.db")
+    uri = os.environ.get(_TRACKING, f"sqlite:///{folder.absolute()}/mlflow.db")
+    artifacts = None if _TRACKING in os.environ else (folder.absolute() / "mlruns").as_uri()
     builders: dict[str, Callable[[], Logger]] = {
         "tensorboard": lambda: _TensorBoard(folder, name="", version="", purge_step=iteration, flush_secs=30),
         "csv": lambda: CSVLogger(folder, name="csv", flush_logs_every_n_steps=1),
         "wandb": lambda: WandbLogger(folder.name, folder, project=os.environ.get("WANDB_PROJECT", "hiera_det")),
         "mlflow": lambda: MLFlowLogger(
-            os.environ.get("MLFLOW_EXPERIMENT_NAME", "hiera_det"), run_name=folder.name, tracking_uri=tracking
+            os.environ.get("MLFLOW_EXPERIMENT_NAME", "hiera_det"),
+            run_name=folder.name,
+            tracking_uri=uri,
+            artifact_location=artifacts,
         ),
     }
-    return [builders[name]() for name in cfg.LOGGERS]
+    loggers = [builders[name]() for name in cfg.LOGGERS]
+    for logger in loggers:
+        logger.experiment  # type: ignore[attr-defined]  # noqa: B018  # begin now: a server that is not there shows early
+    return loggers
 
 
 def log_image(loggers: Iterable[Any], tag: str, image: np.ndarray, iteration: int) -> None:

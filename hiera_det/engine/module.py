@@ -78,7 +78,7 @@ class TrainingModule(L.LightningModule):
         self._micro_losses, self._names = [], []
         for number, micro_batch in enumerate(micro_batches):
             seed_step(self.seed, self.trainer.global_step, number, self.trainer.global_rank)
-            loss = self._loss(micro_batch) / len(micro_batches)
+            loss = self._loss(self.task.to_device(micro_batch, self.device)) / len(micro_batches)
             if number < len(micro_batches) - 1:
                 # DDP expects no gradients within its forward pass: these stay on their rank, and add up.
                 with torch.autocast(self.device.type, enabled=False):

@@ -102,6 +102,10 @@ class Task(ABC):
     def judge(self, results: Mapping[Any, Any], folder: Path) -> Any:
         """Compute the metrics of all results by id and write them to a folder; called on rank 0 alone."""
 
+    def draw(self, folder: Path) -> None:
+        """Draw what people would look at, once the metrics are written; called on rank 0 alone."""
+        return None
+
     @abstractmethod
     def scalars(self, metrics: Any) -> dict[str, float]:
         """Give the metrics by name, for metrics.json and loggers."""

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _TEMPORARY = re.compile(r"tmp\.(?P<host>\w{0,32})-(?P<pid>\d+)-[0-9a-f]{8}\..+", re.ASCII | re.DOTALL)
 _KEPT = 48  # characters of a long name: with what stands before them they fit into the 255 bytes of a file's name
+_FIRST_NAMESPACE = "pid:[4026531836]"  # Linux' own, the same on all machines
 _DAY = 24 * 3600.0  # seconds
 _CHUNK = 1 << 20  # bytes
 
@@ -99,9 +100,18 @@ def file_sum(path: Path) -> str:
 
 def _host() -> str:
     """The host name in at most 32 of ``[A-Za-z0-9_]``; where that changes it, with a digest that tells it apart."""
-    name = socket.gethostname()
+    name = socket.gethostname() + _pid_namespace()
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)[:32]
     return plain if plain == name else f"{plain[:23]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _pid_namespace() -> str:
+    """What tells a container's process ids from another's, on Linux; empty outside of containers."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return "" if namespace == _FIRST_NAMESPACE else namespace
 
 
 def _is_abandoned(path: Path, host: str, pid: int) -> bool:

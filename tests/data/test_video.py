@@ -136,6 +136,14 @@ def test_the_last_frame_lasts_to_its_own_end(tmp_path, name):
     assert [time for time, _ in read_frames(_write(tmp_path / name, 4, fps=1))] == [0.0, 1.0, 2.0, 3.0]
 
 
+def test_an_avi_with_b_frames(tmp_path):
+    """Its timestamps are in the order of decoding and seem to go backward; its frames come as they show."""
+    found = list(read_frames(_write(tmp_path / "a.avi", 12)))
+    times = [time for time, _ in found]
+    assert len(found) == 12 and times == sorted(times)
+    assert all(abs(frame.mean() - found[0][1].mean()) < 10 for _, frame in found)
+
+
 def test_sound_that_goes_on_is_no_cut(tmp_path):
     assert len(list(read_frames(_write(tmp_path / "a.mkv", 30, sound=4)))) == 30
 

@@ -40,6 +40,14 @@ def test_one_rank(toy, straight, tmp_path, accumulate):
     torch.testing.assert_close(fitted(tmp_path), straight, rtol=1e-5, atol=1e-6)
 
 
+def test_mixed_precision(toy, tmp_path, monkeypatch):
+    monkeypatch.setattr("hiera_det.engine.run.precision", lambda *_: "bf16-mixed")
+    for accumulate in (1, 4):
+        toy.fit(tmp_path / str(accumulate), accumulate)
+    one, four = (fitted(tmp_path / name) for name in ("1", "4"))
+    torch.testing.assert_close(four, one, rtol=0.02, atol=0.02)
+
+
 def test_the_split_may_change_on_resume(toy, straight, tmp_path):
     toy.fit(tmp_path, 4, "SOLVER.CHECKPOINT_PERIOD", 2)
     (tmp_path / "last_checkpoint").write_text("model_0000001.pth")

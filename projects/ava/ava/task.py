@@ -109,6 +109,7 @@ class ActionTask(Task):
         keyframes = keyframes_from(
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
+        logger.info("DATASETS.%s: %d keyframes", split, len(keyframes))
         return AvaDataset(keyframes, open_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
 
     def _path(self, key: str) -> Path:
