@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 import pycocotools.mask as mask_util
 from PIL import Image
 
-from hiera_det.utils.files import atomic_write, remove_leftovers
+from hiera_det.data.generated import GeneratedSpec, write_generated
 
-__all__ = ["CLASSES", "ShapesSpec", "draw_scene", "write_shapes"]
+__all__ = ["CLASSES", "draw_scene", "write_shapes"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,18 +28,6 @@ _SUPERSAMPLE = 4  # shapes are drawn this much larger and averaged down: anti-al
 _MIN_VISIBLE = 0.6  # of a shape's own area, inside the image and not behind another shape
 _MAX_SHAPES = 5
 _RLE_SHARE = 0.2  # of the instances have an RLE mask instead of polygons
-_SPEC_FILE = "shapes.json"
-
-
-@dataclass(frozen=True)
-class ShapesSpec:
-    """What identifies a generated dataset: numbers of images, side in pixels, seed, drawing version."""
-
-    num_train: int
-    num_val: int
-    image_size: int
-    seed: int
-    version: int = 1
 
 
 def write_shapes(
@@ -59,33 +48,18 @@ def write_shapes(
             "expected at least 1 image in each split and a side of at least 64 pixels"
         )
     root = Path(root).absolute()
-    spec = ShapesSpec(num_train, num_val, image_size, seed)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if _spec_at(root) == asdict(spec):
-            logger.info("the shapes dataset is there already: %s", root)
-            return
-        raise FileExistsError(
-            f"{root} is not empty and does not hold this shapes dataset ({spec}); "
-            "choose another folder or remove this one first"
-        )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(root.parent)
-    with atomic_write(root) as folder:
-        (folder / "annotations").mkdir(parents=True)
-        for split, (name, count) in enumerate((("train", num_train), ("val", num_val))):
-            _write_split(folder, name, count, spec, split)
-        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    logger.info("wrote %d training and %d validation images to %s", num_train, num_val, root)
+    spec = GeneratedSpec(num_train, num_val, image_size, seed)
+    if write_generated(root, spec, "shapes.json", "shapes dataset", partial(_write_splits, spec)):
+        logger.info("wrote %d training and %d validation images to %s", num_train, num_val, root)
 
 
-def _spec_at(root: Path) -> Any:
-    try:
-        return json.loads((root / _SPEC_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def _write_splits(spec: GeneratedSpec, folder: Path) -> None:
+    (folder / "annotations").mkdir()
+    for split, (name, count) in enumerate((("train", spec.num_train), ("val", spec.num_val))):
+        _write_split(folder, name, count, spec, split)
 
 
-def _write_split(root: Path, name: str, count: int, spec: ShapesSpec, split: int) -> None:
+def _write_split(root: Path, name: str, count: int, spec: GeneratedSpec, split: int) -> None:
     folder = root / name
     folder.mkdir()
     images: list[dict[str, Any]] = []

@@ -5,25 +5,23 @@ A clip depends on the seed, the split and its own number alone.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from hiera_det.data.generated import GeneratedSpec, write_generated
 from hiera_det.data.video_writer import write_video
 from hiera_det.projects.ava.figures import ACTIONS, Figure, draw_box, draw_frame, make_background, make_figure
-from hiera_det.utils.files import atomic_write, remove_leftovers
 
-__all__ = ["KEYFRAMES", "MinisetSpec", "make_scene", "write_miniset"]
+__all__ = ["KEYFRAMES", "make_scene", "write_miniset"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +31,7 @@ KEYFRAMES = (902, 903)  # seconds, valid ones by SlowFast's rules too
 _NUM_FRAMES = 4 * FPS
 _MIDDLE = sum(KEYFRAMES) / len(KEYFRAMES) - FIRST_SECOND  # s
 _PAIR_SHARE = 0.4  # of the clips show two figures
-_SPEC_FILE = "miniset.json"
 _IN_PROCESS = 32  # so few clips are not worth the start of processes
-
-
-@dataclass(frozen=True)
-class MinisetSpec:
-    """What identifies a generated set: numbers of clips, side in pixels, seed, drawing version."""
-
-    num_train: int
-    num_val: int
-    image_size: int
-    seed: int
-    version: int = 1
 
 
 def write_miniset(
@@ -68,28 +54,12 @@ def write_miniset(
             "expected at least 1 clip in each split and an even side of at least 64 pixels"
         )
     root = Path(root).absolute()
-    spec = MinisetSpec(num_train, num_val, image_size, seed)
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if _spec_at(root) == asdict(spec):
-            logger.info("the mini-set is there already: %s", root)
-            return
-        raise FileExistsError(
-            f"{root} is not empty and does not hold this mini-set ({spec}); "
-            "choose another folder or remove this one first"
-        )
-    root.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(root.parent)
-    with atomic_write(root) as folder:
-        for name in ("annotations", "frame_lists", "frames", "videos"):
-            (folder / name).mkdir(parents=True)
-        _write_splits(folder, spec)
-        items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
-        (folder / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
-        (folder / _SPEC_FILE).write_text(json.dumps(asdict(spec)), encoding="utf-8")
-    logger.info("wrote %d training and %d validation clips to %s", num_train, num_val, root)
+    spec = GeneratedSpec(num_train, num_val, image_size, seed)
+    if write_generated(root, spec, "miniset.json", "mini-set", partial(_write_files, spec)):
+        logger.info("wrote %d training and %d validation clips to %s", num_train, num_val, root)
 
 
-def make_scene(spec: MinisetSpec, split: int, number: int) -> tuple[np.ndarray, list[Figure], np.random.Generator]:
+def make_scene(spec: GeneratedSpec, split: int, number: int) -> tuple[np.ndarray, list[Figure], np.random.Generator]:
     """Background and figures of a clip, and the source of what is still to draw."""
     rng = np.random.default_rng([spec.seed, split, number])
     background = make_background(rng, spec.image_size)
@@ -97,14 +67,15 @@ def make_scene(spec: MinisetSpec, split: int, number: int) -> tuple[np.ndarray, 
     return background, [make_figure(rng, place, _MIDDLE) for place in places], rng
 
 
-def _spec_at(root: Path) -> Any:
-    try:
-        return json.loads((root / _SPEC_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+def _write_files(spec: GeneratedSpec, folder: Path) -> None:
+    for name in ("annotations", "frame_lists", "frames", "videos"):
+        (folder / name).mkdir()
+    _write_splits(folder, spec)
+    items = "".join(f'item {{\n  name: "{name}"\n  id: {number}\n}}\n' for number, name in ACTIONS.items())
+    (folder / "annotations" / "actions.pbtxt").write_text(items, encoding="utf-8")
 
 
-def _write_splits(root: Path, spec: MinisetSpec) -> None:
+def _write_splits(root: Path, spec: GeneratedSpec) -> None:
     counts = {"train": spec.num_train, "val": spec.num_val}
     jobs = [(root, spec, split, n) for split, count in enumerate(counts.values()) for n in range(1, count + 1)]
     texts: dict[str, list[str]] = {}
@@ -117,7 +88,7 @@ def _write_splits(root: Path, spec: MinisetSpec) -> None:
         (root / path).write_text("".join(f"{line}\n" for line in header + lines), encoding="utf-8")
 
 
-def _run(jobs: list[tuple[Path, MinisetSpec, int, int]]) -> Iterator[dict[str, list[str]]]:
+def _run(jobs: list[tuple[Path, GeneratedSpec, int, int]]) -> Iterator[dict[str, list[str]]]:
     if len(jobs) <= _IN_PROCESS:
         yield from map(_write_clip, jobs)
         return
@@ -127,7 +98,7 @@ def _run(jobs: list[tuple[Path, MinisetSpec, int, int]]) -> Iterator[dict[str, l
         yield from pool.map(_write_clip, jobs, chunksize=4)
 
 
-def _write_clip(job: tuple[Path, MinisetSpec, int, int]) -> dict[str, list[str]]:
+def _write_clip(job: tuple[Path, GeneratedSpec, int, int]) -> dict[str, list[str]]:
     """Write one clip's frames and video; returns the lines of the text files, by file."""
     root, spec, split, number = job
     video = f"{('train', 'val')[split]}_{number:04d}"

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from hiera_det.data.generated import GeneratedSpec
 from hiera_det.projects.ava.data.frames import FrameFolders
 from hiera_det.projects.ava.data.keyframes import keyframes_from
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 from hiera_det.projects.ava.figures import ACTIONS, draw_box, draw_frame, make_background, make_figure
 from hiera_det.projects.ava.formats import read_ground_truth, read_label_map, read_person_boxes
-from hiera_det.projects.ava.miniset import KEYFRAMES, MinisetSpec, make_scene, write_miniset
+from hiera_det.projects.ava.miniset import KEYFRAMES, make_scene, write_miniset
 
 TOOL = Path(__file__).parents[3] / "projects" / "ava" / "make_miniset.py"
 SIZE = 96
@@ -70,7 +71,7 @@ def test_frames_and_videos_show_the_same(root):
 
 
 def test_frames_and_videos_are_aligned(root):
-    spec = MinisetSpec(5, 3, SIZE, 3)
+    spec = GeneratedSpec(5, 3, SIZE, 3)
     films = VideoFiles(find_videos(root / "videos"), first_second=900)
     frames = FrameFolders(root / "frames")
     told_apart = 0
@@ -86,7 +87,7 @@ def test_frames_and_videos_are_aligned(root):
 
 
 def test_boxes_lie_on_the_figures(root):
-    spec = MinisetSpec(5, 3, SIZE, 3)
+    spec = GeneratedSpec(5, 3, SIZE, 3)
     truth = read_ground_truth(root / "annotations" / "train.csv")
     frames = FrameFolders(root / "frames")
     for keyframe in keyframes_from(truth, None, ACTIONS, min_score=0, training=True):
@@ -105,7 +106,7 @@ def test_every_action_and_pairs_are_there(figures):
     shares = {name: len(_doing(figures, name)) / len(figures) for name in ACTIONS.values()}
     assert min(shares.values()) > 0.1
     assert any(len(figure.actions) == 2 for figure in figures)
-    spec = MinisetSpec(200, 1, 64, 0)
+    spec = GeneratedSpec(200, 1, 64, 0)
     pairs = np.mean([len(make_scene(spec, 0, number)[1]) == 2 for number in range(200)])
     assert 0.3 < pairs < 0.5
 
