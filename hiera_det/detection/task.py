@@ -12,7 +12,6 @@ from typing import Any
 import lightning as L
 import torch
 from fvcore.common.config import CfgNode
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor, nn
 
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
@@ -22,6 +21,7 @@ from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.metrics import write_metrics
+from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
 
 __all__ = ["DetectionTask"]
@@ -145,7 +145,7 @@ class DetectionTask(Task):
         for image, target, found in zip(*batch, predictions, strict=True):
             image_id = int(target["image_id"])
             results.append((image_id, self.evaluator.results_of(image_id, found)))
-            if getattr(rank_zero_only, "rank", 0) == 0:  # which draws them
+            if is_rank_zero():  # which draws them
                 self._images.keep(image, target, found)
         return results
 

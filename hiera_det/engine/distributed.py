@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["gather", "mean_over_ranks", "on_rank_zero", "torchrun_ranks"]
+__all__ = ["from_rank_zero", "gather", "mean_over_ranks", "on_rank_zero", "torchrun_ranks"]
 
 _PATIENCE = timedelta(days=30)  # a rank that is through waits for the others
 T = TypeVar("T")
@@ -56,15 +56,21 @@ def torchrun_ranks() -> Iterator[tuple[int, int]]:
 
 
 def on_rank_zero(rank: int, work: Callable[[], T]) -> T:
-    """Let rank 0 work once all ranks are here; all of them get its result, or its OSError or ValueError."""
+    """Let rank 0 of :func:`torchrun_ranks` work once all ranks are here; all get what :func:`from_rank_zero` gives."""
+    if dist.is_initialized():
+        dist.monitored_barrier(timeout=_PATIENCE)
+    return from_rank_zero(rank, work)
+
+
+def from_rank_zero(rank: int, work: Callable[[], T]) -> T:
+    """Let rank 0 work; all ranks get its result, or its exception."""
     if not dist.is_initialized():
         return work()
-    dist.monitored_barrier(timeout=_PATIENCE)
     outcome: list[Any] = [None]
     if rank == 0:
         try:
             outcome = [(work(), None)]
-        except (OSError, ValueError) as error:
+        except Exception as error:  # the other ranks wait
             outcome = [(None, error)]
     dist.broadcast_object_list(outcome)
     result, problem = outcome[0]

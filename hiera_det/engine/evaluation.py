@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning as L
 
-from hiera_det.engine.distributed import gather
+from hiera_det.engine.distributed import from_rank_zero, gather
 from hiera_det.engine.metrics import MetricsFile
 from hiera_det.engine.task import Task
 
@@ -60,29 +60,24 @@ class Evaluation(L.Callback):
         self.iteration, self.metrics = trainer.global_step - 1, None
         shares = gather((self._results, pl_module.interrupted))
         self._results = []
-        interrupted = any(interrupted for _, interrupted in shares)
-        if interrupted:
-            logger.warning("evaluation abandoned: a SIGTERM came")
-        problem: Exception | None = None
-        if trainer.is_global_zero and not interrupted:
-            try:
-                self._judge(trainer, [result for share, _ in shares for result in share])
-            except Exception as error:  # the other ranks wait
-                problem = error
-        self.metrics, problem = trainer.strategy.broadcast((self.metrics, problem))
-        if problem is not None:
-            raise problem
+        self.metrics = from_rank_zero(trainer.global_rank, lambda: self._judge(trainer, shares))
 
-    def _judge(self, trainer: L.Trainer, results: list[tuple[Any, Any]]) -> None:
+    def _judge(self, trainer: L.Trainer, shares: list[tuple[list[tuple[Any, Any]], bool]]) -> Any:
+        """Judge the shares of all ranks; None: a rank was interrupted."""
+        if any(interrupted for _, interrupted in shares):
+            logger.warning("evaluation abandoned: a SIGTERM came")
+            return None
+        results = [result for share, _ in shares for result in share]
         _check_complete((name for name, _ in results), self.task.test_ids())
-        self.metrics = self.task.judge(dict(results), self.folder)
+        metrics = self.task.judge(dict(results), self.folder)
         after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
-        logger.info("evaluation%s:\n%s", after, self.task.table(self.metrics))
-        defined = {name: value for name, value in self.task.scalars(self.metrics).items() if value == value}
+        logger.info("evaluation%s:\n%s", after, self.task.table(metrics))
+        defined = {name: value for name, value in self.task.scalars(metrics).items() if value == value}
         self.file.amend(defined)
         for its in trainer.loggers:
             its.log_metrics(defined, max(self.iteration, 0))
         self.task.draw(self.folder)
+        return metrics
 
 
 def _check_complete(seen: Iterable[Any], expected: Iterable[Any]) -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from hiera_det.engine.options import RunOptions
 from hiera_det.utils.files import make_folder
 
-__all__ = ["prepare_output"]
+__all__ = ["is_rank_zero", "prepare_output"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,15 @@ def prepare_output(cfg: CfgNode, options: RunOptions) -> tuple[Path, bool]:
         OSError: it cannot be written to.
     """
     folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
-    is_writer = options.machine_rank == 0 and getattr(rank_zero_only, "rank", 0) == 0
+    is_writer = options.machine_rank == 0 and is_rank_zero()
     _log_to(folder / "log.txt" if is_writer else None)
     logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
     return folder, is_writer
+
+
+def is_rank_zero() -> bool:
+    """Whether this process is Lightning's rank 0; it can be told before the ranks have come together too."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _log_to(path: Path | None) -> None:
