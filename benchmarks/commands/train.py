@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from fvcore.common.config import CfgNode
-from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
 from benchmarks.candidate import Candidate, Job, synchronize
@@ -87,11 +86,12 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, batch_size: int, dtype:
     model = DETECTORS[name].build(cfg).to(device).train()
     losses_of = {"ours": _ours, "torchvision-resnet50": _torchvision}.get(name, _detectron2)(model)
     optimizer = build_optimizer(cfg, model)
-    dataset, workers = DetectionTask(cfg, files).train_dataset, cfg.DATALOADER.NUM_WORKERS
-    batches = iter(build_loader(dataset, TrainingSampler(len(dataset), 0), batch_size, DetectionTask.collate, workers))
+    task, workers = DetectionTask(cfg, files), cfg.DATALOADER.NUM_WORKERS
+    sampler = TrainingSampler(len(task.train_dataset), 0)
+    batches = iter(build_loader(task.train_dataset, sampler, batch_size, task.collate, workers))
 
     def train_on(batch: Batch) -> None:
-        images, targets = move_data_to_device(batch, torch.device(device))
+        images, targets = task.to_device(batch, torch.device(device))
         with autocast(device, dtype):
             losses = losses_of(images, targets)
         sum(losses.values(), start=torch.zeros((), device=device)).backward()
