@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import torch
 from benchmarks.cases import Case, as_json
 from benchmarks.plot import check_plot, write_plot
 from benchmarks.table import format_table
-from hiera_det.utils.files import atomic_write, make_folder
+from hiera_det.utils.files import make_folder, write_json
 
 __all__ = ["report"]
 
@@ -46,8 +45,7 @@ def report(cases: Iterable[Case], device: str, json_file: Path | None, plot_file
         done.append(case)
         print("\n".join(["", format_table(case), *case.profiles]), flush=True)
         if json_file:
-            with atomic_write(json_file) as temporary:
-                temporary.write_text(json.dumps({"machine": machine, "results": as_json(done)}, indent=1))
+            write_json(json_file, {"machine": machine, "results": as_json(done)}, indent=1)
     if plot_file:
         write_plot(plot_file, done)
 

@@ -241,7 +241,7 @@ def mini_ava(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def new_action_run(mini_ava: Path, tmp_path_factory: pytest.TempPathFactory):
     """``new_action_run(data)``: an output folder of its own, for a tiny action detector."""
-    from hiera_det.projects.ava.cli.train import main
+    from hiera_det.cli.train import main
 
     script = ROOT / "projects" / "ava" / "train_net.py"
     config = tmp_path_factory.mktemp("config") / "tiny.yaml"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiera_det.config import get_cfg, load_config, save_config, value_of
+from hiera_det.config import find_config, get_cfg, load_config, save_config, shipped_configs, value_of
 from hiera_det.detection.complexity import count_complexity, format_complexity
 from hiera_det.detection.model.config_check import check_config
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
-OWN_KEYS = ("SOLVER.OPTIMIZER", "LOGGERS")
+OWN_KEYS = ("TASK", "SOLVER.OPTIMIZER", "LOGGERS")
 SHIPPED = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith(("base_", "features_")))
 # The paper, table 10: parameters in millions and "FLOPs" (multiply-adds) at 1024 x 1024 in T.
 PAPER = {"mask_rcnn_hiera_b": (73, 0.6), "mask_rcnn_hiera_b_plus": (92, 0.6), "mask_rcnn_hiera_l": (236, 1.2)}
@@ -90,9 +90,9 @@ def test_bases_and_overrides(tmp_path):
     "content, overrides, message",
     [
         (
-            "MODEL:\n  RESNETS:\n    DEPTH: 50\n",
+            "MODEL:\n  POINT_HEAD:\n    NAME: x\n",
             [],
-            r"bad\.yaml: .*MODEL\.RESNETS.*detectron2's that this backend supports",
+            r"bad\.yaml: .*MODEL\.POINT_HEAD.*detectron2's that this backend supports",
         ),
         ("MODEL: {}\n", ["MODEL.HIERRA.NAME", "x"], r"command line: .*MODEL\.HIERRA\.NAME"),
         ("MODEL: {}\n", ["SOLVER.MAX_ITER", "many"], r"command line: .*int.*str.*SOLVER\.MAX_ITER"),
@@ -118,8 +118,20 @@ def test_value_of_a_key_with_dots():
 
 
 def test_missing_config():
-    with pytest.raises(FileNotFoundError, match=r"no config file at nowhere\.yaml; the shipped ones are in configs/"):
+    with pytest.raises(FileNotFoundError, match=r"no config file at nowhere\.yaml, and no shipped config of that name"):
         load_config("nowhere.yaml")
+    with pytest.raises(FileNotFoundError, match=r"is it .*mask_rcnn_hiera_b"):
+        load_config("mask_rcnn_hiera_base")
+
+
+def test_a_shipped_config_is_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert set(SHIPPED) < set(shipped_configs().values())
+    for name in ("quickstart", "quickstart.yaml"):
+        assert load_config(name).dump() == load_config(CONFIGS / "quickstart.yaml").dump()
+    assert find_config("ava/quickstart").parts[-4:] == ("projects", "ava", "configs", "quickstart.yaml")
+    (tmp_path / "quickstart").write_text("SEED: 5\n")
+    assert load_config("quickstart").SEED == 5  # a file that is there comes first
 
 
 def test_configs_are_safe_to_read(tmp_path):

@@ -20,7 +20,8 @@ from benchmarks.profiles import module_seconds
 from benchmarks.rounds import Settings, run_case
 from hiera_det.detection.data.shapes import draw_scene
 from hiera_det.detection.model.detectron2_names import to_detectron2
-from hiera_det.detection.predictor import Predictor
+from hiera_det.detection.predictor import DetectionPredictor
+from hiera_det.weights.trained import read_trained
 
 __all__ = ["compare_detectors", "detector_candidates"]
 
@@ -34,8 +35,8 @@ def compare_detectors(
 ) -> Iterator[Case]:
     """Time detectors on an image of 480 x 640 pixels, in every combination of the axes.
 
-    Our detector is what :class:`~hiera_det.detection.predictor.Predictor` runs. Each detector's score threshold is set
-    so that `BOXES` boxes exceed it. With "bf16" all run under autocast. The scores are compared.
+    Our detector is what :class:`~hiera_det.detection.predictor.DetectionPredictor` runs. Each detector's score
+    threshold is set so that `BOXES` boxes exceed it. With "bf16" all run under autocast. The scores are compared.
 
     Args:
         cfg: our detector's config; the others have its classes and sizes.
@@ -89,8 +90,12 @@ def _predictor(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
     with tempfile.TemporaryDirectory() as folder:
         cfg.MODEL.WEIGHTS = str(Path(folder) / "model.pth")
         torch.save({"model": to_detectron2(detector.state_dict())}, cfg.MODEL.WEIGHTS)
-        predictor = Predictor(cfg)
-    return predictor.model, predictor
+        predictor = DetectionPredictor(read_trained(cfg.MODEL.WEIGHTS), cfg, cfg.MODEL.DEVICE)
+
+    def detect(image: np.ndarray) -> dict[str, Tensor]:
+        return {"scores": predictor.predict(image, score_threshold=predictor.model.roi_heads.score_thresh).scores}
+
+    return predictor.model, detect
 
 
 def _detectron2(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:

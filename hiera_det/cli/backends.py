@@ -6,9 +6,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
-__all__ = ["BACKENDS", "choose_backend", "load_backend"]
+__all__ = ["BACKENDS", "choose_backend", "load_detectron2"]
 
-BACKENDS = {"torchvision": "hiera_det.detection.trainer", "detectron2": "hiera_det.detectron2.trainer"}
+BACKENDS = ("torchvision", "detectron2")
 
 
 def choose_backend(name: str) -> str:
@@ -18,14 +18,14 @@ def choose_backend(name: str) -> str:
     return "torchvision" if find_spec("detectron2") is None else "detectron2"
 
 
-def load_backend(name: str) -> ModuleType:
-    """Import the module of a backend that trains and evaluates: it has ``defaults``, ``train`` and ``evaluate``.
+def load_detectron2() -> ModuleType:
+    """Import what trains and evaluates on detectron2: it has ``defaults``, ``train`` and ``evaluate``.
 
     Raises:
-        ValueError: the library is not installed, or too old.
+        ValueError: detectron2 is not installed, or too old.
     """
     try:
-        return import_module(BACKENDS[name])
+        return import_module("hiera_det.detectron2.trainer")
     except ImportError as error:
         if error.name != "detectron2":
             raise

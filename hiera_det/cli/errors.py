@@ -1,4 +1,4 @@
-"""How the tools end when the input is at fault."""
+"""How the commands end when the input is at fault, or a GPU too small."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["user_errors"]
+__all__ = ["OUT_OF_MEMORY", "user_errors"]
+
+# In the order of least harm: the first two change no result, the third its last digits.
+OUT_OF_MEMORY = (
+    "the GPU's memory does not suffice. In the order of least harm: for training MODEL.HIERA.ACTIVATION_CHECKPOINTING"
+    " True (slower, the same result), --accumulate 2 or more (the same batch in parts), --precision bf16 (or"
+    " FEATURES.PRECISION bf16 for features); then a smaller batch (SOLVER.IMS_PER_BATCH with SOLVER.BASE_LR in"
+    " proportion, DATALOADER.BATCH_SIZE for features); then smaller images (INPUT.MAX_SIZE_TRAIN,"
+    " INPUT.MIN_SIZE_TEST, MODEL.HIERA.SQUARE_PAD)"
+)
 
 
 @contextmanager
@@ -15,10 +24,17 @@ def user_errors() -> Iterator[None]:
 
     Raises:
         SystemExit: with 2 after a ValueError or OSError (flags, config, data, files), with 1 after a
-            FloatingPointError (the loss is not finite). Other errors are the program's own and pass.
+            FloatingPointError (the loss is not finite) or when a GPU's memory does not suffice. Other errors are the
+            program's own and pass.
     """
     try:
         yield
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from error
+    except RuntimeError as error:
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+            raise
+        print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
+        raise SystemExit(1) from error

@@ -1,9 +1,8 @@
 """Features of a frozen Hiera for images or video clips, into a store of safetensors and Parquet files.
 
-    python tools/extract_features.py --config configs/features_hiera_b.yaml --weights hiera.pth \
-        --input photos/ --output features/
-    torchrun --nproc-per-node 8 tools/extract_features.py ...
-    python tools/extract_features.py --output features/ --verify
+    hiera-det extract --config features_hiera_b --weights hiera.pth --input photos/ --output features/
+    torchrun --nproc-per-node 8 -m hiera_det extract ...
+    hiera-det extract --output features/ --verify
 
 The same command goes on where an earlier one was stopped. An input is an image, a folder, a glob in quotes, a list of
 paths (.txt), a COCO JSON, or WebDataset shards (.tar, also "train-{000..012}.tar"); for a video variant (*_16x224) a
@@ -17,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_det.cli.overrides import take_overrides
+from hiera_det.cli.parser import CommandParser
 from hiera_det.config import load_config
 from hiera_det.features.config import defaults
 from hiera_det.features.inputs.find import find_items
@@ -28,11 +27,11 @@ from hiera_det.hiera.variants import variant_arguments
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     add = parser.add_argument
-    add("--config", "--config-file", metavar="FILE", help="what to extract: see hiera_det/features/config.py")
+    add("--config", "--config-file", metavar="FILE", help="what to extract: a YAML file, or the name of a shipped one")
     add("--weights", metavar="FILE", help="a checkpoint; default: MODEL.WEIGHTS")
-    add("--input", metavar="PATH", nargs="+", help="images or videos")
+    parser.add_list(parser, "--input", metavar="PATH", help="images or videos")
     add("--output", metavar="DIR", required=True, help="the store")
     add("--image-root", metavar="DIR", help="of a COCO JSON; default: as COCO's layout has it")
     add("--boxes", metavar="CSV", help="boxes for the vectors roi: id,x1,y1,x2,y2 in pixels")
@@ -42,9 +41,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--engine", choices=ENGINES, default="torch", help="torch (one process, or torchrun), or a Ray cluster")
     add("--strict", action="store_true", help="end at the first image that cannot be read")
     add("--verify", action="store_true", help="compare the store in --output with its checksums, and do nothing else")
-    add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
-    args = parser.parse_intermixed_args(arguments)
-    take_overrides(args, defaults(), "input")
+    parser.add_overrides()
+    args = parser.parse_with_keys(arguments, lambda _: defaults())
     if not args.verify and not (args.config and args.input):
         parser.error("--config and --input are needed")
     return args

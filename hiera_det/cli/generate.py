@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Callable, Sequence
+
+from hiera_det.cli.parser import CommandParser
 
 __all__ = ["generate"]
 
@@ -30,7 +31,7 @@ def generate(
         num_val: validation items, where the command line does not say.
         side: what the option ``--image-size`` is.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(description)
     add = parser.add_argument
     add("--output", metavar="DIR", required=True, help="folder to write; must be new or empty")
     add("--num-train", type=int, default=num_train, metavar="N", help=f"training {items} (%(default)s)")

@@ -1,6 +1,6 @@
 """Generate the "shapes" dataset: COCO-format detection and segmentation data where none is at hand.
 
-python tools/make_shapes.py --output datasets/shapes
+hiera-det make-shapes --output datasets/shapes
 """
 
 from __future__ import annotations

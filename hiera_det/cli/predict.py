@@ -1,14 +1,13 @@
-"""Detect on, or classify, an image, a folder of images or a video.
+"""Detect on images or a video, or tell what persons do in a video.
 
-    python tools/predict.py --config output/quickstart/config.yaml --weights output/quickstart/model_final.pth \
-        --input photo.jpg --output predictions
-    python tools/predict.py --task classify --weights hiera_base_224.mae_in1k_ft_in1k --input photo.jpg
+    hiera-det predict --weights output/quickstart --input photo.jpg --output predictions
+    hiera-det predict --weights hf://owner/name --input photos/ --output predictions --score-threshold 0.3
+    hiera-det predict --weights output/ava/quickstart --input clip.mp4 --boxes persons.csv --output predictions
 
-Detection writes drawn images and predictions.json (COCO results with file_name; image_id: the file's name where all
-names are numbers, else its place in alphabetical order; in a video the frame).
-
-Classification prints the most probable classes; with --output it writes drawn images and predictions.json. Videos
-need weights of a model of clips, such as hiera_base_16x224.mae_k400_ft_k400.
+The weights tell what is done. A detector writes drawn images or a video, and predictions.json (COCO results with
+file_name; image_id: the file's name where all names are numbers, else its place in alphabetical order; in a video the
+frame). An action detector takes persons from a file of boxes, or from a detector with a class "person"; it writes a
+drawn video, AVA's results CSV and a JSON. Weights of a classifier do what `hiera-det classify` does.
 """
 
 from __future__ import annotations
@@ -17,60 +16,118 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from hiera_det.config import load_config
-from hiera_det.detection.predict_files import predict
-from hiera_det.detection.predictor import Predictor
-from hiera_det.features.classification.classifier import load_classifier
-from hiera_det.features.classification.classify import as_text, classify
+from hiera_det.api import load
+from hiera_det.cli.classify import classify_files
+from hiera_det.cli.parser import CommandParser
+from hiera_det.engine.predictor import Predictor
+from hiera_det.tasks import load_trained_model
+from hiera_det.weights.trained import TrainedModel, read_any
+
+__all__ = ["main", "parse"]
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
-    add("--task", choices=("detect", "classify"), default="detect")
-    add("--config", "--config-file", metavar="FILE", help="detection: the config that the detector was trained with")
-    add(
-        "--weights",
-        metavar="SOURCE",
-        help="detection: a checkpoint, default MODEL.WEIGHTS; classification: a published name, a file, a folder with"
-        " model.safetensors, a URL or hf://owner/name",
-    )
-    add("--input", metavar="PATH", required=True, help="an image, a folder of images or a video")
-    add("--output", metavar="DIR", help="needed for detection")
-    add("--score-threshold", type=float, metavar="S", help="detection, 0-1: detections below are left out (0.5)")
-    add("--top-k", type=int, metavar="K", help="classification: so many classes of each image (5)")
-    add("overrides", nargs="*", metavar="KEY VALUE", help="detection: config keys and their values")
-    args = parser.parse_intermixed_args(arguments)
-    flags = {name: f"--{name.replace('_', '-')}" for name in vars(args)} | {"overrides": "KEY VALUE"}
-    needed, foreign = {
-        "detect": (("config", "output"), ("top_k",)),
-        "classify": (("weights",), ("config", "score_threshold", "overrides")),
-    }[args.task]
-    if missing := [flags[name] for name in needed if getattr(args, name) is None]:
-        parser.error(f"--task {args.task} needs {', '.join(missing)}")
-    if given := [flags[name] for name in foreign if getattr(args, name) not in (None, [])]:
-        parser.error(f"--task {args.task} takes no {', '.join(given)}")
+    parser = CommandParser(__doc__)
+    model = parser.add_argument_group("model").add_argument
+    model("--weights", metavar="SOURCE", required=True, help="a checkpoint, a run's folder, a URL or hf://owner/name")
+    model("--config", "--config-file", metavar="FILE", help="in place of the config in the weights (0.1.0: needed)")
+    model("--device", default="auto", help="cpu, cuda, cuda:<index>; auto: the GPU where there is one (auto)")
+    model("--task", choices=("detect", "actions", "classify"), help="refuse weights of another task")
+    files = parser.add_argument_group("input and output").add_argument
+    files("--input", "--video", metavar="PATH", required=True, help="an image, a folder of images or a video")
+    files("--output", metavar="DIR", help="the folder to write to; needed but for classification")
+    detection = parser.add_argument_group("detection").add_argument
+    detection("--score-threshold", type=float, metavar="S", help="0-1: detections below are left out (0.5)")
+    actions = parser.add_argument_group("actions").add_argument
+    actions("--boxes", metavar="FILE", help="person boxes: SlowFast's CSV (video,second,x1,y1,x2,y2,,score)")
+    actions("--detector-weights", metavar="SOURCE", help="a detector with a class 'person', in place of --boxes")
+    actions("--detector-config", metavar="FILE", help="in place of the config in --detector-weights")
+    actions("--min-person-score", type=float, metavar="S", help="0-1: persons below are left out (0.8)")
+    actions("--min-score", type=float, metavar="S", help="0-1: actions below are not shown (0.3)")
+    classes = parser.add_argument_group("classification").add_argument
+    classes("--top-k", type=int, metavar="K", help="so many classes of each image (5)")
+    parser.add_overrides()
+    args = parser.parse_with_keys(arguments, lambda args: args)
     if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
         parser.error(f"--score-threshold {args.score_threshold}: expected 0 to 1")
     return args
 
 
-def detect(args: argparse.Namespace) -> None:
-    """Detection."""
-    weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
-    score = 0.5 if args.score_threshold is None else args.score_threshold
-    threshold = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", str(score)]
-    cfg = load_config(args.config, [*args.overrides, *weights, *threshold])
-    predict(Predictor(cfg), args.input, args.output)
+# What each task takes besides the model, --input and --output.
+_OPTIONS = {
+    "detect": ("score_threshold", "overrides", "config"),
+    "actions": ("boxes", "detector_weights", "detector_config", "min_person_score", "min_score", "overrides", "config"),
+    "classify": ("top_k",),
+}
+
+
+def _check(args: argparse.Namespace, task: str) -> None:
+    """Refuse options that the task of the weights has no use for.
+
+    Raises:
+        ValueError: the message names them.
+    """
+    if args.task not in (None, task):
+        raise ValueError(f"--task {args.task}, but the weights {args.weights} are of the task {task!r}")
+    every = {name for names in _OPTIONS.values() for name in names}
+    foreign = sorted(name for name in every - set(_OPTIONS[task]) if getattr(args, name) not in (None, []))
+    if foreign:
+        flags = ["KEY VALUE" if name == "overrides" else f"--{name.replace('_', '-')}" for name in foreign]
+        raise ValueError(f"the weights {args.weights} are of the task {task!r}, which takes no {', '.join(flags)}")
+    if task != "classify" and args.output is None:
+        raise ValueError(f"the task {task!r} writes files: name their folder, --output")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    if args.task == "detect":
-        detect(args)
+    trained = read_any(args.weights)
+    if trained is None:
+        _check(args, "classify")
+        classify_files(args.weights, args.input, args.output, top_k=args.top_k, device=args.device)
+    elif trained.task == "detection":
+        _check(args, "detect")
+        _detect(args, _predictor(args, trained))
     else:
-        top_k = 5 if args.top_k is None else args.top_k
-        print(as_text(classify(load_classifier(args.weights), args.input, args.output, top_k=top_k)))
+        _check(args, "actions")
+        _predict_actions(args, trained)
+
+
+def _predictor(args: argparse.Namespace, trained: TrainedModel) -> Predictor:
+    device = args.device
+    if "MODEL.DEVICE" in args.overrides[::2] and device == "auto":
+        device = args.overrides[2 * args.overrides[::2].index("MODEL.DEVICE") + 1]
+    return load_trained_model(trained, config=args.config, overrides=args.overrides, device=device)
+
+
+def _detect(args: argparse.Namespace, predictor: Predictor) -> None:
+    from hiera_det.detection.predict_files import predict
+    from hiera_det.detection.predictor import DetectionPredictor
+
+    assert isinstance(predictor, DetectionPredictor)
+    threshold = 0.5 if args.score_threshold is None else args.score_threshold
+    predict(predictor, args.input, args.output, score_threshold=threshold)
+
+
+def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
+    if (args.boxes is None) == (args.detector_weights is None):
+        raise ValueError("persons: give either --boxes or --detector-weights")
+    predictor = _predictor(args, trained)
+    from hiera_det.projects.ava.predict_files import predict
+    from hiera_det.projects.ava.predictor import ActionPredictor
+
+    assert isinstance(predictor, ActionPredictor)
+    detector = None
+    if args.detector_weights is not None:
+        detector = load(args.detector_weights, device=args.device, config=args.detector_config)
+    predict(
+        predictor,
+        args.input,
+        args.output,
+        boxes=args.boxes,
+        detector=detector,
+        min_person_score=0.8 if args.min_person_score is None else args.min_person_score,
+        min_score=0.3 if args.min_score is None else args.min_score,
+    )

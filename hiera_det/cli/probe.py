@@ -1,8 +1,8 @@
 """Tell classes apart by the vectors of a store: a linear probe, or nearest neighbours.
 
-    python tools/probe.py --store features/ --labels labels.csv --output probe/
-    python tools/probe.py --store features/ --labels folders --method knn --k 20 --output probe/
-    python tools/probe.py --store features/ --labels train.csv --test-labels val.csv --output probe/
+    hiera-det probe --store features/ --labels labels.csv --output probe/
+    hiera-det probe --store features/ --labels folders --method knn --k 20 --output probe/
+    hiera-det probe --store features/ --labels train.csv --test-labels val.csv --output probe/
 
 Prints a table, and writes probe.json and confusion.png. Labels: a CSV file with the header id,label, or "folders": the
 first folder of each id.
@@ -14,6 +14,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from hiera_det.cli.parser import CommandParser
 from hiera_det.features.analysis.labels import labels_of
 from hiera_det.features.analysis.probe import METHODS, probe, split_labels
 from hiera_det.features.analysis.probe_report import format_probe, write_confusion, write_probe
@@ -23,9 +24,9 @@ from hiera_det.utils.files import make_folder
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     add = parser.add_argument
-    add("--store", metavar="DIR", required=True, help="what tools/extract_features.py wrote")
+    add("--store", metavar="DIR", required=True, help="what `hiera-det extract` wrote")
     add("--labels", metavar="CSV", required=True, help='id,label; or "folders"')
     add("--test-labels", metavar="CSV", help="of the test items; default: a share of --labels, drawn at random")
     add("--test-share", type=float, default=0.2, metavar="S", help="of the items that --labels names (0.2)")

@@ -1,31 +1,70 @@
-"""The options of every command that trains: which config, how many processes, in which precision."""
+"""Options that training and evaluation share: devices, machines, backend, one's own data."""
 
 from __future__ import annotations
 
 import argparse
 
+from hiera_det.cli.backends import BACKENDS
+from hiera_det.cli.parser import CommandParser
+from hiera_det.data.catalog import DatasetFiles, custom_dataset
 from hiera_det.engine.options import RunOptions
 
-__all__ = ["add_run_options", "run_options"]
+__all__ = ["add_data_options", "add_run_options", "check_data_options", "given_datasets", "run_options"]
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options to a parser, and ``KEY VALUE`` words that override the config."""
-    add = parser.add_argument
-    add("--config", "--config-file", metavar="FILE", required=True, help="a YAML file such as those in configs/")
-    add("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
-    add("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST")
-    add("--num-gpus", type=int, default=0, metavar="N", help="of each machine; 0: MODEL.DEVICE, or the CPU")
-    add("--num-machines", type=int, default=1, metavar="N")
-    add("--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0")
+def add_run_options(parser: CommandParser, *, training: bool) -> None:
+    """Add the options of devices and machines; in training those of how a step is computed too."""
+    group = parser.add_argument_group("devices")
+    add = group.add_argument
+    add("--num-gpus", type=int, default=0, metavar="N", help="GPUs of each machine; 0: MODEL.DEVICE, or the CPU (0)")
+    add("--num-machines", type=int, default=1, metavar="N", help="machines (1)")
+    add("--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0 (0)")
     add("--dist-url", default="auto", metavar="URL", help="tcp://address:port of machine 0, for several machines")
-    add("--precision", choices=["32", "bf16", "fp16"], help="default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32")
-    add("--accumulate", type=int, default=1, metavar="N", help="split SOLVER.IMS_PER_BATCH into N micro-batches")
-    add("overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values")
+    if training:
+        add("--precision", choices=["32", "bf16", "fp16"], help="fp16 if SOLVER.AMP.ENABLED on a GPU, else 32")
+        add("--accumulate", type=int, default=1, metavar="N", help="split a batch into N parts, to save memory (1)")
+    add(
+        "--backend",
+        choices=["auto", *BACKENDS],
+        default="auto",
+        help="whose heads, data and training, of detectors; auto: detectron2 where it is installed, else torchvision",
+    )
 
 
 def run_options(args: argparse.Namespace) -> RunOptions:
     """How to run, as the parsed options say."""
     return RunOptions(
-        args.num_gpus, args.num_machines, args.machine_rank, args.dist_url, args.precision, args.accumulate
+        args.num_gpus,
+        args.num_machines,
+        args.machine_rank,
+        args.dist_url,
+        getattr(args, "precision", None),
+        getattr(args, "accumulate", 1),
     )
+
+
+def add_data_options(parser: CommandParser, files: str) -> None:
+    """Add the options of one's own data, for detectors."""
+    group = parser.add_argument_group("your own data, for detectors")
+    parser.add_list(group, "--dataset-json", metavar="JSON", help=f"COCO-format annotations: {files}")
+    parser.add_list(group, "--image-root", metavar="DIR", help="image folders of --dataset-json, one or one for each")
+
+
+def check_data_options(parser: CommandParser, args: argparse.Namespace, *, most: int) -> None:
+    """End the process where files and folders of images do not belong together."""
+    jsons, roots = args.dataset_json, args.image_root
+    if len(jsons) > most or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
+        files = "one or two files" if most == 2 else "one file"
+        parser.error(f"--dataset-json takes {files}, --image-root one folder or one for each of them")
+
+
+def given_datasets(args: argparse.Namespace) -> list[DatasetFiles]:
+    """The datasets that the options name.
+
+    Raises:
+        FileNotFoundError: a file or folder is not there.
+    """
+    if not args.dataset_json:
+        return []
+    roots = args.image_root * (len(args.dataset_json) // len(args.image_root))
+    return [custom_dataset(*pair) for pair in zip(args.dataset_json, roots, strict=True)]

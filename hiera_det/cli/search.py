@@ -1,7 +1,7 @@
 """Find the items of a store that are most similar to given ones, and show them.
 
-    python tools/search_features.py --store features/ --query cat/1.jpg dog/7.jpg --output matches.html
-    python tools/search_features.py --store features/ --query-store new/ --query a.jpg --k 5 --output matches.png
+    hiera-det search --store features/ --query cat/1.jpg dog/7.jpg --output matches.html
+    hiera-det search --store features/ --query-store new/ --query a.jpg --k 5 --output matches.png
 
 Prints a line per match (query, place, score, id, with tabs between them), and writes a page that holds its images
 (.html), an image (.png), or both. The score is the cosine of two vectors' angle.
@@ -13,6 +13,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from hiera_det.cli.parser import CommandParser
 from hiera_det.features.analysis.contact_sheet import check_sheet, match_rows, write_sheet
 from hiera_det.features.analysis.search import format_matches, search_store
 from hiera_det.features.store.reader import FeatureStore
@@ -20,9 +21,9 @@ from hiera_det.features.store.reader import FeatureStore
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     add = parser.add_argument
-    add("--store", metavar="DIR", required=True, help="what tools/extract_features.py wrote")
+    add("--store", metavar="DIR", required=True, help="what `hiera-det extract` wrote")
     add("--query", metavar="ID", nargs="+", required=True, help="ids of items")
     add("--query-store", metavar="DIR", help="the store of the queries; default: --store, and none matches itself")
     add("--k", type=int, default=10, help="matches of each query (10)")

@@ -1,13 +1,12 @@
-"""Train or evaluate a detector.
+"""Train a detector or an action detector.
 
-    python tools/train_net.py --config configs/mask_rcnn_hiera_b.yaml --num-gpus 8
-    python tools/train_net.py --config configs/mask_rcnn_hiera_b.yaml --resume
-    python tools/train_net.py --config configs/mask_rcnn_hiera_b.yaml --eval-only MODEL.WEIGHTS model_final.pth
-    python tools/train_net.py --config configs/mask_rcnn_hiera_t.yaml --dataset-json train.json val.json \
-        --image-root images/train images/val MODEL.ROI_HEADS.NUM_CLASSES 3
+    hiera-det train --config mask_rcnn_hiera_b --num-gpus 8
+    hiera-det train --config mask_rcnn_hiera_b --num-gpus 8 --resume
+    hiera-det train --config mask_rcnn_hiera_t --dataset-json train.json val.json --image-root images/train images/val
+    hiera-det train --config ava/hiera_l_16x4 --num-gpus 8
 
-Also under torchrun: torchrun --nproc-per-node 8 tools/train_net.py --backend torchvision --config ...
---precision and --accumulate are the torchvision backend's.
+The config names the task. Also under torchrun: torchrun --nproc-per-node 8 -m hiera_det train --backend torchvision
+--config ... On detectron2 there are no --precision and --accumulate.
 """
 
 from __future__ import annotations
@@ -16,56 +15,74 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from hiera_det.cli.backends import BACKENDS, choose_backend, load_backend
-from hiera_det.cli.overrides import take_overrides
-from hiera_det.cli.run_options import add_run_options, run_options
-from hiera_det.config import load_config
-from hiera_det.data.catalog import DatasetFiles, custom_dataset
+from hiera_det.cli.backends import choose_backend, load_detectron2
+from hiera_det.cli.parser import CommandParser
+from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
+from hiera_det.config import CfgNode, find_config, load_config
+from hiera_det.tasks import build_task, predictor_class, task_of, with_classes
+
+__all__ = ["main", "parse"]
 
 
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_run_options(parser)
-    add = parser.add_argument
-    add(
-        "--backend",
-        choices=["auto", *BACKENDS],
-        default="auto",
-        help="whose heads, data and training; auto: detectron2 where it is installed, else torchvision",
+def parse(arguments: Sequence[str] | None = None, task: str = "detection") -> argparse.Namespace:
+    """Read the command line; ``task``: of configs that name none."""
+    parser = CommandParser(__doc__)
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--config",
+        "--config-file",
+        metavar="FILE",
+        required=True,
+        help="a YAML file, or the name of a shipped one: `hiera-det configs` lists them",
     )
-    add("--dataset-json", nargs="+", metavar="JSON", help="TRAIN [TEST]; with --eval-only TEST alone will do")
-    add("--image-root", nargs="+", metavar="DIR", help="image folders of --dataset-json, one or one for each")
-    args = parser.parse_intermixed_args(arguments)
-    args.backend = choose_backend(args.backend)
-    take_overrides(args, load_backend(args.backend).defaults(), "dataset_json", "image_root")
-    jsons, roots = args.dataset_json, args.image_root
-    if len(jsons) > 2 or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
-        parser.error("--dataset-json takes one or two files, --image-root one folder or one for each of them")
-    if len(jsons) == 1 and not args.eval_only:
-        args.overrides += ["DATASETS.TEST", "()"]  # the config's test set is of other data
+    run.add_argument("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
+    run.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")
+    add_data_options(parser, "TRAIN [TEST]; with --eval-only TEST alone will do")
+    add_run_options(parser, training=True)
+    parser.add_overrides()
+
+    def known(args: argparse.Namespace) -> CfgNode:
+        return _defaults(task_of(find_config(args.config), task), choose_backend(args.backend))
+
+    args = parser.parse_with_keys(arguments, known)
+    check_data_options(parser, args, most=2)
     return args
 
 
-def datasets(args: argparse.Namespace) -> tuple[DatasetFiles | None, DatasetFiles | None]:
-    """Training and test set that the flags name; None where the config names them."""
-    if not args.dataset_json:
-        return None, None
-    roots = args.image_root * (len(args.dataset_json) // len(args.image_root))
-    files = [custom_dataset(*pair) for pair in zip(args.dataset_json, roots, strict=True)]
-    if args.eval_only:
-        return None, files[-1]
-    return files[0], files[1] if len(files) == 2 else None
+def _defaults(task: str, backend: str) -> CfgNode:
+    if task == "detection" and backend == "detectron2":
+        return load_detectron2().defaults()
+    return predictor_class(task).defaults()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run."""
-    args = parse(arguments)
-    backend = load_backend(args.backend)
-    print(f"backend: {args.backend}", file=sys.stderr)
-    cfg = load_config(args.config, args.overrides, backend.defaults())
-    train_files, test_files = datasets(args)
+def main(arguments: Sequence[str] | None = None, task: str = "detection") -> None:
+    """Run; ``task``: of configs that name none."""
+    args = parse(arguments, task)
+    path = find_config(args.config)
+    task = task_of(path, task)
+    backend = choose_backend(args.backend) if task == "detection" else "torchvision"
+    if task == "detection":
+        print(f"backend: {backend}", file=sys.stderr)
+    elif args.backend == "detectron2":
+        raise ValueError(f"{path} is of the task {task!r}, for which there is no detectron2 backend")
+    files = given_datasets(args)
+    train_files = files[0] if files and not args.eval_only else None
+    test_files = files[-1] if len(files) == 2 or (files and args.eval_only) else None
+    words = list(args.overrides)
+    if train_files is not None and test_files is None:
+        words += ["DATASETS.TEST", "()"]  # the config's test set is of other data
+    cfg = with_classes(load_config(path, words, _defaults(task, backend)), words, train_files)
+    if backend == "detectron2":
+        detectron2 = load_detectron2()
+        if args.eval_only:
+            detectron2.evaluate(cfg, run_options(args), test_files=test_files)
+        else:
+            detectron2.train(cfg, run_options(args), resume=args.resume, train_files=train_files, test_files=test_files)
+        return
+    from hiera_det.engine import run
+
+    its = build_task(cfg, train_files, test_files)
     if args.eval_only:
-        backend.evaluate(cfg, run_options(args), test_files=test_files)
+        run.evaluate(its, run_options(args))
     else:
-        backend.train(cfg, run_options(args), resume=args.resume, train_files=train_files, test_files=test_files)
+        run.train(its, run_options(args), resume=args.resume)

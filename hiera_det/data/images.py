@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["UnreadableImageError", "read_image"]
+__all__ = ["UnreadableImageError", "convert_image", "read_image"]
 
 
 class UnreadableImageError(OSError):
@@ -34,7 +34,7 @@ def read_image(source: Path | bytes, *, name: str = "", max_pixels: int | None =
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
-            return _to_rgb(ImageOps.exif_transpose(image), image.format)
+            return convert_image(image)
     except MemoryError:
         raise
     except Exception as error:  # on damaged files PIL's decoders raise nearly anything, TypeError and RuntimeError too
@@ -44,8 +44,14 @@ def read_image(source: Path | bytes, *, name: str = "", max_pixels: int | None =
         raise UnreadableImageError(f"cannot read image {_describe(source, name)}: {reason}") from error
 
 
-def _to_rgb(image: Image.Image, file_format: str | None) -> Image.Image:
-    """8-bit RGB; PIL alone would cut wider pixels off at 255."""
+def convert_image(image: Image.Image) -> Image.Image:
+    """Convert an image to 8-bit RGB, turned as its EXIF orientation says; PIL alone would cut wider pixels off at 255.
+
+    Raises:
+        ValueError: the pixels are 32-bit numbers, for which no range is given.
+    """
+    file_format = image.format
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16") or (image.mode == "I" and file_format in ("PNG", "PPM")):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     elif image.mode in ("I", "F"):

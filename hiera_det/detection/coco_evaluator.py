@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.segmentation import read_segmentation, report_maskless
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import write_json
 
 __all__ = ["CocoEvaluator", "Metrics", "format_table", "to_coco_results"]
 
@@ -36,8 +35,8 @@ def to_coco_results(
 
     Args:
         image_id: goes into each result.
-        detections: ``boxes`` (N, 4) xyxy pixels, ``scores`` (N,), ``labels`` (N,) 1..K, perhaps ``masks`` (N, H, W).
-        category_ids: of labels 1..K.
+        detections: ``boxes`` (N, 4) xyxy pixels, ``scores`` (N,), perhaps ``masks`` (N, H, W).
+        category_ids: of each detection.
 
     Returns:
         For each ``image_id``, ``category_id``, ``bbox`` (x, y, width, height), ``score`` and, with masks,
@@ -45,11 +44,10 @@ def to_coco_results(
     """
     xyxy = detections["boxes"].float().cpu()
     xywh = torch.cat([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], dim=1).tolist()
-    categories = [category_ids[label - 1] for label in detections["labels"].tolist()]
     scores = detections["scores"].float().tolist()
     results: list[dict[str, Any]] = [
         {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
-        for category, box, score in zip(categories, xywh, scores, strict=True)
+        for category, box, score in zip(category_ids, xywh, scores, strict=True)
     ]
     if "masks" in detections:
         planes = detections["masks"].to(torch.uint8).cpu().numpy().transpose(1, 2, 0)  # (H, W, N)
@@ -118,7 +116,7 @@ class CocoEvaluator:
             self._check_masks(image_id, detections)
         else:
             detections = {name: value for name, value in detections.items() if name != "masks"}
-        return to_coco_results(image_id, detections, self.category_ids)
+        return to_coco_results(image_id, detections, [self.category_ids[label - 1] for label in labels])
 
     def _check_masks(self, image_id: int, detections: dict[str, torch.Tensor]) -> None:
         if "masks" not in detections:
@@ -133,9 +131,7 @@ class CocoEvaluator:
 
     def write(self, path: str | Path) -> None:
         """Write the results as COCO results JSON."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(self.results), encoding="utf-8")
+        write_json(path, self.results)
 
     def evaluate(self) -> Metrics:
         """Compute AP over all images of the JSON.

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from hiera_det.data.images import read_image
 from hiera_det.data.paths import find_files, make_output, read_each
+from hiera_det.data.pixels import to_pixels
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
 from hiera_det.data.video_writer import redraw_video
-from hiera_det.detection.coco_evaluator import to_coco_results
-from hiera_det.detection.predictor import Predictor
-from hiera_det.utils.files import atomic_write
-from hiera_det.utils.visualize import draw_instances, write_image
+from hiera_det.detection.detections import Detections
+from hiera_det.detection.predictor import DetectionPredictor
+from hiera_det.utils.files import write_json
+from hiera_det.utils.visualize import write_image
 
 __all__ = ["predict"]
 
 logger = logging.getLogger(__name__)
 
 
-def predict(predictor: Predictor, source: str | Path, output: str | Path) -> list[dict[str, Any]]:
+def predict(
+    predictor: DetectionPredictor, source: str | Path, output: str | Path, *, score_threshold: float = 0.5
+) -> list[dict[str, Any]]:
     """Detect on an image, on all images of a folder, or on a video.
 
     Writes each image with its detections drawn in, under its own name, or ``<name>.mp4`` for a video, and
@@ -37,6 +37,7 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
         predictor: the detector.
         source: an image, a folder or a video.
         output: the folder to write to; it is made.
+        score_threshold: detections with a score above it are drawn and written, 0 to 1.
 
     Returns:
         The results, as in ``predictions.json``.
@@ -52,39 +53,41 @@ def predict(predictor: Predictor, source: str | Path, output: str | Path) -> lis
     files = find_files(source, "video" if is_video else "image")
     make_output(output, source)
     if is_video:
-        results = _predict_video(predictor, source, output / f"{source.stem}.mp4")
+        results = _predict_video(predictor, source, output / f"{source.stem}.mp4", score_threshold)
     else:
-        results = _predict_images(predictor, files, output)
-    with atomic_write(output / "predictions.json") as temporary:
-        temporary.write_text(json.dumps(results), encoding="utf-8")
+        results = _predict_images(predictor, files, output, score_threshold)
+    write_json(output / "predictions.json", results)
     logger.info("%d detections; images and predictions.json in %s", len(results), output)
     return results
 
 
-def _predict_images(predictor: Predictor, paths: list[Path], output: Path) -> list[dict]:
+def _predict_images(
+    predictor: DetectionPredictor, paths: list[Path], output: Path, score_threshold: float
+) -> list[dict[str, Any]]:
     numbers = [int(path.stem) for path in paths if path.stem.isdecimal()]
     ids = dict(zip(paths, numbers if len(set(numbers)) == len(paths) else range(len(paths)), strict=True))
-    results: list[dict] = []
-    for path, image in read_each(paths, lambda path: np.asarray(read_image(path))):  # (H, W, 3)
-        detections = predictor(image)
-        results += _results(ids[path], path.name, detections, predictor)
-        write_image(output / path.name, draw_instances(image, detections, predictor.class_names))
+    results: list[dict[str, Any]] = []
+    for path, pixels in read_each(paths, to_pixels):  # (H, W, 3)
+        found = predictor.predict(pixels, score_threshold=score_threshold)
+        results += _results(ids[path], path.name, found)
+        write_image(output / path.name, np.asarray(found.draw()))
     return results
 
 
-def _results(image_id: int, file_name: str, detections: dict[str, Tensor], predictor: Predictor) -> list[dict]:
-    results = to_coco_results(image_id, detections, predictor.category_ids)
-    return [{"image_id": image_id, "file_name": file_name, **result} for result in results]
+def _results(image_id: int, file_name: str, found: Detections) -> list[dict[str, Any]]:
+    return [{"image_id": image_id, "file_name": file_name, **result} for result in found.to_coco(image_id)]
 
 
-def _predict_video(predictor: Predictor, source: Path, target: Path) -> list[dict]:
-    results: list[dict] = []
+def _predict_video(
+    predictor: DetectionPredictor, source: Path, target: Path, score_threshold: float
+) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
     numbers = itertools.count()
 
     def draw(seconds: float, frame: np.ndarray) -> np.ndarray:
-        detections = predictor(frame)
-        results.extend(_results(next(numbers), source.name, detections, predictor))
-        return draw_instances(frame, detections, predictor.class_names)
+        found = predictor.predict(frame, score_threshold=score_threshold)
+        results.extend(_results(next(numbers), source.name, found))
+        return np.asarray(found.draw())
 
     redraw_video(source, target, draw)
     return results

@@ -1,8 +1,11 @@
-"""A trained detector on single images."""
+"""A trained detector on images and videos in any form."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -11,65 +14,107 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from hiera_det.config import get_cfg
+from hiera_det.data.pixels import ImageSource, to_pixels
+from hiera_det.data.video import read_frames
 from hiera_det.detection.data.transforms import build_test_transform
-from hiera_det.detection.model.detector import build_model
-from hiera_det.engine.options import available_device
-from hiera_det.weights.load import load_trained, read_trained
+from hiera_det.detection.detections import Detections
+from hiera_det.detection.model.detector import Detector, build_model
+from hiera_det.engine.predictor import Predictor
+from hiera_det.weights.trained import TrainedModel
 
-__all__ = ["Predictor"]
+__all__ = ["DetectionPredictor"]
 
 logger = logging.getLogger(__name__)
 
 
-class Predictor:
+class DetectionPredictor(Predictor):
     """Detects on one image at a time, in its original size. Behaviour matched: detectron2's ``DefaultPredictor``.
 
-    Args:
-        cfg: the config; ``MODEL.WEIGHTS`` names a checkpoint of a complete detector, and without a GPU ``MODEL.DEVICE``
-            "cuda" gives way to the CPU, which is logged.
-
-    Attributes:
-        class_names: of labels 1..K; empty if the checkpoint does not tell.
-        category_ids: of labels 1..K in the training dataset; 1..K if the checkpoint does not tell.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is unreadable or of another model.
+    See :class:`~hiera_det.engine.predictor.Predictor`; names stand in for classes that the checkpoint does not tell.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
-        model = build_model(cfg)
-        trained = read_trained(cfg.MODEL.WEIGHTS)
-        load_trained(model, trained)
-        self.class_names: list[str] = trained.metadata.get("class_names", [])
-        self.category_ids: list[int] = trained.metadata.get(
-            "category_ids", list(range(1, cfg.MODEL.ROI_HEADS.NUM_CLASSES + 1))
-        )
-        if not self.class_names:
-            logger.info("%s does not name its classes: numbers stand for them", cfg.MODEL.WEIGHTS)
-        self.device = available_device(cfg.MODEL.DEVICE)
-        self.model = model.to(self.device).eval()
-        self._transform = build_test_transform(cfg)
-        self._image_format = cfg.INPUT.FORMAT
+    task, kind, pipeline = "detection", "object detection", "object-detection"
+    model: Detector
 
-    @torch.no_grad()
-    def __call__(self, image: np.ndarray) -> dict[str, Tensor]:
-        """Detect.
+    def __init__(self, trained: TrainedModel, cfg: CfgNode, device: str = "auto") -> None:
+        super().__init__(trained, cfg, device)
+        self._transform = build_test_transform(cfg)
+
+    @staticmethod
+    def defaults() -> CfgNode:
+        """The keys of detection."""
+        return get_cfg()
+
+    def _classes(self, trained: TrainedModel) -> tuple[list[str], list[int]]:
+        count = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        names, ids = trained.description.class_names, trained.description.category_ids
+        if names is None or ids is None:
+            logger.info("%s does not name its classes: numbers stand for them", trained.source)
+            return [str(number) for number in range(1, count + 1)], list(range(1, count + 1))
+        if len(names) != count:
+            raise ValueError(
+                f"{trained.source} names {len(names)} classes, but its config has MODEL.ROI_HEADS.NUM_CLASSES {count}:"
+                " the file is damaged, or the config is another run's"
+            )
+        return names, ids
+
+    def _build(self) -> Detector:
+        return build_model(self.cfg)
+
+    @overload
+    def predict(self, source: ImageSource, *, score_threshold: float | None = None) -> Detections: ...
+
+    @overload
+    def predict(
+        self, source: list[ImageSource] | tuple[ImageSource, ...], *, score_threshold: float | None = None
+    ) -> list[Detections]: ...
+
+    def predict(
+        self, source: ImageSource | list[ImageSource] | tuple[ImageSource, ...], *, score_threshold: float | None = None
+    ) -> Detections | list[Detections]:
+        """Detect on an image, or on each of a list.
 
         Args:
-            image: (H, W, 3) uint8, RGB, 0-255.
-
-        Returns:
-            On the CPU, best first: ``boxes`` (N, 4) float32 xyxy in pixels of ``image``, ``scores`` (N,), ``labels``
-            (N,) 1..K and, with masks on, ``masks`` (N, H, W) bool.
+            source: see :func:`~hiera_det.data.pixels.to_pixels`; of a list or tuple, a list comes back.
+            score_threshold: detections with a score above it are given, 0 to 1; None: the config's
+                ``MODEL.ROI_HEADS.SCORE_THRESH_TEST``, 0.05 if it does not say.
 
         Raises:
-            ValueError: the array is of another shape or type.
+            OSError: an image cannot be had or decoded.
+            ValueError: an image or the threshold is not as expected.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"expected an image (H, W, 3) of uint8, RGB; got {image.shape} of {image.dtype}")
+        if isinstance(source, list | tuple):
+            return [self.predict(one, score_threshold=score_threshold) for one in source]
+        return self._detect(to_pixels(source), score_threshold)
+
+    def predict_video(self, path: str | Path, *, score_threshold: float | None = None) -> Iterator[Detections]:
+        """Detect on each frame of a video, one after another.
+
+        Args:
+            path: the file.
+            score_threshold: as of :meth:`predict`.
+
+        Raises:
+            OSError, ValueError: the file cannot be read or decoded.
+        """
+        for seconds, frame in read_frames(Path(path)):
+            yield self._detect(frame, score_threshold, seconds)
+
+    @torch.no_grad()
+    def _detect(self, image: np.ndarray, score_threshold: float | None, seconds: float | None = None) -> Detections:
+        """Detect on (H, W, 3) uint8 RGB."""
+        threshold = self.cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST if score_threshold is None else score_threshold
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"score_threshold is {threshold}; expected 0 to 1")
         resized, _ = self._transform(Image.fromarray(image), {})
         tensor = F.pil_to_tensor(resized)  # (3, H', W')
-        tensor = tensor.flip(0) if self._image_format == "BGR" else tensor
-        detections = self.model([tensor.to(self.device)], output_sizes=[image.shape[:2]])[0]
-        return {name: value.cpu() for name, value in detections.items()}
+        tensor = tensor.flip(0) if self.cfg.INPUT.FORMAT == "BGR" else tensor
+        self.model.roi_heads.score_thresh = threshold
+        (found,) = self.model([tensor.to(self.device)], output_sizes=[image.shape[:2]])
+        labels = found["labels"].cpu() - 1  # the detector's own are 1..K
+        ids: Tensor = torch.tensor(self.category_ids)[labels]
+        masks = found["masks"].cpu() if "masks" in found else None
+        return Detections(
+            image, found["boxes"].cpu(), found["scores"].cpu(), labels, ids, masks, self.class_names, seconds
+        )

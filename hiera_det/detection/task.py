@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,17 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
+from hiera_det.data.class_names import check_same_classes
 from hiera_det.detection.coco_evaluator import CocoEvaluator, Metrics, format_table
 from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
+from hiera_det.detection.model.config_check import check_training_config
 from hiera_det.detection.model.detector import build_model
-from hiera_det.engine.metrics import write_metrics
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
+from hiera_det.utils.files import write_json
+from hiera_det.weights.description import Description
 
 __all__ = ["DetectionTask"]
 
@@ -44,6 +46,8 @@ class DetectionTask(Task):
     missing.
     """
 
+    name = "detection"
+
     def __init__(self, cfg: CfgNode, train: DatasetFiles | None = None, test: DatasetFiles | None = None) -> None:
         super().__init__(cfg)
         self._files = {"TRAIN": train, "TEST": test}
@@ -54,6 +58,7 @@ class DetectionTask(Task):
     @cached_property
     def train_dataset(self) -> CocoDataset:
         """The training set."""
+        check_training_config(self.cfg)
         files = self._files["TRAIN"] or _only_dataset(self.cfg, "TRAIN")
         if files is None:
             raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
@@ -61,7 +66,8 @@ class DetectionTask(Task):
         filter_empty = self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
         dataset = self._read(files, build_train_transform(self.cfg), masks, filter_empty)
         if self.test_dataset is not None:
-            _check_classes("the training set", dataset.class_names, self.test_dataset)
+            test = self.test_dataset
+            check_same_classes("the training set", dataset.class_names, test.class_names, str(test.files.json_file))
         return dataset
 
     @cached_property
@@ -156,7 +162,7 @@ class DetectionTask(Task):
         evaluator.results = [result for of_image in results.values() for result in of_image]
         metrics = evaluator.evaluate()
         evaluator.write(folder / "coco_instances_results.json")
-        write_metrics(folder / "metrics.json", {"dataset": dataset.files.name, **metrics})
+        write_json(folder / "metrics.json", {"dataset": dataset.files.name, **metrics}, indent=1)
         return metrics
 
     def draw(self, folder: Path) -> None:
@@ -176,32 +182,15 @@ class DetectionTask(Task):
 
     # --- checkpoints
 
-    def metadata(self) -> dict[str, Any]:
-        """The training set's classes."""
-        dataset = self.train_dataset
-        return {"class_names": list(dataset.class_names), "category_ids": list(dataset.category_ids)}
+    def classes(self) -> tuple[list[str], list[int]]:
+        """The training set's."""
+        return list(self.train_dataset.class_names), list(self.train_dataset.category_ids)
 
-    def check_metadata(self, checkpoint: Mapping[str, Any], source: str, *, training: bool) -> None:
+    def check_classes(self, description: Description, source: str, *, training: bool) -> None:
         """Compare class names, where the checkpoint has them."""
         dataset = self.train_dataset if training else self.test_dataset
         assert dataset is not None
-        _check_classes(source, checkpoint.get("class_names"), dataset)
-
-
-def _check_classes(holder: str, class_names: Sequence[str] | None, dataset: CocoDataset) -> None:
-    """Compare class names, in the order of their labels, with a dataset's; None: they are not known.
-
-    Raises:
-        ValueError: names differ or are in another order; the message lists the first of them.
-    """
-    pairs = enumerate(zip_longest(class_names or dataset.class_names, dataset.class_names), start=1)
-    differences = [f"label {label}: {theirs!r} and {ours!r}" for label, (theirs, ours) in pairs if theirs != ours]
-    if differences:
-        raise ValueError(
-            f"{holder} and {dataset.files.json_file} have different classes, by ascending category id:"
-            f" {'; '.join(differences[:5])}{'; ...' if len(differences) > 5 else ''}. Name the dataset that belongs to"
-            " it, or give the categories of the JSON the same ids and names"
-        )
+        check_same_classes(source, description.class_names, dataset.class_names, str(dataset.files.json_file))
 
 
 def _only_dataset(cfg: CfgNode, split: str) -> DatasetFiles | None:

@@ -14,8 +14,8 @@ from detectron2.evaluation import COCOEvaluator
 from detectron2.utils import comm
 
 from hiera_det.detectron2.data import build_mapper, check_classes
-from hiera_det.engine.metrics import write_metrics
 from hiera_det.engine.optim import build_optimizer, clip_gradients
+from hiera_det.utils.files import write_json
 from hiera_det.weights.load import check_same_model, load_weights
 from hiera_det.weights.read import read_checkpoint
 
@@ -64,7 +64,7 @@ class Trainer(DefaultTrainer):
         names = cfg.DATASETS.TEST
         if comm.is_main_process():
             for name, metrics in {names[0]: results}.items() if len(names) == 1 else results.items():
-                write_metrics(_inference_folder(cfg, name) / "metrics.json", {"dataset": name, **metrics})
+                write_json(_inference_folder(cfg, name) / "metrics.json", {"dataset": name, **metrics}, indent=1)
         return results
 
     def resume_or_load(self, resume: bool = True) -> None:

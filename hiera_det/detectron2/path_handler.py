@@ -24,7 +24,6 @@ from hiera_det.weights.hiera import read_hiera
 from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
 from hiera_det.weights.state_dicts import detectron2_checkpoint
-from hiera_det.weights.zoo import licence_of
 
 __all__ = ["register_weights"]
 
@@ -45,7 +44,7 @@ class HieraHandler(PathHandler):
             ValueError: it holds no Hiera, or a whole detector.
         """
         original = local_file(path)
-        weights = read_hiera(str(original))
+        weights = read_hiera(path)
         if weights.file_format == "detectron2":
             raise ValueError(f"{path} is a detector's checkpoint, which detectron2 reads itself: it needs no hiera://")
         name = f"{hashlib.sha256(str(original).encode()).hexdigest()[:12]}_{original.stem}.pth"
@@ -59,7 +58,7 @@ class HieraHandler(PathHandler):
 
 
 def _log(path: str, weights: HieraWeights, state: dict[str, Tensor]) -> None:
-    report = LoadReport(path, weights.file_format, licence_of(path, weights.file_format), loaded=sorted(state))
+    report = LoadReport(path, weights.file_format, weights.licence, loaded=sorted(state))
     report.dropped = {**weights.dropped, "the classifier": list(weights.classifier)}
     for name, tensor in state.items():
         if name not in weights.encoder:

@@ -21,7 +21,7 @@ from hiera_det.detectron2.data import register_dataset, register_named
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
 from hiera_det.utils.files import atomic_write, make_folder
-from hiera_det.weights.load import load_trained, read_trained
+from hiera_det.weights.trained import load_trained, read_trained
 
 __all__ = ["defaults", "evaluate", "train"]
 

@@ -20,12 +20,11 @@ from lightning.fabric.plugins import CheckpointIO
 
 from hiera_det.utils.files import atomic_write, remove_leftovers
 from hiera_det.weights.read import read_checkpoint
+from hiera_det.weights.source import POINTER
 
-__all__ = ["AtomicCheckpointIO", "Checkpointer", "forget_last_checkpoint", "last_checkpoint"]
+__all__ = ["AtomicCheckpointIO", "Checkpointer", "forget_last_checkpoint"]
 
 logger = logging.getLogger(__name__)
-
-POINTER = "last_checkpoint"
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -56,24 +55,6 @@ class AtomicCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: Any) -> None:
         """Delete the file."""
         Path(path).unlink(missing_ok=True)
-
-
-def last_checkpoint(output_dir: str | Path) -> Path | None:
-    """The checkpoint that ``output_dir/last_checkpoint`` names, or None without that file.
-
-    Raises:
-        FileNotFoundError: the named file is gone.
-    """
-    pointer = Path(output_dir) / POINTER
-    if not pointer.is_file():
-        return None
-    path = pointer.parent / pointer.read_text(encoding="utf-8").strip()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{pointer} names {path.name}, which is not there; write the name of another checkpoint into it, or"
-            " train without --resume"
-        )
-    return path
 
 
 def forget_last_checkpoint(output_dir: str | Path) -> None:

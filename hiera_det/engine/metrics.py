@@ -1,16 +1,15 @@
-"""Files of metrics: a line for each iteration of a training, and the result of an evaluation."""
+"""The file of metrics: a line for each iteration of a training."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hiera_det.utils.files import atomic_write
 
-__all__ = ["MetricsFile", "write_metrics"]
+__all__ = ["MetricsFile"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,16 +70,3 @@ def _complete_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             logger.warning("%s: dropped a line that is cut short", path)
     return lines
-
-
-def write_metrics(path: str | Path, metrics: Mapping[str, Any]) -> None:
-    """Write the metrics of an evaluation, by name or in nested tables, as JSON: NaN, which JSON lacks, as null."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(_without_nan(metrics), indent=1, allow_nan=False), encoding="utf-8")
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_nan(inner) for name, inner in value.items()}
-    return None if value != value else value

@@ -12,8 +12,10 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from hiera_det.config import to_plain
 from hiera_det.engine.optim import build_lr_scheduler, build_optimizer, clip_gradients
 from hiera_det.engine.task import Task
+from hiera_det.weights.description import Description
 from hiera_det.weights.load import file_state_dict, load_state
 
 __all__ = ["TrainingModule", "seed_step"]
@@ -31,6 +33,7 @@ class TrainingModule(L.LightningModule):
         task: what is trained.
         model: of :meth:`Task.build_model`.
         seed: of the run; a resumed run takes over the checkpoint's.
+        licence: of the weights that the training begins with; None: it begins with none. As the seed on resume.
 
     Attributes:
         losses: of the last optimizer step, total first: means over its micro-batches and the ranks.
@@ -39,11 +42,12 @@ class TrainingModule(L.LightningModule):
         interrupted_anywhere: a SIGTERM came to some rank before the last optimizer step.
     """
 
-    def __init__(self, task: Task, model: nn.Module, seed: int) -> None:
+    def __init__(self, task: Task, model: nn.Module, seed: int, licence: str | None = None) -> None:
         super().__init__()
         self.task = task
         self.model = model
         self.seed = seed
+        self.licence = licence
         self.losses: dict[str, float] = {}
         self.learning_rate = 0.0
         self.interrupted = False
@@ -153,7 +157,16 @@ class TrainingModule(L.LightningModule):
         checkpoint["model"] = file_state_dict(self.model)
         checkpoint["iteration"] = self.trainer.global_step - 1
         checkpoint["seed"] = self.seed
-        checkpoint.update(self.task.metadata())
+        names, ids = self.task.classes()
+        description = Description.now(
+            task=self.task.name,
+            config=to_plain(self.task.cfg),
+            class_names=names,
+            category_ids=ids,
+            licence=self.licence,
+            iteration=checkpoint["iteration"],
+        )
+        checkpoint.update(description.to_plain())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Load the weights and the seed; learning rates stay the config's.
@@ -161,7 +174,9 @@ class TrainingModule(L.LightningModule):
         Raises:
             ValueError: the checkpoint is of another model, another optimizer or other classes.
         """
-        self.task.check_metadata(checkpoint, "the checkpoint", training=True)
+        description = Description.from_plain(checkpoint, "the checkpoint")
+        self.task.check_classes(description, "the checkpoint", training=True)
+        self.licence = description.licence
         load_state(self.model, checkpoint.pop("model"), "the checkpoint")
         checkpoint["state_dict"] = self.state_dict()
         _check_optimizer(self.task.cfg, checkpoint["optimizer_states"][0]["param_groups"])

@@ -9,7 +9,7 @@ from urllib.parse import ParseResult, urlparse
 import torch
 from fvcore.common.config import CfgNode
 
-__all__ = ["RunOptions", "available_device", "check_rendezvous", "items_per_device"]
+__all__ = ["RunOptions", "available_device", "check_rendezvous", "choose_device", "items_per_device"]
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,24 @@ def available_device(name: str) -> torch.device:
         logger.warning("the device is to be %s, but no GPU is available: running on the CPU", name)
         return torch.device("cpu")
     return torch.device(name)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a caller asks for; "auto": the GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device {name!r}: expected "auto", "cpu", "cuda" or "cuda:<index>"') from error
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= there):
+        raise ValueError(f'device {name!r}, but there are {there} GPUs here; expected "auto", "cpu" or one of them')
+    return device
 
 
 def check_rendezvous(options: RunOptions) -> ParseResult:

@@ -14,7 +14,7 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.config import save_config
 from hiera_det.engine.callbacks import MetricsLogging, ProgressBar
-from hiera_det.engine.checkpoint import AtomicCheckpointIO, Checkpointer, forget_last_checkpoint, last_checkpoint
+from hiera_det.engine.checkpoint import AtomicCheckpointIO, Checkpointer, forget_last_checkpoint
 from hiera_det.engine.data import TaskData
 from hiera_det.engine.devices import device_arguments, precision
 from hiera_det.engine.evaluation import Evaluation
@@ -24,7 +24,9 @@ from hiera_det.engine.module import TrainingModule, seed_step
 from hiera_det.engine.options import RunOptions, items_per_device
 from hiera_det.engine.output import prepare_output
 from hiera_det.engine.task import Task
-from hiera_det.weights.load import load_trained, load_weights, read_trained
+from hiera_det.weights.load import load_weights
+from hiera_det.weights.source import last_checkpoint
+from hiera_det.weights.trained import load_trained, read_trained
 
 __all__ = ["evaluate", "train"]
 
@@ -69,10 +71,12 @@ def train(task: Task, options: RunOptions, *, resume: bool = False) -> Any:
 
     seed_step(seed)
     model = task.build_model()
+    licence = None
     if checkpoint is None:
         if resume:
             logger.info("--resume: no checkpoint in %s yet, starting anew", output_dir)
-        load_weights(model, cfg.MODEL.WEIGHTS)
+        report = load_weights(model, cfg.MODEL.WEIGHTS)
+        licence = None if report.licence == "none" else report.licence
     else:
         logger.info("resuming from %s", checkpoint)
 
@@ -84,7 +88,7 @@ def train(task: Task, options: RunOptions, *, resume: bool = False) -> Any:
     if checkpoint is None and trainer.is_global_zero:
         forget_last_checkpoint(output_dir)
 
-    module = TrainingModule(task, model.train(), seed)
+    module = TrainingModule(task, model.train(), seed, licence)
     data = TaskData(task, options.accumulate)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if task.test_dataset is None:
@@ -115,7 +119,7 @@ def evaluate(task: Task, options: RunOptions) -> Any:
     if task.test_dataset is None:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     trained = read_trained(cfg.MODEL.WEIGHTS)
-    task.check_metadata(trained.metadata, cfg.MODEL.WEIGHTS, training=False)
+    task.check_classes(trained.description, cfg.MODEL.WEIGHTS, training=False)
     model = task.build_model()
     load_trained(model, trained)
     evaluation = Evaluation(task, MetricsFile(output_dir))

@@ -14,6 +14,8 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from hiera_det.weights.description import Description
+
 __all__ = ["Task"]
 
 logger = logging.getLogger(__name__)
@@ -29,9 +31,11 @@ class Task(ABC):
         cfg: the config, with the nodes ``SOLVER``, ``DATALOADER``, ``TEST`` and ``MODEL.HIERA``.
 
     Attributes:
+        name: of the task, as checkpoints and configs have it.
         test_batch_size: items of a batch in evaluation.
     """
 
+    name: str
     test_batch_size = 1
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -121,13 +125,13 @@ class Task(ABC):
     # --- checkpoints
 
     @abstractmethod
-    def metadata(self) -> dict[str, Any]:
-        """Give what a checkpoint keeps of the task: plain values such as class names."""
+    def classes(self) -> tuple[list[str], list[int]]:
+        """Give the names and ids of the training set's classes, in the order of the model's outputs."""
 
     @abstractmethod
-    def check_metadata(self, checkpoint: Mapping[str, Any], source: str, *, training: bool) -> None:
-        """Compare what a checkpoint keeps with the training set, or in an evaluation with the test set.
+    def check_classes(self, description: Description, source: str, *, training: bool) -> None:
+        """Compare the classes that a checkpoint tells with the training set's, or in an evaluation the test set's.
 
         Raises:
-            ValueError: it does not fit.
+            ValueError: they differ.
         """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det import config as detection
+from hiera_det.config import get_cfg
 
 __all__ = ["defaults"]
 
 
 def defaults() -> CfgNode:
     """Give a new config with the defaults of every key of feature extraction."""
-    base = detection.get_cfg()
+    base = get_cfg()
     cfg = CfgNode()
     cfg.VERSION = 2
     cfg.MODEL = CfgNode()

@@ -12,7 +12,7 @@ from hiera_det.hiera.publishing import Publishable
 from hiera_det.hiera.variants import variant_arguments
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["HieraBackbone"]
 

@@ -17,7 +17,7 @@ from torch import nn
 from hiera_det.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Publishable"]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -11,11 +13,20 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["atomic_write", "file_sum", "is_temporary", "make_folder", "remove_leftovers", "temporary_path"]
+__all__ = [
+    "atomic_write",
+    "file_sum",
+    "is_temporary",
+    "make_folder",
+    "remove_leftovers",
+    "temporary_path",
+    "write_json",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +98,27 @@ def make_folder(path: str | Path, name: str) -> Path:
     except OSError as error:
         raise OSError(f"{name} {folder} cannot be written to ({error.strerror}); choose another folder") from error
     return folder
+
+
+def write_json(path: str | Path, content: Any, *, indent: int | None = None) -> None:
+    """Write JSON atomically: NaN and infinity, which JSON lacks, as null.
+
+    Args:
+        path: the file; its folder is made.
+        content: of mappings, lists, text, numbers and None.
+        indent: spaces for each level; None: all on one line.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(_finite(content), indent=indent, allow_nan=False), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def file_sum(path: Path) -> str:

@@ -137,6 +137,7 @@ def _write(
     Returns:
         The strip's lower edge.
     """
+    text = text.encode("utf-8", "replace").decode("utf-8")  # OpenCV ends the process on halves of characters
     size = min(max(min(canvas.shape[:2]) / 1100, 0.38), 1.2)
     weight = 1 if size < 0.7 else 2
     (width, height), baseline = cv2.getTextSize(text, FONT, size, weight)

@@ -29,7 +29,6 @@ from hiera_det.weights.state_dicts import (
 from hiera_det.weights.tensorfiles import write_safetensors
 from hiera_det.weights.transformers_config import model_config, processor_config
 from hiera_det.weights.variant import input_size_of, published_name, variant_of
-from hiera_det.weights.zoo import licence_of
 
 __all__ = ["FORMATS", "convert_checkpoint"]
 
@@ -154,13 +153,14 @@ def _write_json(content: Mapping[str, Any], path: Path) -> None:
 
 
 def _report(source: str, path: Path, to: str, weights: HieraWeights, written: int, left_beside: list[str]) -> None:
-    licence = licence_of(source, weights.file_format)
     left_out = {what: len(names) for what, names in weights.dropped.items()}
     if to == "detectron2" and weights.classifier:
         left_out["the classifier"] = len(weights.classifier)
     if to != "detectron2" and (norms := sum(key.startswith("norm_res") for key in weights.encoder)):
         left_out["norms of maps"] = norms
-    logger.info("%s: %d tensors of %s (format %s), licence %s", path, written, source, weights.file_format, licence)
+    logger.info(
+        "%s: %d tensors of %s (format %s), licence %s", path, written, source, weights.file_format, weights.licence
+    )
     for what, count in left_out.items():
         logger.warning("left out: %s (%d tensors)", what, count)
     for what in left_beside:

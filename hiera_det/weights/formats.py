@@ -38,12 +38,14 @@ class HieraWeights:
         classifier: those of :data:`CLASSIFIER` that there are.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
+        licence: of the weights, as far as it can be told.
     """
 
     encoder: dict[str, Tensor]
     classifier: dict[str, Tensor]
     dropped: dict[str, list[str]] = field(default_factory=dict)
     file_format: str = "original"
+    licence: str = ""
 
 
 _PATCHES = re.compile(

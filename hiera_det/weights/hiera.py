@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.weights.config_json import read_config
+from hiera_det.weights.description import Description
 from hiera_det.weights.fit import fit
 from hiera_det.weights.formats import HEAD, HieraWeights, find_hiera
 from hiera_det.weights.read import read_checkpoint, state_dict_of
@@ -16,7 +20,7 @@ from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
 from hiera_det.weights.zoo import licence_of
 
-__all__ = ["find_encoder", "load_hiera", "read_hiera"]
+__all__ = ["find_encoder", "hiera_in", "load_hiera", "read_hiera"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +38,27 @@ def read_hiera(source: str) -> HieraWeights:
         ValueError: it cannot be read, or holds no Hiera.
     """
     path = local_file(source)
-    return find_hiera(state_dict_of(read_checkpoint(path), str(path)), str(path))
+    return hiera_in(read_checkpoint(path), path, source)
+
+
+def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWeights:
+    """The Hiera in what a file holds, under the original's names.
+
+    Args:
+        checkpoint: what :func:`~hiera_det.weights.read.read_checkpoint` gave.
+        path: the file.
+        source: as the user named it, which may tell the licence.
+
+    Raises:
+        ValueError: it holds no Hiera.
+    """
+    weights = find_hiera(state_dict_of(checkpoint, str(path)), str(path))
+    entries = read_config(source) if path.suffix.lower() == ".safetensors" else checkpoint
+    if "hiera_det_version" in entries:  # a run of this package notes what it began with
+        weights.licence = Description.from_plain(entries, str(path)).licence or "none"
+    else:
+        weights.licence = licence_of(source, weights.file_format)
+    return weights
 
 
 def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: bool = True) -> LoadReport:
@@ -58,7 +82,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     prefix, encoder = find_encoder(model)
     state, classifier = dict(weights.encoder), dict(weights.classifier)
     own = encoder.state_dict()
-    report = LoadReport(source, weights.file_format, licence_of(source, weights.file_format))
+    report = LoadReport(source, weights.file_format, weights.licence)
     report.dropped = {what: list(keys) for what, keys in weights.dropped.items()}
     try:
         report.resized = fit(state, encoder)

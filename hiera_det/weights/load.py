@@ -10,28 +10,23 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from hiera_det.weights.formats import find_hiera, unwrapped
-from hiera_det.weights.hiera import find_encoder, load_hiera
+from hiera_det.weights.formats import unwrapped
+from hiera_det.weights.hiera import find_encoder, hiera_in, load_hiera
 from hiera_det.weights.read import check_numbers, read_checkpoint, state_dict_of
 from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
-from hiera_det.weights.zoo import licence_of
 
 __all__ = [
     "HasDetectron2Names",
-    "TrainedModel",
     "check_same_model",
     "file_state_dict",
     "load_state",
-    "load_trained",
     "load_weights",
-    "read_trained",
 ]
 
 logger = logging.getLogger(__name__)
@@ -80,63 +75,14 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bo
         logger.warning("MODEL.WEIGHTS is empty: training from scratch")
         return LoadReport(source, "none", "none", missing=sorted(model.state_dict()))
     path = local_file(source)
-    state = state_dict_of(read_checkpoint(path), str(path))
-    weights = find_hiera(state, str(path))
+    checkpoint = read_checkpoint(path)
+    weights = hiera_in(checkpoint, path, source)
     if weights.file_format == "detectron2" and weights.dropped and _has_heads(model):  # not a backbone alone
-        return _load_detector(model, unwrapped(state), source)
+        return _load_detector(model, unwrapped(state_dict_of(checkpoint, str(path))), source, weights.licence)
     report = load_hiera(model, weights, source, strict=strict)
     if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):
         logger.info("initialised anew: the %d tensors of the rest of the model", others)
     return report
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """What a training run wrote.
-
-    Attributes:
-        source: the file.
-        state: the model's state dict, under detectron2's names for a detector, without what wrappers put before them.
-        metadata: everything else in the file, such as ``class_names``.
-    """
-
-    source: str
-    state: dict[str, Tensor]
-    metadata: dict[str, Any]
-
-
-def read_trained(source: str | os.PathLike[str]) -> TrainedModel:
-    """Read a model that was trained by a run, heads included: what evaluation and prediction need.
-
-    Args:
-        source: see :func:`load_weights`; the file holds `{"model": ...}`.
-
-    Raises:
-        FileNotFoundError: the file cannot be had.
-        ValueError: no file is named, or it holds no whole model.
-    """
-    source = os.fspath(source)
-    if source == "":
-        raise ValueError("MODEL.WEIGHTS is empty; name a trained checkpoint, such as output/model_final.pth")
-    path = local_file(source)
-    checkpoint = read_checkpoint(path)
-    if "model" not in checkpoint:
-        raise ValueError(
-            f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
-            f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
-        )
-    state = unwrapped(state_dict_of({"model": checkpoint.pop("model")}, str(path)))
-    return TrainedModel(str(path), state, checkpoint)
-
-
-def load_trained(model: nn.Module, trained: TrainedModel) -> None:
-    """Load what :func:`read_trained` read into a model, in place.
-
-    Raises:
-        ValueError: it is of another model, or has numbers that are not finite.
-    """
-    load_state(model, trained.state, trained.source)
-    logger.info("%s: loaded all %d tensors of the detector", trained.source, len(trained.state))
 
 
 def load_state(model: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
@@ -189,7 +135,7 @@ def check_same_model(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sou
         )
 
 
-def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -> LoadReport:
+def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str, licence: str) -> LoadReport:
     """A whole detector into one, of perhaps other classes: in place of class layers of another shape, its own stay."""
     own = file_state_dict(model)
     there = [key for key in own if CLASS_LAYERS.fullmatch(key) and key in state]
@@ -201,7 +147,7 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str) -
         command = shlex.join(["python", "tools/convert_checkpoint.py", source, "backbone.pth", "--to", "original"])
         raise ValueError(f"{error}\nTo start from its backbone alone, take it out: {command}") from error
     load_state(model, whole, source)
-    report = LoadReport(source, "detectron2", licence_of(source, "detectron2"), missing=sorted(other))
+    report = LoadReport(source, "detectron2", licence, missing=sorted(other))
     report.loaded = sorted(own.keys() - set(other))
     if other:
         logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))

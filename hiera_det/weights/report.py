@@ -22,7 +22,7 @@ class LoadReport:
     Attributes:
         source: as the user named it.
         file_format: one of :mod:`hiera_det.weights.formats`.
-        licence: of the weights, as far as it can be told.
+        licence: of the weights, as far as it can be told; "none": they have been trained from scratch.
         loaded: the model's tensors that come from the file.
         missing: the model's tensors that the file has nothing for; they are as they were.
         unexpected: the file's tensors that the model has no place for.
@@ -50,7 +50,7 @@ class LoadReport:
 
 def show_licence(report: LoadReport) -> None:
     """Log the licence of weights, each licence once in a process: a known one as a warning, so that it is seen."""
-    if report.licence not in _shown:
+    if report.licence not in ("none", *_shown):
         _shown.add(report.licence)
         level = logging.INFO if report.licence.startswith("not known") else logging.WARNING
         logger.log(level, "%s: the licence of the weights is %s", report.source, report.licence)

@@ -9,7 +9,9 @@ from hiera_det.weights.download import download
 from hiera_det.weights.hub import WEIGHTS, hub_file_beside, hub_weights
 from hiera_det.weights.zoo import ZOO, resolved
 
-__all__ = ["file_beside", "local_file"]
+__all__ = ["POINTER", "file_beside", "last_checkpoint", "local_file"]
+
+POINTER = "last_checkpoint"  # file of a run's folder that names its latest checkpoint
 
 
 def local_file(source: str) -> Path:
@@ -18,8 +20,8 @@ def local_file(source: str) -> Path:
     Args:
         source: a name of :data:`~hiera_det.weights.zoo.ZOO`, an http(s) URL, ``hf://owner/name``, with a revision
             ``@main`` and a file ``/model.safetensors`` if wanted, or a path of a file, or of a folder with
-            ``model.safetensors`` or ``pytorch_model.bin``. Before a name of the zoo or a path may stand ``hiera://``,
-            as detectron2's checkpointer needs it.
+            ``model.safetensors`` or ``pytorch_model.bin``, or of a run's folder, whose latest checkpoint it is. Before
+            a name of the zoo or a path may stand ``hiera://``, as detectron2's checkpointer needs it.
 
     Raises:
         FileNotFoundError: there is no such file, or it cannot be fetched; the message says what to do.
@@ -36,12 +38,38 @@ def local_file(source: str) -> Path:
     if source and path.is_dir():
         if found := next((path / name for name in WEIGHTS if (path / name).is_file()), None):
             return found
-        raise FileNotFoundError(f"folder {path} has none of {', '.join(WEIGHTS)}; name the file of the weights")
+        if found := last_checkpoint(path):
+            return found
+        raise FileNotFoundError(
+            f"folder {path} has none of {', '.join(WEIGHTS)}, {POINTER}; name the file of the weights"
+        )
     names = ", ".join(name for name in ZOO if name.partition(".")[0] == source.partition(".")[0]) or ", ".join(ZOO)
     raise FileNotFoundError(
         f"no weights file at {source}, and no published weights of that name (there are {names}); also taken: URLs and"
         ' hf://owner/name; for training from scratch, MODEL.WEIGHTS ""'
     )
+
+
+def last_checkpoint(folder: str | Path) -> Path | None:
+    """The checkpoint that ``last_checkpoint`` in a run's folder names, or None without that file.
+
+    Raises:
+        FileNotFoundError: the named file is gone.
+        ValueError: the file names none of the folder.
+    """
+    pointer = Path(folder) / POINTER
+    if not pointer.is_file():
+        return None
+    name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+    if not name or Path(name).name != name:
+        raise ValueError(f"{pointer} holds {name[:80]!r}, expected the name of a checkpoint in its folder")
+    path = pointer.parent / name
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{pointer} names {path.name}, which is not there; write the name of another checkpoint into it, or"
+            " train without --resume"
+        )
+    return path
 
 
 def file_beside(source: str, name: str) -> Path | None:

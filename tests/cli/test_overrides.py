@@ -19,7 +19,7 @@ DATA = ["--dataset-json", "a.json", "b.json", "--image-root", "images"]
     ],
 )
 def test_training(words):
-    args = train.parse(["--backend", "torchvision", "--config", "x.yaml", *words])
+    args = train.parse(["--backend", "torchvision", "--config", "quickstart", *words])
     assert (args.dataset_json, args.image_root) == (["a.json", "b.json"], ["images"])
     pairs = list(zip(args.overrides[::2], args.overrides[1::2], strict=True))
     assert sorted(pairs) == [("SEED", "1"), ("SOLVER.MAX_ITER", "3")]
@@ -27,27 +27,22 @@ def test_training(words):
 
 def test_a_folder_with_the_name_of_a_node_is_no_key():
     args = train.parse(
-        ["--backend", "torchvision", "--config", "x", "--dataset-json", "MODEL", "--image-root", "INPUT"]
+        ["--backend", "torchvision", "--config", "quickstart", "--dataset-json", "MODEL", "--image-root", "INPUT"]
     )
     assert (args.dataset_json, args.image_root) == (["MODEL"], ["INPUT"])
 
 
 def test_keys_of_detectron2_alone():
     pytest.importorskip("detectron2", reason="needs detectron2")
-    args = train.parse(["--backend", "detectron2", "--config", "x", *DATA, "MODEL.RETINANET.NUM_CLASSES", "4"])
+    args = train.parse(["--backend", "detectron2", "--config", "quickstart", *DATA, "MODEL.RETINANET.NUM_CLASSES", "4"])
     assert args.image_root == ["images"]
     assert args.overrides == ["MODEL.RETINANET.NUM_CLASSES", "4"]
-
-
-def test_one_dataset_has_no_test_set():
-    args = train.parse(["--config", "x", "--dataset-json", "a.json", "--image-root", "images", "SEED", "1"])
-    assert args.overrides == ["SEED", "1", "DATASETS.TEST", "()"]
 
 
 @pytest.mark.parametrize("words", [["a", "b", "c", "--image-root", "i"], ["a", "--image-root", "i", "j"], ["a"]])
 def test_files_and_folders_that_do_not_fit(words, capsys):
     with pytest.raises(SystemExit):
-        train.parse(["--backend", "torchvision", "--config", "x", "--dataset-json", *words])
+        train.parse(["--backend", "torchvision", "--config", "quickstart", "--dataset-json", *words])
     assert "--dataset-json takes one or two files" in capsys.readouterr().err
 
 

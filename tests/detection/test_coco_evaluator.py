@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from hiera_det.data.catalog import DatasetFiles
-from hiera_det.detection.coco_evaluator import CocoEvaluator, format_table
+from hiera_det.detection.coco_evaluator import CocoEvaluator, format_table, to_coco_results
 
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 SQUARE = [2.0, 1.0, 38.0, 1.0, 38.0, 37.0, 2.0, 37.0]
@@ -267,3 +267,16 @@ def test_table(tiny):
         ["boat", "100.00"],
         ["kite", "nan"],
     ]
+
+
+def test_results_are_in_coco_format():
+    found = {
+        "boxes": torch.tensor([[1.0, 2.0, 4.0, 8.0]]),
+        "scores": torch.tensor([0.5]),
+        "masks": torch.zeros(1, 10, 10, dtype=torch.bool),
+    }
+    found["masks"][0, 2:8, 1:4] = True
+    (result,) = to_coco_results(3, found, [20])
+    assert (result["category_id"], result["bbox"], result["score"]) == (20, [1, 2, 3, 6], 0.5)
+    assert mask_util.area(result["segmentation"]) == 18
+    assert found["boxes"].tolist() == [[1, 2, 4, 8]]  # left as it was

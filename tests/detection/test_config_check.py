@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hiera_det.config import get_cfg, load_config
 from hiera_det.detection.model.config_check import check_config
 from hiera_det.detection.model.detector import build_model
+from hiera_det.detection.task import DetectionTask
 
 
 @pytest.mark.parametrize(
@@ -19,28 +22,50 @@ from hiera_det.detection.model.detector import build_model
         ("MODEL.ANCHOR_GENERATOR.NAME", "RotatedAnchorGenerator"),
         ("MODEL.PROPOSAL_GENERATOR.NAME", "RRPN"),
         ("MODEL.RPN.HEAD_NAME", "Other"),
-        ("MODEL.RPN.BBOX_REG_LOSS_TYPE", "giou"),
         ("MODEL.RPN.CONV_DIMS", "[64, -1]"),
         ("MODEL.RPN.IOU_THRESHOLDS", "[0.5]"),
         ("MODEL.ROI_HEADS.NAME", "Res5ROIHeads"),
         ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.4, 0.5]"),
         ("MODEL.ROI_BOX_HEAD.NAME", "Other"),
-        ("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "giou"),
         ("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIPool"),
         ("MODEL.ROI_BOX_HEAD.NORM", "SyncBN"),
         ("MODEL.ROI_MASK_HEAD.NAME", "PointRendMaskHead"),
         ("MODEL.ROI_MASK_HEAD.POOLER_TYPE", "ROIAlign"),
         ("MODEL.ROI_MASK_HEAD.NORM", "BN"),
         ("INPUT.FORMAT", "YUV-BT.601"),
-        ("DATALOADER.ASPECT_RATIO_GROUPING", "True"),
-        ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
-        ("SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"),
+        ("FLOAT32_PRECISION", "medium"),
+        ("MODEL.KEYPOINT_ON", "True"),
+        ("MODEL.LOAD_PROPOSALS", "True"),
+        ("MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", "True"),
     ],
 )
 def test_refused_with_key_and_value(tiny, key, value):
     cfg = load_config(tiny.CONFIG, [key, value])
     with pytest.raises(ValueError, match=rf"{key} is .*{value[1:-1]}.*; the torchvision backend supports"):
         build_model(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("MODEL.RPN.BBOX_REG_LOSS_TYPE", "giou"),
+        ("MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE", "giou"),
+        ("DATALOADER.ASPECT_RATIO_GROUPING", "True"),
+        ("DATALOADER.SAMPLER_TRAIN", "RepeatFactorTrainingSampler"),
+        ("SOLVER.LR_SCHEDULER_NAME", "WarmupStepWithFixedGammaLR"),
+        ("MODEL.RPN.BOUNDARY_THRESH", "0"),
+        ("MODEL.RPN.IOU_LABELS", "[0, 1, 1]"),
+        ("MODEL.ROI_HEADS.IOU_LABELS", "[1, 0]"),
+        ("MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES", "True"),
+        ("MODEL.ROI_BOX_HEAD.USE_FED_LOSS", "True"),
+        ("SOLVER.REFERENCE_WORLD_SIZE", "8"),
+    ],
+)
+def test_keys_of_training_are_refused_in_training_alone(tiny, key, value):
+    cfg = load_config(tiny.CONFIG, [key, value])
+    check_config(cfg)
+    with pytest.raises(ValueError, match=rf"{key} is .*{re.escape(value.strip('[]'))}.*; the torchvision backend supp"):
+        DetectionTask(cfg).train_dataset  # noqa: B018  # a property
 
 
 @pytest.mark.parametrize(

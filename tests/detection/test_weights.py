@@ -12,7 +12,8 @@ from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.detection.model.detector import build_model
 from hiera_det.detection.model.detectron2_names import to_detectron2
-from hiera_det.weights.load import load_trained, load_weights, read_trained
+from hiera_det.weights.load import load_weights
+from hiera_det.weights.trained import load_trained, read_trained
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
 OVERRIDES = """MODEL.HIERA.EMBED_DIM 16 MODEL.HIERA.NUM_HEADS 1 MODEL.HIERA.STAGES [1,1,2,1]

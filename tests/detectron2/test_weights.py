@@ -17,8 +17,9 @@ from detectron2.utils.file_io import PathManager
 
 from hiera_det import HieraBackbone, build_hiera
 from hiera_det.detectron2 import path_handler
-from hiera_det.weights import report
-from hiera_det.weights.load import load_trained, load_weights, read_trained
+from hiera_det.weights import hiera, report
+from hiera_det.weights.load import load_weights
+from hiera_det.weights.trained import load_trained, read_trained
 
 SMALL = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
 
@@ -73,7 +74,8 @@ def test_stock_checkpointer(config, original, caplog):
 
 def test_the_licence_of_published_weights_is_shown(original, monkeypatch, caplog):
     monkeypatch.setattr(report, "_shown", set())
-    monkeypatch.setattr(path_handler, "local_file", lambda _: original[0])
+    for module in (path_handler, hiera):
+        monkeypatch.setattr(module, "local_file", lambda _: original[0])
     for _ in range(2):
         PathManager.get_local_path("hiera://hiera_tiny_224.mae_in1k")
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING] == [

@@ -10,10 +10,7 @@ import time
 import pytest
 import torch
 
-from hiera_det.config import load_config
-from hiera_det.detection.predictor import Predictor
-from hiera_det.projects.ava.config import defaults
-from hiera_det.projects.ava.predictor import ActionPredictor
+import hiera_det
 
 SHORT = ["SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "2"]
 
@@ -88,14 +85,10 @@ def test_every_rank_has_something_to_evaluate(task_run, task_trained, monkeypatc
 
 @pytest.fixture(params=["evaluation", "prediction"])
 def load(request, task_run, task_trained):
-    """Loads a checkpoint for evaluation, or for prediction, by the config of the run that wrote it."""
+    """Loads a checkpoint for evaluation, or for prediction, by its own config."""
 
     def for_prediction(path):
-        if "ava" in str(task_trained.script):
-            return ActionPredictor(
-                load_config(task_trained.folder / "config.yaml", ["MODEL.WEIGHTS", path], defaults())
-            )
-        return Predictor(load_config(task_trained.folder / "config.yaml", ["MODEL.WEIGHTS", path]))
+        return hiera_det.load(path)
 
     def for_evaluation(path):
         task_run("--eval-only", "MODEL.WEIGHTS", path)

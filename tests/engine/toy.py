@@ -28,6 +28,8 @@ class Points(Dataset):
 
 
 class ToyTask(Task):
+    name = "toy"
+
     train_dataset, test_dataset = Points(32), None
 
     @staticmethod
@@ -53,10 +55,10 @@ class ToyTask(Task):
     def test_ids(self):
         return []
 
-    def metadata(self):
-        return {}
+    def classes(self):
+        return ["line"], [1]
 
-    def check_metadata(self, checkpoint, source, *, training):
+    def check_classes(self, description, source, *, training):
         pass
 
 

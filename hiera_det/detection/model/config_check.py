@@ -7,31 +7,44 @@ from typing import Any
 
 from hiera_det.config import CfgNode, value_of
 
-# Key: the values that it may have. (hiera_det.detection.data checks those of INPUT that concern training images alone.)
+# Key: the values that it may have, of what a trained model computes.
 SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "FLOAT32_PRECISION": ("", "highest"),
     "MODEL.META_ARCHITECTURE": ("GeneralizedRCNN",),
+    "MODEL.KEYPOINT_ON": (False,),
+    "MODEL.LOAD_PROPOSALS": (False,),
     "MODEL.BACKBONE.NAME": ("build_hiera_fpn_backbone",),
     "MODEL.FPN.NORM": ("", "LN"),
     "MODEL.FPN.FUSE_TYPE": ("sum",),
     "MODEL.ANCHOR_GENERATOR.NAME": ("DefaultAnchorGenerator",),
     "MODEL.PROPOSAL_GENERATOR.NAME": ("RPN",),
     "MODEL.RPN.HEAD_NAME": ("StandardRPNHead",),
-    "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
     "MODEL.ROI_HEADS.NAME": ("StandardROIHeads", "CascadeROIHeads"),
     "MODEL.ROI_BOX_HEAD.NAME": ("FastRCNNConvFCHead",),
-    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE": (False,),
     "MODEL.ROI_BOX_HEAD.POOLER_TYPE": ("ROIAlignV2",),
     "MODEL.ROI_BOX_HEAD.NORM": ("", "LN"),
     "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2",),
     "MODEL.ROI_MASK_HEAD.NORM": ("", "LN"),
     "INPUT.FORMAT": ("RGB", "BGR"),
+}
+# The same, of training alone. (hiera_det.detection.data checks those of INPUT that concern training images.)
+SUPPORTED_IN_TRAINING: dict[str, tuple[Any, ...]] = {
+    "MODEL.RPN.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.RPN.BOUNDARY_THRESH": (-1,),
+    "MODEL.RPN.IOU_LABELS": ([0, -1, 1],),
+    "MODEL.ROI_HEADS.IOU_LABELS": ([0, 1],),
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE": ("smooth_l1",),
+    "MODEL.ROI_BOX_HEAD.TRAIN_ON_PRED_BOXES": (False,),
+    "MODEL.ROI_BOX_HEAD.USE_FED_LOSS": (False,),
     "DATALOADER.ASPECT_RATIO_GROUPING": (False,),
     "DATALOADER.SAMPLER_TRAIN": ("TrainingSampler",),
     "SOLVER.OPTIMIZER": ("SGD", "ADAMW"),
     "SOLVER.LR_SCHEDULER_NAME": ("WarmupMultiStepLR", "WarmupCosineLR"),
     "SOLVER.WARMUP_METHOD": ("linear", "constant"),
     "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm", "full_model"),
+    "SOLVER.REFERENCE_WORLD_SIZE": (0,),
 }
 # Key: how many values it needs.
 LENGTHS = {
@@ -45,14 +58,12 @@ LENGTHS = {
 
 
 def check_config(cfg: CfgNode) -> None:
-    """Check that this backend does what a config asks for.
+    """Check that this backend builds the model that a config asks for.
 
     Raises:
         ValueError: it does not; the message names the key, its value, and what is supported.
     """
-    for key, values in SUPPORTED.items():
-        if value_of(cfg, key) not in values:
-            raise _unsupported(cfg, key, _either(values))
+    _check_values(cfg, SUPPORTED)
     for key, length in LENGTHS.items():
         if len(value_of(cfg, key)) != length:
             raise _unsupported(cfg, key, f"{length} of them")
@@ -62,6 +73,21 @@ def check_config(cfg: CfgNode) -> None:
     dims = cfg.MODEL.RPN.CONV_DIMS
     if not dims or any(dim not in (-1, channels) for dim in dims):
         raise _unsupported(cfg, "MODEL.RPN.CONV_DIMS", f"one or more of -1 and MODEL.FPN.OUT_CHANNELS ({channels})")
+
+
+def check_training_config(cfg: CfgNode) -> None:
+    """Check that this backend trains as a config asks for; evaluation and prediction do not depend on these keys.
+
+    Raises:
+        ValueError: it does not; the message names the key, its value, and what is supported.
+    """
+    _check_values(cfg, SUPPORTED_IN_TRAINING)
+
+
+def _check_values(cfg: CfgNode, supported: dict[str, tuple[Any, ...]]) -> None:
+    for key, values in supported.items():
+        if value_of(cfg, key) not in values:
+            raise _unsupported(cfg, key, _either(values))
 
 
 def _check_cascade(cfg: CfgNode) -> None:

@@ -87,7 +87,7 @@ def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:
     """The detector that a config describes, with fresh weights.
 
     Args:
-        cfg: see hiera_det/config.py.
+        cfg: see hiera_det/config/defaults.py.
         backbone: maps (B, 3, H, W) to a dict of maps, with their ``channels`` and ``strides``; None: the
             Hiera of ``MODEL.HIERA``, with the maps of ``MODEL.FPN.IN_FEATURES``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hiera_det.features.analysis.probe import ProbeResult
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import atomic_write, write_json
 
 __all__ = ["format_probe", "write_confusion", "write_probe"]
 
@@ -62,8 +61,7 @@ def write_probe(path: str | Path, result: ProbeResult, settings: Mapping[str, An
         "settings": dict(settings),
         "per_class": {name: {"accuracy": acc, "train": int(a), "test": int(b)} for name, acc, a, b in rows},
     }
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_json(path, content, indent=1)
 
 
 def write_confusion(path: str | Path, result: ProbeResult) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hiera_det.engine.options import available_device
+from hiera_det.data.pixels import to_pixels
+from hiera_det.engine.options import choose_device
+from hiera_det.features.classification.clip import read_center_clip
 from hiera_det.features.classification.labels import labels_of
 from hiera_det.features.classification.transforms import Transform, clip_transform, image_transform, read_transform
 from hiera_det.hiera.model import Hiera, build_hiera
@@ -31,7 +34,7 @@ class Classifier:
         model: it is put into evaluation mode.
         transform: from pixels to the model's input.
         labels: a name for each class.
-        device: to compute on; without a GPU "cuda" gives way to the CPU, which is logged.
+        device: to compute on, see :func:`~hiera_det.engine.options.choose_device`.
 
     Attributes:
         num_frames: of a clip; 0: images are classified.
@@ -40,13 +43,11 @@ class Classifier:
         ValueError: there are not as many labels as classes.
     """
 
-    def __init__(
-        self, model: Hiera, transform: Transform, labels: Sequence[str], device: str | torch.device = "cuda"
-    ) -> None:
+    def __init__(self, model: Hiera, transform: Transform, labels: Sequence[str], device: str = "auto") -> None:
         classes = model.head.projection.out_features
         if len(labels) != classes:
             raise ValueError(f"{len(labels)} labels for a model of {classes} classes")
-        self.device = available_device(str(device))
+        self.device = choose_device(device)
         self.model = model.to(self.device).eval()
         self.transform = transform
         self.labels = list(labels)
@@ -77,8 +78,49 @@ class Classifier:
             )
         return self.model(self.transform(pixels)[None].to(self.device))[0].cpu()
 
+    def read(self, source: Any) -> np.ndarray:
+        """Read what is classified: an image (H, W, 3), or of a video the clip in its middle (T, H, W, 3), uint8 RGB.
 
-def load_classifier(source: str, device: str | torch.device = "cuda") -> Classifier:
+        Args:
+            source: of images see :func:`~hiera_det.data.pixels.to_pixels`; of clips the path of a video, or an array.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or is of another kind.
+        """
+        if not self.num_frames:
+            return to_pixels(source)
+        if isinstance(source, str | Path):
+            return read_center_clip(Path(source), self.num_frames)
+        if isinstance(source, np.ndarray):
+            return source
+        raise ValueError(f"expected the path of a video or a clip (T, H, W, 3); got a {type(source).__name__}")
+
+    def predict(self, source: Any, *, top_k: int = 5) -> Any:
+        """Give the most probable classes of an image or a clip, or of each of a list.
+
+        Args:
+            source: see :meth:`read`; of a list or tuple, a list comes back.
+            top_k: so many classes.
+
+        Returns:
+            A list of ``{"category_id": counted from 0, "label": its name, "score": its probability}``, the most
+            probable first.
+
+        Raises:
+            OSError, ValueError: it cannot be read, is of another kind, or there are fewer than ``top_k`` classes.
+        """
+        if isinstance(source, list | tuple):
+            return [self.predict(one, top_k=top_k) for one in source]
+        if not 1 <= top_k <= len(self.labels):
+            raise ValueError(f"the {top_k} most probable classes are wanted; expected 1 to {len(self.labels)}")
+        scores, indices = self(self.read(source)).topk(top_k)
+        return [
+            {"category_id": index, "label": self.labels[index], "score": score}
+            for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
+        ]
+
+
+def load_classifier(source: str, device: str = "auto") -> Classifier:
     """The classifier that weights are of: variant, input size and classes come from them.
 
     Where a ``config.json`` of this package or of the original is beside the weights, the model is built from it. An

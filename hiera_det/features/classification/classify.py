@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hiera_det.data.images import read_image
 from hiera_det.data.paths import find_files, make_output, read_each
-from hiera_det.data.video import clip_offsets, read_nearest, video_duration
 from hiera_det.features.classification.classifier import Classifier
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import write_json
 from hiera_det.utils.visualize import draw_lines, write_image
 
-__all__ = ["as_text", "classify", "read_center_clip"]
+__all__ = ["as_text", "classify"]
 
 logger = logging.getLogger(__name__)
 
-RATE = 4  # thirtieths of a second between frames: how the published models were trained on Kinetics
 MIN_SIDE = 224  # pixels; smaller images are enlarged, so that the classes can be read
 
 
@@ -58,9 +54,8 @@ def classify(
         make_output(Path(output), source)
 
     def classified(path: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
-        frames = classifier.num_frames
-        pixels = read_center_clip(path, frames) if frames else np.array(read_image(path))
-        return pixels, _best(classifier, pixels, top_k)
+        pixels = classifier.read(path)
+        return pixels, classifier.predict(pixels, top_k=top_k)
 
     results = []
     for path, (pixels, classes) in read_each(files, classified):
@@ -68,23 +63,9 @@ def classify(
         if output is not None:
             _draw(Path(output) / path.name, pixels, classes)
     if output is not None:
-        with atomic_write(Path(output) / "predictions.json") as temporary:
-            temporary.write_text(json.dumps(results), encoding="utf-8")
+        write_json(Path(output) / "predictions.json", results)
         logger.info("%d files; images and predictions.json in %s", len(results), output)
     return results
-
-
-def read_center_clip(path: Path, num_frames: int) -> np.ndarray:
-    """The clip around the middle of a video: (num_frames, H, W, 3) uint8 RGB, :data:`RATE` thirtieths apart.
-
-    Of a video that is shorter than the clip, the first and the last frame are repeated.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it cannot be decoded.
-    """
-    middle = video_duration(path) / 2
-    return read_nearest(path, middle, middle + clip_offsets(num_frames, RATE))
 
 
 def as_text(results: list[dict[str, Any]]) -> str:
@@ -94,14 +75,6 @@ def as_text(results: list[dict[str, Any]]) -> str:
 
 def _lines(classes: list[dict[str, Any]]) -> list[str]:
     return [f"{100 * entry['score']:6.2f}%  {entry['label']} ({entry['category_id']})" for entry in classes]
-
-
-def _best(classifier: Classifier, pixels: np.ndarray, top_k: int) -> list[dict[str, Any]]:
-    scores, indices = classifier(pixels).topk(top_k)
-    return [
-        {"category_id": index, "label": classifier.labels[index], "score": score}
-        for index, score in zip(indices.tolist(), scores.tolist(), strict=True)
-    ]
 
 
 def _draw(target: Path, pixels: np.ndarray, classes: list[dict[str, Any]]) -> None:

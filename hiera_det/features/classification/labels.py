@@ -9,6 +9,8 @@ from typing import Any
 from torchvision.models import ResNet50_Weights
 from torchvision.models.video import MViT_V2_S_Weights
 
+from hiera_det.data.class_names import check_encodable
+
 __all__ = ["labels_of"]
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,10 @@ def labels_of(config: Mapping[str, Any], num_classes: int, source: str, *, clips
                 f"id2label in the config.json of {source} has {len(labels)} entries; expected an object with a label"
                 f" for each of the {num_classes} classes of the weights, '0' to '{num_classes - 1}'"
             )
-        return [str(labels[str(index)]) for index in range(num_classes)]
+        names = [str(labels[str(index)]) for index in range(num_classes)]
+        for index, name in enumerate(names):
+            check_encodable(name, f"id2label {index} in the config.json of {source}")
+        return names
     published = _PUBLISHED.get((num_classes, clips))
     logger.info("the weights do not name their classes; taken are %s", published.name if published else "numbers")
     return list(published.meta["categories"]) if published else [str(index) for index in range(num_classes)]

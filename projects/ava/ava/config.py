@@ -1,19 +1,20 @@
-"""Configuration of AVA runs: the keys of ``hiera_det/config.py`` that apply, and those of video."""
+"""Configuration of AVA runs: the keys of ``hiera_det/config/defaults.py`` that apply, and those of video."""
 
 from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det import config as detection
+from hiera_det.config import admit_removed_keys, get_cfg
 
 __all__ = ["defaults"]
 
 
 def defaults() -> CfgNode:
     """Give a new config with the defaults of every key: the recipe of the Hiera paper (table 13), on AVA v2.2."""
-    base = detection.get_cfg()
+    base = get_cfg()
     cfg = CfgNode()
-    detection.admit_removed_keys(cfg)
+    admit_removed_keys(cfg)
+    cfg.TASK = "actions"
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output/ava"
     cfg.SEED = 42

@@ -1,61 +1,125 @@
-"""Actions of given persons in one clip."""
+"""A trained action detector on clips and videos."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
+from tqdm import tqdm
 
-from hiera_det.engine.options import available_device
+from hiera_det.data.video import video_duration
+from hiera_det.engine.predictor import Predictor
+from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.data.transforms import TestTransform
-from hiera_det.projects.ava.model import build_model
-from hiera_det.weights.load import load_trained, read_trained
+from hiera_det.projects.ava.data.videos import VideoFiles
+from hiera_det.projects.ava.formats import read_person_boxes
+from hiera_det.projects.ava.model import ActionDetector, build_model
+from hiera_det.projects.ava.persons import PersonDetector, Persons, persons_detected, persons_of
+from hiera_det.projects.ava.second import SecondPrediction
+from hiera_det.weights.trained import TrainedModel
 
 __all__ = ["ActionPredictor"]
 
 
-class ActionPredictor:
-    """Classifies persons, clip by clip, on the full frame.
+class ActionPredictor(Predictor):
+    """Classifies what persons do, clip by clip, on the full frame.
 
-    Args:
-        cfg: the config; ``MODEL.WEIGHTS`` names a checkpoint of a run, and without a GPU ``MODEL.DEVICE`` "cuda" gives
-            way to the CPU, which is logged.
-
-    Attributes:
-        label_map: action names by id, as the checkpoint has them.
-
-    Raises:
-        FileNotFoundError: there is no such checkpoint.
-        ValueError: the checkpoint is unreadable, names no actions, or is of another model.
+    See :class:`~hiera_det.engine.predictor.Predictor`. The checkpoint has to name its actions.
     """
 
-    def __init__(self, cfg: CfgNode) -> None:
-        trained = read_trained(cfg.MODEL.WEIGHTS)
-        if not {"class_names", "class_ids"} <= trained.metadata.keys():
-            raise ValueError(f"{trained.source} names no actions; expected a checkpoint of projects/ava/train_net.py")
-        ids, names = (trained.metadata[key] for key in ("class_ids", "class_names"))
-        self.label_map: dict[int, str] = dict(zip(ids, names, strict=True))
-        model = build_model(cfg, len(self.label_map))
-        load_trained(model, trained)
-        self.device = available_device(cfg.MODEL.DEVICE)
-        self.model = model.to(self.device).eval()
+    task, kind, pipeline = "actions", "action detection in video", "video-classification"
+    model: ActionDetector
+
+    def __init__(self, trained: TrainedModel, cfg: CfgNode, device: str = "auto") -> None:
+        super().__init__(trained, cfg, device)
         self.num_frames, self.rate = cfg.INPUT.NUM_FRAMES, cfg.INPUT.RATE
         self._transform = TestTransform(cfg.INPUT.MIN_SIZE_TEST, box_extension=cfg.INPUT.BOX_EXTENSION)
 
+    @staticmethod
+    def defaults() -> CfgNode:
+        """The keys of action detection."""
+        return defaults()
+
+    def _classes(self, trained: TrainedModel) -> tuple[list[str], list[int]]:
+        names, ids = trained.description.class_names, trained.description.category_ids
+        if names is None or ids is None:
+            raise ValueError(f"{trained.source} names no actions; expected a checkpoint of a run")
+        outputs = trained.state["head.proj.weight"].shape[:1]
+        if outputs != (len(names),):
+            raise ValueError(f"{trained.source} names {len(names)} actions, but its head has {list(outputs)} outputs")
+        return names, ids
+
+    def _build(self) -> ActionDetector:
+        return build_model(self.cfg, len(self.class_names))
+
+    def predict(
+        self,
+        video: str | Path,
+        *,
+        boxes: str | Path | None = None,
+        detector: PersonDetector | None = None,
+        min_person_score: float = 0.8,
+    ) -> list[SecondPrediction]:
+        """Predict what the persons in a video do, second by second.
+
+        Args:
+            video: the file.
+            boxes: a file of person boxes: SlowFast's CSV (video,second,x1,y1,x2,y2,,score; the video's name without its
+                ending, in its own time) or mmaction2's pickle; the seconds that it names are classified.
+            detector: in place of ``boxes``, a detector with a class "person"; every whole second is classified.
+            min_person_score: persons of this score or more are classified, 0 to 1.
+
+        Raises:
+            FileNotFoundError: there is no such video.
+            ValueError, OSError: it cannot be decoded; the file of boxes cannot be read or has none of this video; the
+                detector knows no persons; or persons are given in both ways, or in none.
+        """
+        video = Path(video)
+        if (boxes is None) == (detector is None):
+            raise ValueError("persons: give either boxes, a file, or detector")
+        if not video.is_file():
+            raise FileNotFoundError(f"no video at {video}")
+        if detector is not None:
+            persons, seconds = persons_detected(detector, min_person_score), _whole_seconds(video)
+        else:
+            assert boxes is not None
+            seconds, persons = persons_of(read_person_boxes(boxes), video.stem, min_person_score)
+        return self.predict_seconds(video, persons, seconds)
+
+    def predict_seconds(self, video: Path, persons: Persons, seconds: list[float]) -> list[SecondPrediction]:
+        """Predict at given seconds of a video, in its own time, for the persons that a function gives.
+
+        Raises:
+            ValueError, OSError: the video cannot be decoded.
+        """
+        source = VideoFiles({video.stem: video})
+        found = []
+        for second in tqdm(seconds, desc="seconds"):
+            frames = source.read(video.stem, second, self.num_frames, self.rate)  # (T, H, W, 3)
+            boxes, scores = persons(second, frames[len(frames) // 2])
+            found.append(SecondPrediction(second, boxes, scores, self.classify(frames, boxes), self.class_names))
+        return found
+
     @torch.no_grad()
-    def __call__(self, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """Classify.
+    def classify(self, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Classify the persons of one clip.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, ``num_frames`` of them.
             boxes: (N, 4) xyxy in [0, 1].
 
         Returns:
-            (N, K) float32 probabilities, in the order of ``label_map``; zeros for a box without area.
+            (N, K) float32 probabilities, in the order of ``class_names``; zeros for a box without area.
         """
-        probabilities = np.zeros((len(boxes), len(self.label_map)), np.float32)
+        probabilities = np.zeros((len(boxes), len(self.class_names)), np.float32)
         clip, moved, kept = self._transform(frames, np.asarray(boxes, np.float64).reshape(-1, 4))
         if len(kept):
             logits = self.model(clip[None].to(self.device), [moved.to(self.device)])
             probabilities[kept.numpy()] = logits.sigmoid().cpu().numpy()
         return probabilities
+
+
+def _whole_seconds(path: Path) -> list[float]:
+    return [float(second) for second in range(max(int(video_duration(path)), 1))]

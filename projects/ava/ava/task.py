@@ -22,7 +22,7 @@ from hiera_det.projects.ava.data.keyframes import keyframes_from
 from hiera_det.projects.ava.data.sources import open_source
 from hiera_det.projects.ava.data.transforms import TestTransform, TrainTransform
 from hiera_det.projects.ava.evaluation import PROTOCOLS, Result, evaluate
-from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.evaluation.report import format_table, write_metrics, write_plot
 from hiera_det.projects.ava.evaluation.results import to_rows
 from hiera_det.projects.ava.formats import (
     Rows,
@@ -33,6 +33,7 @@ from hiera_det.projects.ava.formats import (
     write_results,
 )
 from hiera_det.projects.ava.model import build_model
+from hiera_det.weights.description import Description
 
 __all__ = ["ActionMetrics", "ActionTask"]
 
@@ -50,7 +51,7 @@ class ActionMetrics:
 
 
 class ActionTask(Task):
-    """Training and evaluation of an action detector; its checkpoints hold ``class_names`` and ``class_ids``.
+    """Training and evaluation of an action detector; its checkpoints hold names and ids of the actions.
 
     Args:
         cfg: of :func:`~hiera_det.projects.ava.config.defaults`; files are read when they are first asked for.
@@ -58,6 +59,8 @@ class ActionTask(Task):
     Raises:
         ValueError: ``TEST.PROTOCOL`` is unknown.
     """
+
+    name = "actions"
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
@@ -184,7 +187,7 @@ class ActionTask(Task):
         rows = to_rows(self.test_clips, found, list(self.label_map), self.cfg.TEST.TIMES_PERSON_SCORE)
         result = evaluate(self.ground_truth, rows, self.label_map, self.cfg.TEST.PROTOCOL, self.exclusions)
         write_results(folder / "results.csv", rows)
-        write_json(folder / "metrics.json", result)
+        write_metrics(folder / "metrics.json", result)
         write_plot(folder / "ap.png", result)
         return ActionMetrics(result, broken)
 
@@ -205,13 +208,13 @@ class ActionTask(Task):
 
     # --- checkpoints
 
-    def metadata(self) -> dict[str, Any]:
-        """The label map."""
-        return {"class_names": list(self.label_map.values()), "class_ids": list(self.label_map)}
+    def classes(self) -> tuple[list[str], list[int]]:
+        """The label map's."""
+        return list(self.label_map.values()), list(self.label_map)
 
-    def check_metadata(self, checkpoint: Mapping[str, Any], source: str, *, training: bool) -> None:
+    def check_classes(self, description: Description, source: str, *, training: bool) -> None:
         """Compare the label map, which a checkpoint has to have."""
-        names, ids = checkpoint.get("class_names"), checkpoint.get("class_ids")
+        names, ids = description.class_names, description.category_ids
         if names != list(self.label_map.values()) or ids != list(self.label_map):
             raise ValueError(
                 f"{source} has {len(names) if names else 'no'} actions ({', '.join((names or [])[:3])}, ...), the"

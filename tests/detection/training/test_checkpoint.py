@@ -5,8 +5,9 @@ import torch
 
 from hiera_det.config import load_config
 from hiera_det.detection.model.detector import build_model
-from hiera_det.engine.checkpoint import AtomicCheckpointIO, last_checkpoint
+from hiera_det.engine.checkpoint import AtomicCheckpointIO
 from hiera_det.weights.load import file_state_dict, load_state
+from hiera_det.weights.source import last_checkpoint
 
 
 def resume_from(run, checkpoint, **changes) -> None:

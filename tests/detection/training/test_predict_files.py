@@ -1,3 +1,5 @@
+"""Prediction on files: images, folders, videos, and what is written."""
+
 from __future__ import annotations
 
 import json
@@ -10,23 +12,14 @@ import cv2
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
-import torch
 from PIL import Image
 
 from hiera_det.cli.predict import main
-from hiera_det.config import load_config
-from hiera_det.detection.coco_evaluator import to_coco_results
-from hiera_det.detection.predictor import Predictor
 
 
 @pytest.fixture
 def weights(trained) -> str:
     return str(trained.folder / "model_final.pth")
-
-
-@pytest.fixture
-def predictor(config_file, weights) -> Predictor:
-    return Predictor(load_config(config_file, ["MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]))
 
 
 @pytest.fixture
@@ -46,60 +39,6 @@ def picture(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_predictor(predictor):
-    image = picture()
-    found = predictor(image)
-    count = len(found["scores"])
-    assert count > 0
-    assert found["boxes"].shape == (count, 4)
-    assert found["masks"].shape == (count, 48, 80)
-    assert found["masks"].dtype == torch.bool
-    assert (found["boxes"][:, 2] <= 80).all()
-    assert (found["boxes"][:, 3] <= 48).all()
-    assert predictor.class_names == ["circle", "square", "triangle", "star"]
-
-
-def test_predictor_agrees_with_the_evaluation(trained, config_file, weights, datasets_root):
-    """The same image gives the same detections as in --eval-only: resizing, channel order, original size."""
-    predictor = Predictor(load_config(config_file, ["MODEL.WEIGHTS", weights]))
-    truth = json.loads((datasets_root / "shapes" / "annotations" / "instances_val.json").read_text())
-    results = json.loads((trained.folder / "inference" / "coco_instances_results.json").read_text())
-    image = truth["images"][0]
-    pixels = np.asarray(Image.open(datasets_root / "shapes" / "val" / image["file_name"]).convert("RGB"))
-    ours = to_coco_results(image["id"], predictor(pixels), predictor.category_ids)
-    theirs = [result for result in results if result["image_id"] == image["id"]]
-    assert ours == theirs
-
-
-def test_predictor_reads_the_channel_order_of_the_config(config_file, weights):
-    options = ["MODEL.WEIGHTS", weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"]
-    rgb = Predictor(load_config(config_file, options))
-    bgr = Predictor(load_config(config_file, [*options, "INPUT.FORMAT", "BGR"]))
-    image = picture()
-    assert torch.equal(rgb(image)["scores"], bgr(image[:, :, ::-1])["scores"])
-    assert not torch.equal(rgb(image)["scores"], bgr(image)["scores"])
-
-
-@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)])
-def test_predictor_refuses_other_arrays(predictor, image):
-    with pytest.raises(ValueError, match="uint8, RGB"):
-        predictor(image)
-
-
-def test_checkpoint_without_class_names(config_file, trained, tmp_path):
-    torch.save({"model": trained.checkpoint()["model"]}, tmp_path / "plain.pth")
-    predictor = Predictor(load_config(config_file, ["MODEL.WEIGHTS", str(tmp_path / "plain.pth")]))
-    assert (predictor.class_names, predictor.category_ids) == ([], [1, 2, 3, 4])
-
-
-def test_weights_without_a_detector(config_file, tmp_path):
-    torch.save({"model_state": {}}, tmp_path / "backbone.pth")
-    with pytest.raises(ValueError, match="holds no trained detector"):
-        Predictor(load_config(config_file, ["MODEL.WEIGHTS", str(tmp_path / "backbone.pth")]))
-    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
-        Predictor(load_config(config_file))
-
-
 def test_one_image(predict, tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(picture()).save(tmp_path / "in" / "000042.png")
@@ -112,20 +51,6 @@ def test_one_image(predict, tmp_path):
         assert result["category_id"] in (1, 2, 3, 4)
         assert mask_util.decode(result["segmentation"]).shape == (48, 80)
     assert [result["score"] for result in results] == sorted((result["score"] for result in results), reverse=True)
-
-
-def test_results_are_in_coco_format():
-    found = {
-        "boxes": torch.tensor([[1.0, 2.0, 4.0, 8.0]]),
-        "scores": torch.tensor([0.5]),
-        "labels": torch.tensor([2]),
-        "masks": torch.zeros(1, 10, 10, dtype=torch.bool),
-    }
-    found["masks"][0, 2:8, 1:4] = True
-    (result,) = to_coco_results(3, found, [10, 20])
-    assert (result["category_id"], result["bbox"], result["score"]) == (20, [1, 2, 3, 6], 0.5)
-    assert mask_util.area(result["segmentation"]) == 18
-    assert found["boxes"].tolist() == [[1, 2, 4, 8]]  # left as it was
 
 
 def test_folder_with_a_corrupt_image(predict, tmp_path, caplog):

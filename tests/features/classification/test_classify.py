@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from hiera_det.cli import predict
+from hiera_det.cli import classify, predict
 from hiera_det.features.classification.classifier import load_classifier
-from hiera_det.features.classification.classify import read_center_clip
+from hiera_det.features.classification.clip import read_center_clip
 
 
 @pytest.fixture
@@ -141,20 +141,22 @@ def test_other_wrong_arguments(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--task", "classify"], "--task classify needs --weights"),
-        (["--task", "classify", "--weights", "w", "--config", "c"], "--task classify takes no --config"),
-        (["--task", "classify", "--weights", "w", "--score-threshold", "0.1"], "takes no --score-threshold"),
-        (["--task", "classify", "--weights", "w", "MODEL.DEVICE", "cpu"], "--task classify takes no KEY VALUE"),
-        (["--config", "c", "--output", "o", "--top-k", "5"], "--task detect takes no --top-k"),
-        ([], "--task detect needs --config, --output"),
-        (["--config", "c", "--output", "o", "--score-threshold", "2"], "expected 0 to 1"),
+        (["--config", "c"], "of the task 'classify', which takes no --config"),
+        (["--score-threshold", "0.1"], "takes no --score-threshold"),
+        (["--boxes", "b.csv", "--min-score", "0.1"], "takes no --boxes, --min-score"),
+        (["MODEL.DEVICE", "cpu"], "takes no KEY VALUE"),
+        (["--task", "detect"], "--task detect, but the weights .* are of the task 'classify'"),
     ],
 )
-def test_arguments_that_do_not_fit_the_task(capsys, arguments, message):
-    with pytest.raises(SystemExit) as stop:
-        predict.parse(["--input", "a.jpg", *arguments])
-    assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+def test_arguments_that_do_not_fit_the_task(weights, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        predict.main(["--weights", weights, "--input", "a.jpg", *arguments])
+
+
+def test_the_command_of_its_own(run, weights, folder, capsys):
+    lines = run(folder / "a.png", "--top-k", "3")
+    classify.main(["--weights", weights, "--input", str(folder / "a.png"), "--top-k", "3"])
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_user_errors_are_one_line(request, monkeypatch, capfd):

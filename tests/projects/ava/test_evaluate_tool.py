@@ -15,7 +15,7 @@ import pytest
 from hiera_det.projects.ava.cli.evaluate import main
 from hiera_det.projects.ava.evaluation import PROTOCOLS
 from hiera_det.projects.ava.evaluation.evaluator import Result
-from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.evaluation.report import format_table, write_metrics, write_plot
 
 SCRIPT = Path(__file__).parents[3] / "projects" / "ava" / "evaluate.py"
 RECORDED = Path(__file__).parent / "recorded"
@@ -119,7 +119,7 @@ def test_table() -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    write_json(tmp_path / "map.json", RESULT)
+    write_metrics(tmp_path / "map.json", RESULT)
     assert json.loads((tmp_path / "map.json").read_text()) == {
         "protocol": "official2019",
         "mAP": 0.375,

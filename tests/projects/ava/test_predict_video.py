@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from hiera_det.cli import predict
 from hiera_det.data.video import read_frames
-from hiera_det.projects.ava.cli import predict
+from hiera_det.projects.ava import predict_files
 from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_detections, read_person_boxes
-from hiera_det.projects.ava.predict_video import predict_video
+from hiera_det.projects.ava.persons import persons_detected
+from hiera_det.projects.ava.predictor import ActionPredictor
 
 ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
 
@@ -61,23 +65,34 @@ def test_the_video_has_boxes_drawn_near_their_second_alone(arguments, tmp_path, 
     assert left_edge.max(axis=1).min() > 30
 
 
+class Detector:
+    """Stands for a detector: one person on frames of a bright video, none on others."""
+
+    class_names = ("dog", "person")
+
+    def __init__(self, *_, **__):
+        self.seen = 0
+
+    def predict(self, frame, *, score_threshold):
+        assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8 and score_threshold == 0.8
+        self.seen += 1
+        boxes = torch.tensor([[12.8, 12.8, 51.2, 51.2]] * 3)
+        scores, labels = torch.tensor([0.9, 0.95, 0.9]), torch.tensor([1, 0, 1])
+        count = 3 * ((self.seen - 1) % 2)
+        return SimpleNamespace(boxes=boxes[:count], scores=scores[:count], labels=labels[:count])
+
+
 def test_every_second_with_a_detector(arguments, tmp_path, monkeypatch):
     video, words, _ = arguments
-
-    def persons(second, frame):
-        assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8
-        count = int(second) % 2
-        return np.tile([0.2, 0.2, 0.8, 0.8], (count, 1)), np.ones(count)
-
-    monkeypatch.setattr(predict, "detector", lambda *_: persons)
-    detector = ["--detector-config", "c.yaml", "--detector-weights", "w.pth"]
-    predict.main([*words, *detector, "--output", str(tmp_path / "out")])
+    monkeypatch.setattr(predict, "load", Detector)
+    predict.main([*words, "--detector-weights", "w.pth", "--output", str(tmp_path / "out")])
     entries = json.loads((tmp_path / "out" / f"{video}.json").read_text())
-    assert [(entry["second"], len(entry["persons"])) for entry in entries] == [(0, 0), (1, 1), (2, 0), (3, 1)]
+    assert [(entry["second"], len(entry["persons"])) for entry in entries] == [(0, 0), (1, 2), (2, 0), (3, 2)]
+    assert entries[1]["persons"][0]["box"] == pytest.approx([0.2, 0.2, 0.8, 0.8])
 
 
 @pytest.mark.parametrize("begin", [0, 10])
-def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin):
+def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin, monkeypatch):
     """By its number, the frame at 3 s would be taken for one at 1.7 s."""
     times = [*(i / 30 for i in range(30)), *(1 + i / 10 for i in range(30))]
     with av.open(str(tmp_path / "a.mkv"), "w") as container:
@@ -93,13 +108,11 @@ def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin):
         classified.append((second, round(frame.mean() / 4)))
         return np.array([[0.2, 0.3, 0.8, 0.9]]), np.ones(1)
 
-    class Predictor:
-        label_map, num_frames, rate = {1: "wave"}, 4, 1
-
-        def __call__(self, frames, boxes):
-            return np.ones((len(boxes), 1), np.float32)
-
-    predict_video(Predictor(), tmp_path / "a.mkv", tmp_path / "out", persons, [1.0, 3.0])
+    predictor = ActionPredictor.__new__(ActionPredictor)
+    predictor.class_names, predictor.category_ids, predictor.num_frames, predictor.rate = ["wave"], [1], 4, 1
+    predictor.classify = lambda frames, boxes: np.ones((len(boxes), 1), np.float32)
+    monkeypatch.setattr(predictor, "predict", lambda path, **_: predictor.predict_seconds(path, persons, [1.0, 3.0]))
+    predict_files.predict(predictor, tmp_path / "a.mkv", tmp_path / "out")
     assert classified == [(1.0, times.index(1.0)), (3.0, times.index(3.0))]
     drawn = list(read_frames(tmp_path / "out" / "a.mp4"))
     assert [time for time, _ in drawn] == pytest.approx(times, abs=1e-3)  # the source's are in ms
@@ -110,32 +123,25 @@ def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin):
 def test_what_is_refused(arguments, tmp_path, trained, root):
     video, words, boxes = arguments
     output = ["--output", str(tmp_path / "out")]
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="persons: give either --boxes or --detector-weights"):
         predict.main([*words, *output])
     with pytest.raises(
         ValueError, match=r"no person box of video .* with a score of 0\.99 or more; the file has 3 boxes"
     ):
         predict.main([*words, *boxes, *output, "--min-person-score", "0.99"])
-    with pytest.raises(ValueError, match="it would be overwritten"):
+    with pytest.raises(ValueError, match="would overwrite"):
         predict.main([*words, *boxes, "--output", str(root / "videos")])
     broken = tmp_path / f"{video}.mp4"
     broken.write_bytes(b"no video")
     with pytest.raises(ValueError, match=r"cannot be decoded"):
         predict.main([*words[:-1], str(broken), *boxes, *output])
-    with pytest.raises(ValueError, match=r"MODEL\.WEIGHTS is empty"):
-        predict.main(["--config", words[1], "--weights", "", *words[4:], *boxes, *output])
+    with pytest.raises(ValueError, match="takes no --score-threshold, --top-k"):
+        predict.main([*words, *boxes, *output, "--score-threshold", "0.5", "--top-k", "3"])
 
 
-def test_the_detector_must_know_persons(tmp_path, monkeypatch):
-    class Shapes:
-        class_names = ("circle", "square")
-
-        def __init__(self, cfg):
-            pass
-
-    monkeypatch.setattr("hiera_det.detection.predictor.Predictor", Shapes)
+def test_the_detector_must_know_persons():
     with pytest.raises(ValueError, match="knows no class 'person', but circle, square"):
-        predict.detector("configs/quickstart.yaml", "weights.pth", 0.5)
+        persons_detected(SimpleNamespace(class_names=["circle", "square"]), 0.5)
 
 
 def test_a_real_clip(shared_data, trained, tmp_path):

@@ -34,7 +34,7 @@ def test_what_a_run_leaves(trained):
     log = (trained.folder / "log.txt").read_text()
     assert "mAP" in log and "walk left" in log
     checkpoint = torch.load(trained.folder / "model_final.pth", weights_only=True)
-    assert checkpoint["class_names"][0] == "stand" and checkpoint["class_ids"] == [1, 2, 3, 4, 5, 6]
+    assert checkpoint["class_names"][0] == "stand" and checkpoint["category_ids"] == [1, 2, 3, 4, 5, 6]
     assert len(trained.losses) == 4
 
 

@@ -1,6 +1,6 @@
 """Check a data folder in AVA's layout and say what is missing or wrong.
 
-    python projects/ava/check_data.py datasets/ava_mini --videos-begin 900
+    hiera-det ava-check datasets/ava_mini --videos-begin 900
 
 It ends with 1 where there is a problem.
 """
@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from hiera_det.cli.parser import CommandParser
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.check import check_data
 from hiera_det.projects.ava.data.frames import FIRST_SECOND
@@ -18,7 +19,7 @@ from hiera_det.projects.ava.data.frames import FIRST_SECOND
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     add = parser.add_argument
     add("root", type=Path, help="folder with annotations/, and frames/ or videos/")
     add("--frames-begin", type=float, default=FIRST_SECOND, help="second of each first frame (%(default)g)")

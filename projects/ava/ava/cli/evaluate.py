@@ -1,6 +1,6 @@
 """AVA mAP of a results file.
 
-    python projects/ava/evaluate.py --detections results.csv --ground-truth ava_val_v2.2.csv \
+    hiera-det ava-evaluate --detections results.csv --ground-truth ava_val_v2.2.csv \
         --label-map ava_action_list_v2.2_for_activitynet_2019.pbtxt --exclusions ava_val_excluded_timestamps_v2.2.csv
 
 The mAP that papers give is protocol slowfast's. official2018, official2019 and official2020 are the evaluators of
@@ -13,14 +13,15 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from hiera_det.cli.parser import CommandParser
 from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
-from hiera_det.projects.ava.evaluation.report import format_table, write_json, write_plot
+from hiera_det.projects.ava.evaluation.report import format_table, write_metrics, write_plot
 from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(__doc__)
     add = parser.add_argument
     add("--detections", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,score")
     add("--ground-truth", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,person")
@@ -45,6 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     print(format_table(result))
     if args.json:
-        write_json(args.json, result)
+        write_metrics(args.json, result)
     if args.plot:
         write_plot(args.plot, result)

@@ -1,6 +1,6 @@
 """Generate the AVA mini-set: figures that walk, jump, wave, stand and crouch, in AVA's formats.
 
-python projects/ava/make_miniset.py --output datasets/ava_mini
+hiera-det ava-make-miniset --output datasets/ava_mini
 """
 
 from __future__ import annotations

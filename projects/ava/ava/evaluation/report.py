@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from hiera_det.engine.metrics import write_metrics
 from hiera_det.projects.ava.evaluation.evaluator import Result
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import atomic_write, write_json
 
-__all__ = ["format_table", "write_json", "write_plot"]
+__all__ = ["format_table", "write_metrics", "write_plot"]
 
 
 def format_table(result: Result) -> str:
@@ -31,9 +30,9 @@ def _percent(value: float) -> str:
     return "-" if math.isnan(value) else f"{100 * value:.2f}"
 
 
-def write_json(path: str | Path, result: Result) -> None:
+def write_metrics(path: str | Path, result: Result) -> None:
     """Write ``{"protocol": …, "mAP": …, "ap": {action name: AP}}``, fractions of 1; null without ground truth."""
-    write_metrics(path, {"protocol": result.protocol, "mAP": result.mean_ap, "ap": result.ap})
+    write_json(path, {"protocol": result.protocol, "mAP": result.mean_ap, "ap": result.ap}, indent=1)
 
 
 def write_plot(path: str | Path, result: Result) -> None:

@@ -1,40 +1,26 @@
 """Configuration: detectron2's keys that both backends share, one ``MODEL.HIERA`` node, few keys besides.
 
 Names, meanings and defaults are those of detectron2 0.6 (``detectron2/config/defaults.py``), so that one YAML file
-means the same model in either backend. Keys of detectron2 that are absent here are not supported by the torchvision
-backend, and naming one is an error.
+means the same model in either backend. Keys of detectron2 that are absent here are skipped where they have no effect on
+Hiera's detectors (:mod:`hiera_det.config.without_effect`); naming any other is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
-
-import yaml
 from fvcore.common.config import CfgNode
 
-from hiera_det.utils.files import atomic_write
+__all__ = ["REMOVED", "add_hiera_config", "admit_removed_keys", "get_cfg"]
 
-__all__ = [
-    "CfgNode",
-    "add_hiera_config",
-    "admit_removed_keys",
-    "get_cfg",
-    "load_config",
-    "pyramid_maps",
-    "save_config",
-    "value_of",
-]
-
-_REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
+REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
 
 
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, of which detectron2 runs have the default alone.
+    They are ``TASK``, ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, of which detectron2 runs have the default
+    alone.
     """
+    cfg.TASK = "detection"  # or "actions", with the keys of projects/ava
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
     # Changes to the variant, None: the variant's own.
@@ -58,7 +44,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
 
 def admit_removed_keys(cfg: CfgNode) -> None:
     """Let config files that runs of 0.1.0 left be read: keys that are no more are ignored, which is logged."""
-    for name in _REMOVED:
+    for name in REMOVED:
         cfg.register_deprecated_key(f"DATASETS.{name}")
 
 
@@ -67,6 +53,7 @@ def get_cfg() -> CfgNode:
     cfg = CfgNode()
     cfg.VERSION = 2
     cfg.OUTPUT_DIR = "./output"
+    cfg.FLOAT32_PRECISION = ""
     cfg.SEED = -1  # negative: a random one, drawn once per run and kept on resume
     cfg.VIS_PERIOD = 0  # iterations between images for the loggers; 0: none
     cfg.MODEL = _model_defaults()
@@ -97,6 +84,8 @@ def _model_defaults() -> CfgNode:
     model.DEVICE = "cuda"
     model.WEIGHTS = ""
     model.MASK_ON = False
+    model.KEYPOINT_ON = False
+    model.LOAD_PROPOSALS = False
     # In the order of INPUT.FORMAT, values 0-255.
     model.PIXEL_MEAN = [103.530, 116.280, 123.675]
     model.PIXEL_STD = [1.0, 1.0, 1.0]
@@ -125,6 +114,8 @@ def _model_defaults() -> CfgNode:
     rpn.HEAD_NAME = "StandardRPNHead"
     rpn.IN_FEATURES = ["res4"]
     rpn.IOU_THRESHOLDS = [0.3, 0.7]
+    rpn.IOU_LABELS = [0, -1, 1]
+    rpn.BOUNDARY_THRESH = -1
     rpn.BATCH_SIZE_PER_IMAGE = 256
     rpn.POSITIVE_FRACTION = 0.5
     rpn.BBOX_REG_LOSS_TYPE = "smooth_l1"
@@ -144,6 +135,7 @@ def _model_defaults() -> CfgNode:
     roi.NUM_CLASSES = 80
     roi.IN_FEATURES = ["res4"]
     roi.IOU_THRESHOLDS = [0.5]
+    roi.IOU_LABELS = [0, 1]
     roi.BATCH_SIZE_PER_IMAGE = 512
     roi.POSITIVE_FRACTION = 0.25
     roi.SCORE_THRESH_TEST = 0.05
@@ -165,6 +157,9 @@ def _model_defaults() -> CfgNode:
     box.CONV_DIM = 256
     box.NORM = ""
     box.CLS_AGNOSTIC_BBOX_REG = False
+    box.TRAIN_ON_PRED_BOXES = False
+    box.USE_FED_LOSS = False
+    box.USE_SIGMOID_CE = False
 
     cascade = model.ROI_BOX_CASCADE_HEAD = CfgNode()  # of ROI_HEADS.NAME "CascadeROIHeads"
     cascade.BBOX_REG_WEIGHTS = tuple((10.0 * k, 10.0 * k, 5.0 * k, 5.0 * k) for k in (1, 2, 3))
@@ -225,87 +220,7 @@ def _solver_defaults() -> CfgNode:
     node.CLIP_GRADIENTS.CLIP_TYPE = "value"  # or "norm" (each parameter), "full_model" (all together)
     node.CLIP_GRADIENTS.CLIP_VALUE = 1.0
     node.CLIP_GRADIENTS.NORM_TYPE = 2.0
+    node.REFERENCE_WORLD_SIZE = 0
     node.AMP = CfgNode()
     node.AMP.ENABLED = False
     return node
-
-
-def load_config(path: str | Path, overrides: Sequence[str] = (), defaults: CfgNode | None = None) -> CfgNode:
-    """Read a YAML file (with ``_BASE_``) over the defaults, then ``KEY VALUE`` overrides.
-
-    Args:
-        path: the YAML file.
-        overrides: alternating keys and values, as on a command line: ``["SOLVER.MAX_ITER", "10"]``.
-        defaults: all keys that there may be, with their values; None: :func:`get_cfg`'s.
-
-    Returns:
-        The config, frozen.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: a key is unknown, or a value is of the wrong type; the message names the key.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no config file at {path}; the shipped ones are in configs/")
-    cfg = get_cfg() if defaults is None else defaults.clone()
-    try:
-        cfg.merge_from_file(str(path), allow_unsafe=False)
-    except (TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} holds no mapping of keys to values; the shipped files in configs/ show one"
-        ) from error
-    except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {_reason(error)}") from error
-    datasets = CfgNode.load_yaml_with_base(str(path)).get("DATASETS") or {}
-    if used := [f"DATASETS.{name}" for name in _REMOVED if datasets.get(name)]:
-        raise ValueError(f"{path}: {', '.join(used)}: training from stored maps was taken out; leave the keys empty")
-    if len(overrides) % 2:
-        raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")
-    try:
-        cfg.merge_from_list(list(overrides))
-    except (KeyError, ValueError, AssertionError) as error:
-        raise ValueError(f"override on the command line: {_reason(error)}") from error
-    cfg.freeze()
-    return cfg
-
-
-def _reason(error: Exception) -> str:
-    text = str(error.args[0] if error.args else error)
-    if "Non-existent" in text:
-        text += (
-            " (neither a key of this project nor one of detectron2's that this backend supports; those of the"
-            " torchvision backend stand in hiera_det/config.py, --backend detectron2 takes all of detectron2's)"
-        )
-    return text
-
-
-def value_of(cfg: CfgNode, key: str) -> Any:
-    """The value of a key with dots, such as ``"MODEL.HIERA.NAME"``.
-
-    Raises:
-        KeyError: there is no such key.
-    """
-    node: Any = cfg
-    for name in key.split("."):
-        if not isinstance(node, CfgNode) or name not in node:
-            raise KeyError(key)
-        node = node[name]
-    return node
-
-
-def save_config(cfg: CfgNode, path: str | Path) -> None:
-    """Write the whole config as YAML."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(cfg.dump(), encoding="utf-8")
-
-
-def pyramid_maps(cfg: CfgNode) -> list[str]:
-    """The maps that a pyramid takes, of `MODEL.FPN.IN_FEATURES`: no more, as others' parameters would get no gradient.
-
-    Raises:
-        ValueError: there are none, or not all of them are in `MODEL.HIERA.OUT_FEATURES`.
-    """
-    taken, given = cfg.MODEL.FPN.IN_FEATURES, cfg.MODEL.HIERA.OUT_FEATURES
-    if not taken or not set(taken) <= set(given):
-        raise ValueError(f"MODEL.FPN.IN_FEATURES is {taken}; expected some of MODEL.HIERA.OUT_FEATURES, {given}")
-    return list(taken)

@@ -1,0 +1,69 @@
+"""Evaluate a trained detector or action detector.
+
+    hiera-det evaluate --weights output/quickstart
+    hiera-det evaluate --weights model_final.pth --dataset-json val.json --image-root images/val --output evaluation
+    hiera-det evaluate --weights output/ava/quickstart/model_final.pth TEST.PROTOCOL official2019
+
+The weights tell task, config and classes. A table is printed; metrics, results and drawings are in OUTPUT/inference.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hiera_det.cli.backends import choose_backend, load_detectron2
+from hiera_det.cli.parser import CommandParser
+from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
+from hiera_det.tasks import build_task, predictor_class
+from hiera_det.weights.trained import config_of, read_trained
+
+__all__ = ["main", "parse"]
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(__doc__)
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--weights",
+        metavar="SOURCE",
+        required=True,
+        help="a checkpoint, a run's folder, what save_pretrained wrote, a URL or hf://owner/name",
+    )
+    model.add_argument(
+        "--config", "--config-file", metavar="FILE", help="in place of the config that the weights hold (0.1.0: needed)"
+    )
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", metavar="DIR", help="gets inference/; default: the run's folder, or the config's OUTPUT_DIR"
+    )
+    add_data_options(parser, "of the test set; default: DATASETS.TEST")
+    add_run_options(parser, training=False)
+    parser.add_overrides()
+    args = parser.parse_with_keys(arguments, lambda args: predictor_class(read_trained(args.weights).task).defaults())
+    check_data_options(parser, args, most=1)
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run."""
+    args = parse(arguments)
+    trained = read_trained(args.weights)
+    backend = choose_backend(args.backend) if trained.task == "detection" else "torchvision"
+    if trained.task == "detection":
+        print(f"backend: {backend}", file=sys.stderr)
+    output = args.output or (args.weights if Path(args.weights).is_dir() else None)
+    words = args.overrides if output is None else [*args.overrides, "OUTPUT_DIR", str(output)]
+    test_files = next(iter(given_datasets(args)), None)
+    if backend == "detectron2":
+        detectron2 = load_detectron2()
+        cfg = config_of(trained, detectron2.defaults(), args.config, words)
+        detectron2.evaluate(cfg, run_options(args), test_files=test_files)
+        return
+    from hiera_det.engine import run
+
+    cfg = config_of(trained, predictor_class(trained.task).defaults(), args.config, words)
+    run.evaluate(build_task(cfg, test_files=test_files), run_options(args))

@@ -1,0 +1,69 @@
+"""The parser of every command: groups of options, lists of values, and ``KEY VALUE`` words that change the config."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hiera_det.config import CfgNode, value_of
+
+__all__ = ["CommandParser", "Group"]
+
+Group = Any  # argparse's group, whose class is private
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser with the description of a module, as it is written.
+
+    Args:
+        description: the module's docstring; its first sentence is the command's help.
+    """
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(
+            prog=Path(sys.argv[0]).name,  # "hiera-det train", or the script
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        self._lists: list[str] = []
+
+    def add_list(self, group: Group, flag: str, **arguments: Any) -> None:
+        """Add an option of several words to a group."""
+        self._lists.append(group.add_argument(flag, nargs="+", **arguments).dest)
+
+    def add_overrides(self) -> None:
+        """Take ``KEY VALUE`` words anywhere on the command line."""
+        self.add_argument(
+            "overrides", nargs="*", metavar="KEY VALUE", help="config keys and their values: SOLVER.MAX_ITER 100"
+        )
+
+    def parse_with_keys(
+        self, arguments: Sequence[str] | None, known: Callable[[argparse.Namespace], CfgNode]
+    ) -> argparse.Namespace:
+        """Parse, and move ``KEY VALUE`` words to ``overrides``: argparse gives them to a list that they stand behind.
+
+        Args:
+            arguments: of the command line; None: those of the process.
+            known: from what was parsed to a config with every key that there may be.
+        """
+        args = self.parse_intermixed_args(arguments)
+        if any(getattr(args, name) for name in self._lists):
+            keys = known(args)
+            for name in self._lists:
+                words = getattr(args, name) or []
+                end = next((i for i, word in enumerate(words) if _is_key(word, keys)), len(words))
+                setattr(args, name, words[:end])
+                args.overrides += words[end:]
+        for name in self._lists:
+            setattr(args, name, getattr(args, name) or [])
+        return args
+
+
+def _is_key(word: str, known: CfgNode) -> bool:
+    try:
+        return not isinstance(value_of(known, word), CfgNode)
+    except KeyError:
+        return False

@@ -1,0 +1,91 @@
+"""The tasks by their names, as configs and checkpoints have them; each is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiera_det.config import CfgNode
+from hiera_det.config.load import read_yaml
+from hiera_det.data.catalog import DatasetFiles, class_overrides
+
+if TYPE_CHECKING:
+    from hiera_det.engine.predictor import Predictor
+    from hiera_det.engine.task import Task
+    from hiera_det.weights.trained import TrainedModel
+
+__all__ = ["build_task", "load_trained_model", "predictor_class", "task_of", "with_classes"]
+
+_PREDICTORS = {
+    "detection": ("hiera_det.detection.predictor", "DetectionPredictor"),
+    "actions": ("hiera_det.projects.ava.predictor", "ActionPredictor"),
+}
+
+
+def predictor_class(task: str) -> type[Predictor]:
+    """The class that predicts, by the task's name.
+
+    Raises:
+        ValueError: what it needs is not installed.
+    """
+    module, name = _PREDICTORS[task]
+    return getattr(_imported(module), name)
+
+
+def load_trained_model(
+    trained: TrainedModel,
+    *,
+    device: str = "auto",
+    config: str | Path | None = None,
+    overrides: Sequence[Any] = (),
+) -> Predictor:
+    """What predicts with a trained model; arguments as of :func:`load`, and alternating keys and values."""
+    return predictor_class(trained.task).from_trained(trained, config=config, overrides=overrides, device=device)
+
+
+def task_of(path: Path, default: str = "detection") -> str:
+    """The task that a config file names by ``TASK``.
+
+    Raises:
+        ValueError: it names one that there is not.
+    """
+    name = read_yaml(path).get("TASK", default)
+    if name not in _PREDICTORS:
+        raise ValueError(f"{path}: TASK is {name!r}; expected one of {', '.join(_PREDICTORS)}")
+    return name
+
+
+def with_classes(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles | None) -> CfgNode:
+    """A config with the number of classes of one's own data, where nothing else gives one."""
+    words = [] if files is None else class_overrides(cfg, overrides, files)
+    if not words:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list(words)
+    cfg.freeze()
+    return cfg
+
+
+def build_task(cfg: CfgNode, train_files: DatasetFiles | None = None, test_files: DatasetFiles | None = None) -> Task:
+    """The task of a config.
+
+    Raises:
+        ValueError: what it needs is not installed, or files are given for a task that takes them from its config.
+    """
+    if cfg.TASK == "detection":
+        return _imported("hiera_det.detection.task").DetectionTask(cfg, train_files, test_files)
+    if train_files is not None or test_files is not None:
+        raise ValueError("for action detection the config names the data: DATASETS.ROOT and the keys beside it")
+    return _imported("hiera_det.projects.ava.task").ActionTask(cfg)
+
+
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("hiera_det"):
+            raise
+        raise ValueError(f"action detection needs {error.name}: pip install 'hiera_det[ava]'") from error
