@@ -10,13 +10,13 @@ model of clips, such as hiera_base_16x224.mae_k400_ft_k400.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from hiera_det.cli.parser import CommandParser
 from hiera_det.features.classification.classifier import load_classifier
 from hiera_det.features.classification.classify import as_text, classify
+from hiera_det.utils.logs import show_log
 
 __all__ = ["classify_files", "main", "parse"]
 
@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     classify_files(args.weights, args.input, args.output, top_k=args.top_k, device=args.device)
 
 

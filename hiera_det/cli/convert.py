@@ -13,10 +13,10 @@ config.json beside IN says that the model computes something else, it is refused
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
+from hiera_det.utils.logs import show_log
 from hiera_det.weights.convert import FORMATS, convert_checkpoint
 
 
@@ -32,5 +32,5 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     convert_checkpoint(args.source, args.output, args.to)

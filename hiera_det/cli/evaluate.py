@@ -18,6 +18,7 @@ from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
 from hiera_det.tasks import build_task, predictor_class
+from hiera_det.utils.logs import show_log
 from hiera_det.weights.trained import config_of, read_trained
 
 __all__ = ["main", "parse"]
@@ -50,6 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
+    show_log()
     args = parse(arguments)
     trained = read_trained(args.weights)
     backend = choose_backend(args.backend) if trained.task == "detection" else "torchvision"

@@ -12,7 +12,6 @@ video, or a folder, glob or list of videos. Overrides of config keys come last.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import ENGINES, extract
 from hiera_det.features.store.verify import verify_store
 from hiera_det.hiera.variants import variant_arguments
+from hiera_det.utils.logs import show_log
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     if args.verify:
         verify(args.output)
         return

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 
 from hiera_det.cli.parser import CommandParser
+from hiera_det.utils.logs import show_log
 
 __all__ = ["generate"]
 
@@ -39,5 +39,5 @@ def generate(
     add("--image-size", type=int, default=128, metavar="N", help=f"{side} (%(default)s)")
     add("--seed", type=int, default=0, help=f"the same seed gives the same {items} (%(default)s)")
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    show_log()
     write(args.output, num_train=args.num_train, num_val=args.num_val, image_size=args.image_size, seed=args.seed)

@@ -13,7 +13,6 @@ drawn video, AVA's results CSV and a JSON. Weights of a classifier do what `hier
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from hiera_det.api import load
@@ -21,6 +20,7 @@ from hiera_det.cli.classify import classify_files
 from hiera_det.cli.parser import CommandParser
 from hiera_det.engine.predictor import Predictor
 from hiera_det.tasks import load_trained_model
+from hiera_det.utils.logs import show_log
 from hiera_det.weights.trained import TrainedModel, read_any
 
 __all__ = ["main", "parse"]
@@ -82,7 +82,7 @@ def _check(args: argparse.Namespace, task: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     trained = read_any(args.weights)
     if trained is None:
         _check(args, "classify")

@@ -11,7 +11,6 @@ first folder of each id.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
@@ -20,6 +19,7 @@ from hiera_det.features.analysis.probe import METHODS, probe, split_labels
 from hiera_det.features.analysis.probe_report import format_probe, write_confusion, write_probe
 from hiera_det.features.store.reader import FeatureStore
 from hiera_det.utils.files import make_folder
+from hiera_det.utils.logs import show_log
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     store = FeatureStore(args.store)
     ids, vectors = store.vectors(args.vector)
     labels = labels_of(store, args.labels)

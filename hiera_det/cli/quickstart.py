@@ -10,7 +10,7 @@ validation images in OUTPUT/predictions.
 from __future__ import annotations
 
 import argparse
-import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,8 +37,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     root = Path(args.datasets) / "shapes"
+    print(f"dataset: {root}", file=sys.stderr)
     write_shapes(root, num_train=args.num_train, num_val=args.num_val)
     sets = {name: (root / "annotations" / f"instances_{name}.json", root / name) for name in ("train", "val")}
     jsons, roots = zip(*((str(json), str(images)) for json, images in sets.values()), strict=True)

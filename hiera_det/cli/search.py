@@ -10,13 +10,13 @@ Prints a line per match (query, place, score, id, with tabs between them), and w
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
 from hiera_det.features.analysis.contact_sheet import check_sheet, match_rows, write_sheet
 from hiera_det.features.analysis.search import format_matches, search_store
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.utils.logs import show_log
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     for path in args.output:
         check_sheet(path)
     store = FeatureStore(args.store)

@@ -20,6 +20,7 @@ from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
 from hiera_det.config import CfgNode, find_config, load_config
 from hiera_det.tasks import build_task, predictor_class, task_of, with_classes
+from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
 
@@ -57,6 +58,7 @@ def _defaults(task: str, backend: str) -> CfgNode:
 
 def main(arguments: Sequence[str] | None = None, task: str = "detection") -> None:
     """Run; ``task``: of configs that name none."""
+    show_log()
     args = parse(arguments, task)
     path = find_config(args.config)
     task = task_of(path, task)

@@ -10,17 +10,19 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.data.datasets import register_coco_instances
 
+from hiera_det.data.annotations import read_annotations
 from hiera_det.data.catalog import LAYOUT, DatasetFiles, resolve_dataset
 
-__all__ = ["build_mapper", "check_classes", "register_dataset", "register_named"]
+__all__ = ["build_mapper", "check_classes", "classes_of", "register_dataset", "register_named"]
 
 
 def register_dataset(files: DatasetFiles) -> str:
     """Register a COCO-format dataset under its name, and give the name back.
 
     Raises:
-        ValueError: the name is another dataset's.
+        ValueError: the name is another dataset's, or the other backend would refuse the annotations.
     """
+    read_annotations(files.json_file, mask_format=None)  # detectron2 takes ids of text, for example
     place = {"json_file": str(files.json_file), "image_root": str(files.image_root)}
     if files.name not in DatasetCatalog:
         register_coco_instances(files.name, {}, **place)
@@ -64,6 +66,20 @@ def check_classes(cfg: CfgNode, names: Iterable[str]) -> None:
                 f"dataset {name} has {len(classes)} categories, but MODEL.{key}.NUM_CLASSES is {expected};"
                 f" set it to {len(classes)}"
             )
+
+
+def classes_of(name: str) -> tuple[list[str], list[int]]:
+    """Names and ids of a dataset's categories, in the order of the labels; empty where its metadata has none.
+
+    Raises:
+        KeyError: no dataset is registered under that name.
+    """
+    metadata = MetadataCatalog.get(name)
+    if not metadata.get("thing_classes"):
+        DatasetCatalog.get(name)  # which fills it in, for COCO-format files
+    names = list(metadata.get("thing_classes", ()))
+    ids = metadata.get("thing_dataset_id_to_contiguous_id", {})
+    return names, sorted(ids, key=ids.get) if len(ids) == len(names) else list(range(1, len(names) + 1))
 
 
 def build_mapper(cfg: CfgNode) -> DatasetMapper:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, build_detection_train_loader
+from detectron2.data import build_detection_train_loader
 from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import COCOEvaluator
 from detectron2.utils import comm
 
-from hiera_det.detectron2.data import build_mapper, check_classes
+from hiera_det.data.class_names import check_same_classes
+from hiera_det.detectron2.checkpoints import describe_checkpoints
+from hiera_det.detectron2.data import build_mapper, check_classes, classes_of
 from hiera_det.engine.optim import build_optimizer, clip_gradients
 from hiera_det.utils.files import write_json
+from hiera_det.weights.description import Description
 from hiera_det.weights.load import check_same_model, load_weights
 from hiera_det.weights.read import read_checkpoint
 
@@ -24,11 +26,6 @@ __all__ = ["Trainer"]
 
 class Trainer(DefaultTrainer):
     """``DefaultTrainer`` with ``SOLVER.OPTIMIZER``, large-scale jitter, COCO's AP, and the original's weights."""
-
-    def __init__(self, cfg: CfgNode) -> None:
-        super().__init__(cfg)
-        # As the other backend's checkpoints: whoever predicts with one knows its classes.
-        self.checkpointer.save = partial(self.checkpointer.save, **_classes(cfg.DATASETS.TRAIN[0]))
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -71,11 +68,12 @@ class Trainer(DefaultTrainer):
         """Resume from ``OUTPUT_DIR/last_checkpoint``, or load ``MODEL.WEIGHTS``.
 
         Raises:
-            ValueError, OSError: the weights are bad, or the checkpoint is of another model or of the other backend.
+            ValueError, OSError: the weights are bad, or the checkpoint is of another model, of other classes or of the
+                other backend.
         """
         model = _bare(self.model)
         if not (resume and self.checkpointer.has_checkpoint()):
-            load_weights(model, self.cfg.MODEL.WEIGHTS)
+            describe_checkpoints(self, load_weights(model, self.cfg.MODEL.WEIGHTS).licence)
             return
         path = Path(self.checkpointer.get_checkpoint_file())
         checkpoint = read_checkpoint(path)
@@ -86,14 +84,11 @@ class Trainer(DefaultTrainer):
                 " without --resume"
             )
         check_same_model(checkpoint["model"], model.state_dict(), str(path))
+        description = Description.from_plain(checkpoint, str(path))
+        dataset = self.cfg.DATASETS.TRAIN[0]
+        check_same_classes(str(path), description.class_names, classes_of(dataset)[0], f"dataset {dataset}")
+        describe_checkpoints(self, description.licence or "none")
         super().resume_or_load(resume=True)
-
-
-def _classes(dataset_name: str) -> dict[str, list]:
-    """Names and ids of the categories, in the order of the labels."""
-    metadata = MetadataCatalog.get(dataset_name)
-    ids = metadata.get("thing_dataset_id_to_contiguous_id", {})
-    return {"class_names": list(metadata.get("thing_classes", [])), "category_ids": sorted(ids, key=ids.get)}
 
 
 def _inference_folder(cfg: CfgNode, dataset_name: str) -> Path:

@@ -17,15 +17,19 @@ from detectron2.utils.logger import setup_logger
 
 from hiera_det import config
 from hiera_det.data.catalog import DatasetFiles
-from hiera_det.detectron2.data import register_dataset, register_named
+from hiera_det.data.class_names import check_same_classes
+from hiera_det.detectron2.data import classes_of, register_dataset, register_named
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
-from hiera_det.utils.files import atomic_write, make_folder
+from hiera_det.utils.files import make_folder
+from hiera_det.utils.logs import set_handlers
 from hiera_det.weights.trained import load_trained, read_trained
 
 __all__ = ["defaults", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
+
+_TORCHVISION_ALONE = {"LOGGERS": "detectron2's trainer writes metrics.json and TensorBoard's events alone"}
 
 
 def defaults() -> CfgNode:
@@ -58,11 +62,7 @@ def train(
     """
     _check_flags(flags)
     items_per_device(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
-    if list(cfg.LOGGERS) != list(defaults().LOGGERS):
-        raise ValueError(
-            f"LOGGERS is {cfg.LOGGERS}, but detectron2's trainer writes metrics.json and TensorBoard's events alone;"
-            " leave it out, or take --backend torchvision"
-        )
+    _check_keys(cfg)
     if train_files is None and not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
     _launch(_train, cfg, flags, (train_files, test_files), resume)
@@ -110,11 +110,25 @@ def _check_flags(flags: RunOptions) -> None:
         )
 
 
+def _check_keys(cfg: CfgNode) -> None:
+    """See that no key is set that the torchvision backend alone has.
+
+    Raises:
+        ValueError: one is; the message names it.
+    """
+    known = defaults()
+    for key, reason in _TORCHVISION_ALONE.items():
+        value, own = config.value_of(cfg, key), config.value_of(known, key)
+        if config.to_plain({key: value}) != config.to_plain({key: own}):
+            raise ValueError(f"{key} is {value!r}, but {reason}; leave it out, or take --backend torchvision")
+
+
 def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     """In each process: logs, config.yaml, seed and datasets; the config as it is run."""
     cfg = cfg.clone()
     cfg.defrost()
     folder = Path(cfg.OUTPUT_DIR)
+    set_handlers([], logging.DEBUG)  # what showed the log before the run
     setup_logger(str(folder), distributed_rank=comm.get_rank(), name="hiera_det")
     logger.info("backend: detectron2")
     _set_device(cfg)
@@ -124,22 +138,7 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     cfg.freeze()
     register_named(cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
-    if comm.is_main_process():
-        with atomic_write(folder / "config_changes.yaml") as temporary:
-            temporary.write_text(_changes(cfg, defaults()).dump(), encoding="utf-8")
     return cfg
-
-
-def _changes(cfg: CfgNode, defaults: CfgNode) -> CfgNode:
-    """What differs from the defaults: of shared keys alone it is a config of the other backend as well."""
-    changed = CfgNode()
-    for key, value in cfg.items():
-        if isinstance(value, CfgNode):
-            if below := _changes(value, defaults[key]):
-                changed[key] = below
-        elif value != defaults[key]:
-            changed[key] = value
-    return changed
 
 
 def _set_device(cfg: CfgNode) -> None:
@@ -162,5 +161,8 @@ def _evaluate(cfg: CfgNode, files: tuple, resume: bool) -> None:
     if not cfg.DATASETS.TEST:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     model = Trainer.build_model(cfg)
-    load_trained(model, read_trained(cfg.MODEL.WEIGHTS))
+    trained = read_trained(cfg.MODEL.WEIGHTS)
+    for name in cfg.DATASETS.TEST:
+        check_same_classes(cfg.MODEL.WEIGHTS, trained.description.class_names, classes_of(name)[0], f"dataset {name}")
+    load_trained(model, trained)
     Trainer.test(cfg, model)

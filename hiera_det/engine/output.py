@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from hiera_det.engine.options import RunOptions
 from hiera_det.utils.files import make_folder
+from hiera_det.utils.logs import StderrHandler, set_handlers
 
 __all__ = ["is_rank_zero", "prepare_output"]
 
@@ -40,18 +40,12 @@ def is_rank_zero() -> bool:
 
 def _log_to(path: Path | None) -> None:
     """Log on rank 0 to stderr, and to a file with tracebacks; the other ranks, with no path, show warnings alone."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setLevel(logging.INFO)
+    handlers: list[logging.Handler] = [StderrHandler()]
     if path is not None:
         handlers.append(logging.FileHandler(path, encoding="utf-8"))
-    package = logging.getLogger("hiera_det")
-    for handler in package.handlers[:]:
-        handler.close()
-        package.removeHandler(handler)
     for handler in handlers:
         handler.setFormatter(logging.Formatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S"))
-        package.addHandler(handler)
-    package.setLevel(logging.WARNING if path is None else logging.DEBUG)
+    set_handlers(handlers, logging.WARNING if path is None else logging.DEBUG)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # Lightning's advice on worker counts, which are the user's, and its own use of torch's deprecated names.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

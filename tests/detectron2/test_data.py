@@ -127,8 +127,10 @@ def test_datasets_of_ones_own(datasets_root, tmp_path):
     folder = datasets_root / "shapes"
     mine = DatasetFiles("mine", folder / "annotations" / "instances_val.json", folder / "val")
     assert register_dataset(mine) == register_dataset(mine) == "mine"
+    other = tmp_path / "mine.json"
+    other.write_bytes(mine.json_file.read_bytes())
     with pytest.raises(ValueError, match="another dataset named 'mine'"):
-        register_dataset(DatasetFiles("mine", tmp_path / "mine.json", tmp_path))
+        register_dataset(DatasetFiles("mine", other, tmp_path))
 
 
 def test_number_of_classes(datasets_root):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
@@ -18,8 +19,10 @@ from detectron2.data.datasets import register_coco_instances
 from detectron2.engine import DefaultTrainer
 from detectron2.utils.env import seed_all_rng
 
+import hiera_det
 import hiera_det.detectron2 as hiera
 from hiera_det import build_hiera
+from hiera_det.cli import evaluate
 
 NO_TEST = ["DATASETS.TEST", "()"]
 
@@ -53,6 +56,7 @@ def test_detectron2s_own_trainer_unchanged(configs, small, datasets_root, tmp_pa
     seed_all_rng(1)  # detectron2's trainer draws all anew; by chance a gradient may be too small to move a weight
     try:
         trainer = DefaultTrainer(cfg)
+        hiera.describe_checkpoints(trainer)
         trainer.resume_or_load(resume=False)
         before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
         assert torch.equal(before["backbone.bottom_up.blocks.3.mlp.fc2.weight"], state["blocks.3.mlp.fc2.weight"])
@@ -62,6 +66,9 @@ def test_detectron2s_own_trainer_unchanged(configs, small, datasets_root, tmp_pa
         MetadataCatalog.remove("users")
     after = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
     assert all(not torch.equal(after[key], before[key]) for key in before if "bottom_up.blocks" in key)
+    detector = hiera_det.load(tmp_path / "model_final.pth")
+    assert detector.class_names == ["circle", "square", "triangle", "star"]
+    assert detector.description.licence.startswith("not known") and detector.description.iteration == 1
 
 
 def test_a_forgotten_add_hiera_config(configs):
@@ -102,12 +109,41 @@ def test_resuming_into_another_model_is_refused(new_run):
         run("--resume", *NO_TEST)
 
 
-def test_a_runs_changes_are_a_config_of_the_other_backend(trained2, new_run):
+def test_what_a_run_leaves_reaches_the_other_backend(trained2, new_run, caplog):
     run = new_run("torchvision")
-    run.config = trained2.folder / "config_changes.yaml"
-    run("--eval-only", "MODEL.WEIGHTS", str(trained2.folder / "model_final.pth"))
+    run.config = trained2.folder / "config.yaml"
+    with caplog.at_level(logging.INFO):
+        run("--eval-only", "MODEL.WEIGHTS", str(trained2.folder / "model_final.pth"))
     assert results(run)[0]["bbox"]["AP"] == pytest.approx(results(trained2)[0]["bbox"]["AP"], abs=1e-4)
-    assert "WEIGHT_DECAY_NORM" not in run.config.read_text()  # at its default
+    (skipped,) = {record.getMessage() for record in caplog.records if "without effect" in record.getMessage()}
+    assert "MODEL.RESNETS, MODEL.RETINANET" in skipped and "\n" not in skipped
+    assert not (trained2.folder / "config_changes.yaml").exists()
+
+
+def test_the_checkpoint_knows_what_it_is(trained2, trained, tmp_path):
+    detector = hiera_det.load(trained2.folder / "model_final.pth")
+    assert detector.class_names == ["circle", "square", "triangle", "star"]
+    assert detector.cfg.MODEL.HIERA.EMBED_DIM == 8 and detector.description.version == hiera_det.__version__
+    for run in (trained2, trained):  # and on detectron2
+        words = ["--backend", "detectron2", "--weights", str(run.folder), "--output", str(tmp_path / "out")]
+        evaluate.main(words)
+        metrics = json.loads((tmp_path / "out" / "inference" / "metrics.json").read_text())
+        assert metrics["bbox"] == results(run)[0]["bbox"]
+
+
+@pytest.mark.parametrize("backend", ["torchvision", "detectron2"])
+def test_other_classes_and_ids_of_text_are_refused(trained, new_run, datasets_root, tmp_path, backend):
+    folder = datasets_root / "shapes"
+    content = json.loads((folder / "annotations" / "instances_val.json").read_text())
+    names = {**content, "categories": [{**content["categories"][0], "name": "datum"}, *content["categories"][1:]]}
+    ids = {**content, "images": [{**content["images"][0], "id": "first"}, *content["images"][1:]]}
+    cases = ((names, "label 1: 'circle' and 'datum'"), (ids, "image number 0: field 'id' is 'first', expected int"))
+    for number, (changed, message) in enumerate(cases):
+        path = tmp_path / f"{backend}_{number}.json"
+        path.write_text(json.dumps(changed))
+        flags = ["--dataset-json", str(path), "--image-root", str(folder / "val")]
+        with pytest.raises(ValueError, match=message):
+            new_run(backend)("--eval-only", *flags, "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"))
 
 
 def test_evaluation_needs_no_training_set(trained2, new_run, datasets_root, monkeypatch, tmp_path):

@@ -10,13 +10,13 @@ ActivityNet in those years; official2020 uses no exclusions.
 from __future__ import annotations
 
 import argparse
-import logging
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
 from hiera_det.projects.ava.evaluation import DEFAULT_PROTOCOL, PROTOCOLS, evaluate
 from hiera_det.projects.ava.evaluation.report import format_table, write_metrics, write_plot
 from hiera_det.projects.ava.formats import read_detections, read_exclusions, read_ground_truth, read_label_map
+from hiera_det.utils.logs import show_log
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     args = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    show_log()
     result = evaluate(
         read_ground_truth(args.ground_truth),
         read_detections(args.detections),

@@ -11,7 +11,7 @@ from hiera_det.config import find_config, get_cfg, load_config, save_config, shi
 from hiera_det.detection.complexity import count_complexity, format_complexity
 from hiera_det.detection.model.config_check import check_config
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
 OWN_KEYS = ("TASK", "SOLVER.OPTIMIZER", "LOGGERS")
 SHIPPED = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith(("base_", "features_")))

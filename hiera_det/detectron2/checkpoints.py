@@ -1,0 +1,38 @@
+"""Checkpoints of detectron2's trainers that say what they are, so that ``hiera_det.load`` needs nothing beside them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import DefaultTrainer
+
+from hiera_det.config import to_plain
+from hiera_det.detectron2.data import classes_of
+from hiera_det.weights.description import Description
+from hiera_det.weights.zoo import licence_of
+
+__all__ = ["describe_checkpoints"]
+
+
+def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) -> None:
+    """Have a trainer's checkpoints hold task, config and classes; call it once the trainer is built.
+
+    Args:
+        trainer: any ``DefaultTrainer``; its ``cfg`` has the keys of ``add_hiera_config``.
+        licence: of the weights that the training begins with; None: what ``MODEL.WEIGHTS`` tells of it; "none": it
+            begins with none.
+    """
+    checkpointer = trainer.checkpointer
+    save = checkpointer.save.func if isinstance(checkpointer.save, partial) else checkpointer.save
+    checkpointer.save = partial(save, **_description(trainer.cfg, licence).to_plain())
+
+
+def _description(cfg: CfgNode, licence: str | None) -> Description:
+    names, ids = classes_of(cfg.DATASETS.TRAIN[0])
+    classes: dict[str, Any] = {"class_names": names, "category_ids": ids} if names else {}
+    if licence is None and cfg.MODEL.WEIGHTS:
+        licence = licence_of(cfg.MODEL.WEIGHTS, "detectron2")
+    licence = None if licence == "none" else licence
+    return Description.now(task="detection", config=to_plain(cfg), licence=licence, **classes)

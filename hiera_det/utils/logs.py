@@ -1,0 +1,41 @@
+"""The package's log on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["StderrHandler", "set_handlers", "show_log"]
+
+
+class StderrHandler(logging.StreamHandler):
+    """Writes to what ``sys.stderr`` is at the time."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self, logging.INFO)
+
+    @property
+    def stream(self) -> Any:
+        """Of the process now."""
+        return sys.stderr
+
+
+def set_handlers(handlers: Iterable[logging.Handler], level: int) -> None:
+    """Give the package's log these handlers in place of those that it has."""
+    package = logging.getLogger("hiera_det")
+    for handler in package.handlers[:]:
+        handler.close()
+        package.removeHandler(handler)
+    for handler in handlers:
+        package.addHandler(handler)
+    package.setLevel(level)
+
+
+def show_log() -> None:
+    """Show the log on stderr, unless it is shown already; a run that begins later shows it in its own way."""
+    if not logging.getLogger("hiera_det").handlers:
+        handler = StderrHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        set_handlers([handler], logging.INFO)
