@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 
 .PHONY: quickstart test test-slow lint format clean
 
-$(VENV)/.installed: setup.py
+$(VENV)/.installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip "setuptools<82" wheel
 	@echo "installing; torch and what it needs are several GB"
@@ -28,10 +28,7 @@ $(VENV)/.detectron2: $(VENV)/.installed-dev $(DETECTRON2)
 	$(if $(DETECTRON2),touch $@)
 
 quickstart: $(VENV)/.installed
-	$(BIN)/python tools/make_shapes.py --output $(DATASETS)/shapes
-	DETECTRON2_DATASETS=$(DATASETS) $(BIN)/python tools/train_net.py --backend torchvision --config configs/quickstart.yaml OUTPUT_DIR $(OUTPUT) $(OPTS)
-	$(BIN)/python tools/predict.py --config configs/quickstart.yaml --weights $(OUTPUT)/model_final.pth \
-		--input $(DATASETS)/shapes/val --output $(OUTPUT)/predictions
+	$(BIN)/hiera-det quickstart --datasets $(DATASETS) --output $(OUTPUT) $(OPTS)
 
 test: $(VENV)/.installed-dev $(VENV)/.detectron2
 	$(BIN)/python -m pytest

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hiera_det.weights.load import load_weights
 
 __all__ = ["Hiera", "HieraBackbone", "RunOptions", "build_hiera", "evaluate", "load", "load_weights", "train"]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOMES = {
     "Hiera": "hiera_det.hiera.model",

@@ -34,8 +34,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model("--device", default="auto", help="cpu, cuda, cuda:<index>; auto: the GPU where there is one (auto)")
     files = parser.add_argument_group("input and output").add_argument
     files("--input", metavar="PATH", required=True, help="an image, a video, or a folder of either")
-    files("--output", metavar="DIR", help="gets drawn images and predictions.json")
-    files("--top-k", type=int, metavar="K", help="so many classes of each image (5)")
+    files("--output", metavar="DIR", help="folder for drawn images and predictions.json; default: nothing is written")
+    files("--top-k", type=int, metavar="K", help="classes to show of each image (5)")
     return parser.parse_args(arguments)
 
 

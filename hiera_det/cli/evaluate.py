@@ -35,13 +35,18 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="a checkpoint, a run's folder, what save_pretrained wrote, a URL or hf://owner/name",
     )
     model.add_argument(
-        "--config", "--config-file", metavar="FILE", help="in place of the config that the weights hold (0.1.0: needed)"
+        "--config",
+        "--config-file",
+        metavar="FILE",
+        help="config to use instead of the one in the weights (files of 0.1.0 need it)",
     )
     output = parser.add_argument_group("output")
     output.add_argument(
-        "--output", metavar="DIR", help="gets inference/; default: the run's folder, or the config's OUTPUT_DIR"
+        "--output",
+        metavar="DIR",
+        help="folder that gets inference/; default: the run's folder, or the config's OUTPUT_DIR",
     )
-    add_data_options(parser, "of the test set; default: DATASETS.TEST")
+    add_data_options(parser, "the test set; default: DATASETS.TEST")
     add_run_options(parser, training=False)
     parser.add_overrides()
     args = parser.parse_with_keys(arguments, lambda args: predictor_class(read_trained(args.weights).task).defaults())

@@ -28,19 +28,24 @@ from hiera_det.utils.logs import show_log
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    add = parser.add_argument
-    add("--config", "--config-file", metavar="FILE", help="what to extract: a YAML file, or the name of a shipped one")
-    add("--weights", metavar="FILE", help="a checkpoint; default: MODEL.WEIGHTS")
-    parser.add_list(parser, "--input", metavar="PATH", help="images or videos")
-    add("--output", metavar="DIR", required=True, help="the store")
-    add("--image-root", metavar="DIR", help="of a COCO JSON; default: as COCO's layout has it")
+    model = parser.add_argument_group("model").add_argument
+    model("--config", "--config-file", metavar="FILE", help="YAML file, or the name of a shipped one: what to extract")
+    model("--weights", metavar="SOURCE", help="weights of a Hiera, a file, URL or name; default: MODEL.WEIGHTS")
+    inputs = parser.add_argument_group("input")
+    parser.add_list(inputs, "--input", metavar="PATH", help="images or videos")
+    add = inputs.add_argument
+    add("--image-root", metavar="DIR", help="image folder of a COCO JSON; default: as COCO's layout has it")
     add("--boxes", metavar="CSV", help="boxes for the vectors roi: id,x1,y1,x2,y2 in pixels")
-    add("--coco-boxes", action="store_true", help="those of the COCO JSON's annotations instead")
-    add("--every", type=float, metavar="S", help="a clip of every S seconds of a video")
-    add("--times", metavar="CSV", help="clips around these times instead: video_id,seconds")
-    add("--engine", choices=ENGINES, default="torch", help="torch (one process, or torchrun), or a Ray cluster")
+    add("--coco-boxes", action="store_true", help="take the boxes of the COCO JSON's annotations instead")
+    add("--every", type=float, metavar="S", help="seconds between the clips of a video")
+    add("--times", metavar="CSV", help="times of clips instead: video_id,seconds")
     add("--strict", action="store_true", help="end at the first image that cannot be read")
-    add("--verify", action="store_true", help="compare the store in --output with its checksums, and do nothing else")
+    output = parser.add_argument_group("output and processes").add_argument
+    output("--output", metavar="DIR", required=True, help="folder of the store")
+    output(
+        "--engine", choices=ENGINES, default="torch", help="torch (one process, or torchrun), or a Ray cluster (torch)"
+    )
+    output("--verify", action="store_true", help="compare the store with its checksums, and do nothing else")
     parser.add_overrides()
     args = parser.parse_with_keys(arguments, lambda _: defaults())
     if not args.verify and not (args.config and args.input):

@@ -37,7 +37,7 @@ def generate(
     add("--num-train", type=int, default=num_train, metavar="N", help=f"training {items} (%(default)s)")
     add("--num-val", type=int, default=num_val, metavar="N", help=f"validation {items} (%(default)s)")
     add("--image-size", type=int, default=128, metavar="N", help=f"{side} (%(default)s)")
-    add("--seed", type=int, default=0, help=f"the same seed gives the same {items} (%(default)s)")
+    add("--seed", type=int, default=0, metavar="N", help=f"seed; the same gives the same {items} (%(default)s)")
     args = parser.parse_args(arguments)
     show_log()
     write(args.output, num_train=args.num_train, num_val=args.num_val, image_size=args.image_size, seed=args.seed)

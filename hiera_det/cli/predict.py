@@ -31,22 +31,29 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(__doc__)
     model = parser.add_argument_group("model").add_argument
     model("--weights", metavar="SOURCE", required=True, help="a checkpoint, a run's folder, a URL or hf://owner/name")
-    model("--config", "--config-file", metavar="FILE", help="in place of the config in the weights (0.1.0: needed)")
+    model(
+        "--config",
+        "--config-file",
+        metavar="FILE",
+        help="config to use instead of the one in the weights (files of 0.1.0 need it)",
+    )
     model("--device", default="auto", help="cpu, cuda, cuda:<index>; auto: the GPU where there is one (auto)")
     model("--task", choices=("detect", "actions", "classify"), help="refuse weights of another task")
     files = parser.add_argument_group("input and output").add_argument
     files("--input", "--video", metavar="PATH", required=True, help="an image, a folder of images or a video")
     files("--output", metavar="DIR", help="the folder to write to; needed but for classification")
     detection = parser.add_argument_group("detection").add_argument
-    detection("--score-threshold", type=float, metavar="S", help="0-1: detections below are left out (0.5)")
+    detection(
+        "--score-threshold", type=float, metavar="S", help="score, 0 to 1: detections below it are left out (0.5)"
+    )
     actions = parser.add_argument_group("actions").add_argument
     actions("--boxes", metavar="FILE", help="person boxes: SlowFast's CSV (video,second,x1,y1,x2,y2,,score)")
     actions("--detector-weights", metavar="SOURCE", help="a detector with a class 'person', in place of --boxes")
-    actions("--detector-config", metavar="FILE", help="in place of the config in --detector-weights")
-    actions("--min-person-score", type=float, metavar="S", help="0-1: persons below are left out (0.8)")
-    actions("--min-score", type=float, metavar="S", help="0-1: actions below are not shown (0.3)")
+    actions("--detector-config", metavar="FILE", help="config to use instead of the one in --detector-weights")
+    actions("--min-person-score", type=float, metavar="S", help="score, 0 to 1: persons below it are left out (0.8)")
+    actions("--min-score", type=float, metavar="S", help="probability, 0 to 1: actions below it are not shown (0.3)")
     classes = parser.add_argument_group("classification").add_argument
-    classes("--top-k", type=int, metavar="K", help="so many classes of each image (5)")
+    classes("--top-k", type=int, metavar="K", help="classes to show of each image (5)")
     parser.add_overrides()
     args = parser.parse_with_keys(arguments, lambda args: args)
     if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:

@@ -25,16 +25,17 @@ from hiera_det.utils.logs import show_log
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    add = parser.add_argument
-    add("--store", metavar="DIR", required=True, help="what `hiera-det extract` wrote")
-    add("--labels", metavar="CSV", required=True, help='id,label; or "folders"')
-    add("--test-labels", metavar="CSV", help="of the test items; default: a share of --labels, drawn at random")
-    add("--test-share", type=float, default=0.2, metavar="S", help="of the items that --labels names (0.2)")
-    add("--seed", type=int, default=0, help="of the draw (0)")
-    add("--vector", default="mean", metavar="NAME", help="mean, max or logits (mean)")
-    add("--method", choices=METHODS, default="linear", help="logistic regression, or neighbours by cosine (linear)")
-    add("--k", type=int, default=20, help="neighbours of knn (20)")
-    add("--output", metavar="DIR", required=True)
+    add = parser.add_argument_group("input and output").add_argument
+    add("--store", metavar="DIR", required=True, help="store that `hiera-det extract` wrote")
+    add("--labels", metavar="CSV", required=True, help='labels of the items: a file id,label; or "folders"')
+    add("--test-labels", metavar="CSV", help="labels of the test items; default: a share of --labels, drawn at random")
+    add("--test-share", type=float, default=0.2, metavar="S", help="share of --labels to test on, 0 to 1 (0.2)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draw (0)")
+    add("--output", metavar="DIR", required=True, help="folder for probe.json and confusion.png")
+    method = parser.add_argument_group("method").add_argument
+    method("--vector", default="mean", metavar="NAME", help="vector to use: mean, max or logits (mean)")
+    method("--method", choices=METHODS, default="linear", help="logistic regression, or neighbours by cosine (linear)")
+    method("--k", type=int, default=20, metavar="N", help="neighbours of knn (20)")
     return parser.parse_args(arguments)
 
 

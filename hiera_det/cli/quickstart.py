@@ -25,8 +25,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
     folders = parser.add_argument_group("folders").add_argument
-    folders("--output", metavar="DIR", default="output/quickstart", help="of the run (%(default)s)")
-    folders("--datasets", metavar="DIR", default="datasets", help="gets the dataset, in shapes/ (%(default)s)")
+    folders("--output", metavar="DIR", default="output/quickstart", help="folder of the run (%(default)s)")
+    folders(
+        "--datasets", metavar="DIR", default="datasets", help="folder that gets the dataset, as shapes/ (%(default)s)"
+    )
     data = parser.add_argument_group("dataset").add_argument
     data("--num-train", type=int, default=1500, metavar="N", help="training images (%(default)s)")
     data("--num-val", type=int, default=200, metavar="N", help="validation images (%(default)s)")

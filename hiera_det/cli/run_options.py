@@ -21,13 +21,17 @@ def add_run_options(parser: CommandParser, *, training: bool) -> None:
     add("--machine-rank", type=int, default=0, metavar="I", help="number of this machine, from 0 (0)")
     add("--dist-url", default="auto", metavar="URL", help="tcp://address:port of machine 0, for several machines")
     if training:
-        add("--precision", choices=["32", "bf16", "fp16"], help="fp16 if SOLVER.AMP.ENABLED on a GPU, else 32")
+        add(
+            "--precision",
+            choices=["32", "bf16", "fp16"],
+            help="precision; default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32",
+        )
         add("--accumulate", type=int, default=1, metavar="N", help="split a batch into N parts, to save memory (1)")
     add(
         "--backend",
         choices=["auto", *BACKENDS],
         default="auto",
-        help="whose heads, data and training, of detectors; auto: detectron2 where it is installed, else torchvision",
+        help="library of a detector's heads, data and training; auto: detectron2 if installed, else torchvision (auto)",
     )
 
 

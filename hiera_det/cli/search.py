@@ -22,13 +22,17 @@ from hiera_det.utils.logs import show_log
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    add = parser.add_argument
-    add("--store", metavar="DIR", required=True, help="what `hiera-det extract` wrote")
-    add("--query", metavar="ID", nargs="+", required=True, help="ids of items")
-    add("--query-store", metavar="DIR", help="the store of the queries; default: --store, and none matches itself")
-    add("--k", type=int, default=10, help="matches of each query (10)")
-    add("--vector", default="mean", metavar="NAME", help="mean, max or logits (mean)")
-    add("--output", metavar="FILE", nargs="+", required=True, help="matches.html, matches.png")
+    inputs = parser.add_argument_group("input")
+    inputs.add_argument("--store", metavar="DIR", required=True, help="store that `hiera-det extract` wrote")
+    parser.add_list(inputs, "--query", metavar="ID", required=True, help="ids of items")
+    inputs.add_argument(
+        "--query-store", metavar="DIR", help="store of the queries; default: --store, and none matches itself"
+    )
+    search = parser.add_argument_group("search").add_argument
+    search("--k", type=int, default=10, metavar="N", help="matches of each query (10)")
+    search("--vector", default="mean", metavar="NAME", help="vector to compare: mean, max or logits (mean)")
+    output = parser.add_argument_group("output")
+    parser.add_list(output, "--output", metavar="FILE", required=True, help="files to write: matches.html, matches.png")
     return parser.parse_args(arguments)
 
 

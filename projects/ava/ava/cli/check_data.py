@@ -20,16 +20,21 @@ from hiera_det.projects.ava.data.frames import FIRST_SECOND
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    add = parser.add_argument
-    add("root", type=Path, help="folder with annotations/, and frames/ or videos/")
-    add("--frames-begin", type=float, default=FIRST_SECOND, help="second of each first frame (%(default)g)")
+    parser.add_argument("root", type=Path, help="folder with annotations/, and frames/ or videos/")
+    add = parser.add_argument_group("times").add_argument
+    add(
+        "--frames-begin", type=float, default=FIRST_SECOND, metavar="S", help="second of each first frame (%(default)g)"
+    )
     add(
         "--videos-begin",
         type=float,
         default=0.0,
+        metavar="S",
         help="second that each video begins with: 900 for films cut to AVA's seconds and the mini-set (%(default)g)",
     )
-    add("--fps", type=float, default=NOMINAL_FPS, help="of the frame folders (%(default)g)")
+    add(
+        "--fps", type=float, default=NOMINAL_FPS, metavar="N", help="frames a second of the frame folders (%(default)g)"
+    )
     return parser.parse_args(arguments)
 
 

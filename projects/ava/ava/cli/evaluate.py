@@ -1,4 +1,4 @@
-"""AVA mAP of a results file.
+"""Compute the AVA mAP of a results file.
 
     hiera-det ava-evaluate --detections results.csv --ground-truth ava_val_v2.2.csv \
         --label-map ava_action_list_v2.2_for_activitynet_2019.pbtxt --exclusions ava_val_excluded_timestamps_v2.2.csv
@@ -22,14 +22,15 @@ from hiera_det.utils.logs import show_log
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    add = parser.add_argument
+    add = parser.add_argument_group("input").add_argument
     add("--detections", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,score")
     add("--ground-truth", metavar="CSV", required=True, help="video,second,x1,y1,x2,y2,action,person")
     add("--label-map", metavar="PBTXT", required=True, help="the actions to evaluate (AVA: 60 of 80)")
     add("--exclusions", metavar="CSV", help="keyframes to leave out: video,second")
-    add("--protocol", choices=PROTOCOLS, default=DEFAULT_PROTOCOL, help="whose mAP (%(default)s)")
-    add("--json", metavar="OUT", help="write protocol, mAP and AP by action, 0 to 1")
-    add("--plot", metavar="OUT.png", help="draw AP by action")
+    add = parser.add_argument_group("metric and output").add_argument
+    add("--protocol", choices=PROTOCOLS, default=DEFAULT_PROTOCOL, help="protocol, see above (%(default)s)")
+    add("--json", metavar="OUT", help="file to write: protocol, mAP and AP by action, 0 to 1")
+    add("--plot", metavar="OUT.png", help="file to draw: AP by action")
     return parser.parse_args(arguments)
 
 
