@@ -26,6 +26,7 @@ from benchmarks.cases import Case
 from benchmarks.report import report
 from benchmarks.rounds import Settings
 from hiera_det.cli.errors import user_errors
+from hiera_det.cli.parser import take_keys
 from hiera_det.config import load_config
 
 __all__ = ["main"]
@@ -126,6 +127,7 @@ def _cases(args: argparse.Namespace, settings: Settings) -> Iterator[Case]:
         from hiera_det.features.config import defaults
         from hiera_det.features.inputs.find import find_items
 
+        take_keys(args, ["input"], defaults())
         cfg = load_config(args.config, args.overrides, defaults())
         return compare_extraction(cfg, find_items(args.input), args.vs, axes, settings)
     from benchmarks.commands.ava_eval import compare_evaluators

@@ -33,8 +33,7 @@ def user_errors() -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from error
     except RuntimeError as error:
-        torch = sys.modules.get("torch")
-        if torch is None or not isinstance(error, torch.OutOfMemoryError):
+        if "OutOfMemoryError" not in f"{type(error).__name__} {error}":  # perhaps of a process that was started
             raise
         print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
         raise SystemExit(1) from error

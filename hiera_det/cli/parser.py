@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hiera_det.config import CfgNode, value_of
 
-__all__ = ["CommandParser", "Group"]
+__all__ = ["CommandParser", "Group", "take_keys"]
 
 Group = Any  # argparse's group, whose class is private
 
@@ -51,15 +51,25 @@ class CommandParser(argparse.ArgumentParser):
         """
         args = self.parse_intermixed_args(arguments)
         if any(getattr(args, name) for name in self._lists):
-            keys = known(args)
-            for name in self._lists:
-                words = getattr(args, name) or []
-                end = next((i for i, word in enumerate(words) if _is_key(word, keys)), len(words))
-                setattr(args, name, words[:end])
-                args.overrides += words[end:]
+            take_keys(args, self._lists, known(args))
         for name in self._lists:
             setattr(args, name, getattr(args, name) or [])
         return args
+
+
+def take_keys(args: argparse.Namespace, lists: Iterable[str], known: CfgNode) -> None:
+    """Move ``KEY VALUE`` words from the ends of lists to ``args.overrides``.
+
+    Args:
+        args: what was parsed; changed in place.
+        lists: names of options of several words.
+        known: a config with every key that there may be.
+    """
+    for name in lists:
+        words = getattr(args, name) or []
+        end = next((i for i, word in enumerate(words) if _is_key(word, known)), len(words))
+        setattr(args, name, words[:end])
+        args.overrides += words[end:]
 
 
 def _is_key(word: str, known: CfgNode) -> bool:

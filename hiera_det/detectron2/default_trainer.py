@@ -56,13 +56,17 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def test(cls, cfg: CfgNode, model: torch.nn.Module, evaluators: Any = None) -> Any:
-        """Evaluate as detectron2 does; also writes ``metrics.json``, as the torchvision backend."""
+        """Evaluate as detectron2 does; also writes ``metrics.json``, as the torchvision backend.
+
+        Returns:
+            detectron2's results without what is not defined: its writers would write NaN, which JSON lacks.
+        """
         results = super().test(cfg, model, evaluators)
         names = cfg.DATASETS.TEST
         if comm.is_main_process():
             for name, metrics in {names[0]: results}.items() if len(names) == 1 else results.items():
                 write_json(_inference_folder(cfg, name) / "metrics.json", {"dataset": name, **metrics}, indent=1)
-        return results
+        return _defined(results)
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Resume from ``OUTPUT_DIR/last_checkpoint``, or load ``MODEL.WEIGHTS``.
@@ -89,6 +93,13 @@ class Trainer(DefaultTrainer):
         check_same_classes(str(path), description.class_names, classes_of(dataset)[0], f"dataset {dataset}")
         describe_checkpoints(self, description.licence or "none")
         super().resume_or_load(resume=True)
+
+
+def _defined(results: Any) -> Any:
+    """Nested results without NaN."""
+    if isinstance(results, dict):
+        return type(results)((name, _defined(value)) for name, value in results.items() if value == value)
+    return results
 
 
 def _inference_folder(cfg: CfgNode, dataset_name: str) -> Path:

@@ -146,19 +146,25 @@ class Predictor(ModelHubMixin, library_name="hiera_det", tags=["hiera", "hiera_d
             temporary.write_bytes(save(state, {"format": "pt"}))  # `save_file`'s files are for the owner's eyes alone
         write_json(save_directory / CONFIG_NAME, self.description.to_plain())
 
-    def generate_model_card(self, **arguments: Any) -> ModelCard:
-        """The card, ``README.md`` of the folder."""
+    def generate_model_card(self, *, license: str | None = None, **arguments: Any) -> ModelCard:
+        """The card, ``README.md`` of the folder.
+
+        Args:
+            license: of the weights, such as "apache-2.0"; None: that of the weights that the training began with.
+            arguments: further ones of the template.
+        """
         data = copy.deepcopy(self._hub_mixin_info.model_card_data)
         data.pipeline_tag = self.pipeline
         licence = self.description.licence
-        if licence in ("CC-BY-NC-4.0", "Apache-2.0"):
-            data.license = licence.lower()
+        if license is None and licence in ("CC-BY-NC-4.0", "Apache-2.0"):
+            license = licence.lower()
+        data.license = license
         iteration = self.description.iteration
         content = {
             "title": self.cfg.MODEL.HIERA.NAME,
             "kind": self.kind,
             "variant": self.cfg.MODEL.HIERA.NAME,
-            "classes": self.class_names,
+            "classes": [" ".join(name.split()) for name in self.class_names],
             "iterations": "an unknown number of" if iteration is None else iteration + 1,
             "licence": licence or "none was noted (trained from scratch, or by another program)",
         }

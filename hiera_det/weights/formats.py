@@ -38,7 +38,7 @@ class HieraWeights:
         classifier: those of :data:`CLASSIFIER` that there are.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
-        licence: of the weights, as far as it can be told.
+        licence: of the weights, where their file was asked for it.
     """
 
     encoder: dict[str, Tensor]

@@ -82,7 +82,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     prefix, encoder = find_encoder(model)
     state, classifier = dict(weights.encoder), dict(weights.classifier)
     own = encoder.state_dict()
-    report = LoadReport(source, weights.file_format, weights.licence)
+    report = LoadReport(source, weights.file_format, weights.licence or licence_of(source, weights.file_format))
     report.dropped = {what: list(keys) for what, keys in weights.dropped.items()}
     try:
         report.resized = fit(state, encoder)

@@ -94,11 +94,10 @@ def find_trained(checkpoint: Mapping[str, Any], path: Path, source: str) -> Trai
     Raises:
         ValueError: what it says of the model makes no sense.
     """
+    entries: Mapping[str, Any]
+    tensors: Mapping[str, Any]
     if path.suffix.lower() == ".safetensors":
-        entries: Mapping[str, Any] = read_config(source)
-        if "hiera_det_version" not in entries:
-            return None
-        tensors: Mapping[str, Any] = checkpoint
+        entries, tensors = read_config(source), checkpoint
     elif "model" in checkpoint:
         entries = {name: value for name, value in checkpoint.items() if name != "model"}
         tensors = {"model": checkpoint["model"]}
@@ -109,6 +108,11 @@ def find_trained(checkpoint: Mapping[str, Any], path: Path, source: str) -> Trai
     task = next((task for begin, task in _HEADS.items() if any(key.startswith(begin) for key in state)), None)
     if task is None:
         return None
+    if "model" not in checkpoint and description.version is None:
+        raise ValueError(
+            f"{path} has the weights of a whole model for {task}, but there is no config.json of this package beside"
+            " it: name the folder or repository that save_pretrained or push_to_hub wrote"
+        )
     if description.task not in (None, task):
         raise ValueError(f"{path} says that its task is {description.task!r}, but has the weights of {task!r}")
     return TrainedModel(str(path), state, Description(**{**vars(description), "task": task}))

@@ -49,9 +49,9 @@ def test_an_old_detectron2(monkeypatch, forgotten):
         load_detectron2()
 
 
-def test_an_error_of_ours_is_not_taken_for_that(monkeypatch, forgotten):
+def test_an_error_of_ours_is_not_taken_for_that(monkeypatch):
     pytest.importorskip("detectron2", reason="needs detectron2, behind which ours fails")
-    monkeypatch.setitem(sys.modules, "hiera_det.detectron2.data", None)
+    monkeypatch.setitem(sys.modules, "hiera_det.detectron2.trainer", None)
     with pytest.raises(ModuleNotFoundError):
         load_detectron2()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ pytest.importorskip(
     "detectron2",
     reason="needs detectron2: https://detectron2.readthedocs.io/en/latest/tutorials/install.html",
 )
+from detectron2 import model_zoo
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import register_coco_instances
@@ -118,6 +120,54 @@ def test_what_a_run_leaves_reaches_the_other_backend(trained2, new_run, caplog):
     (skipped,) = {record.getMessage() for record in caplog.records if "without effect" in record.getMessage()}
     assert "MODEL.RESNETS, MODEL.RETINANET" in skipped and "\n" not in skipped
     assert not (trained2.folder / "config_changes.yaml").exists()
+
+
+def test_a_projects_own_file_in_both_backends(new_run, tmp_path):
+    """On top of detectron2's own base file; grouping by aspect ratio, its default, is for training alone."""
+    base = Path(model_zoo.__file__).parent / "configs" / "Base-RCNN-FPN.yaml"
+    hiera_node = {
+        "NAME": "hiera_tiny_224",
+        "EMBED_DIM": 8,
+        "NUM_HEADS": 1,
+        "STAGES": [1, 1, 1, 1],
+        "GLOBAL_BLOCKS": [2],
+    }
+    own = {
+        "_BASE_": str(base),
+        "SEED": 3,
+        "MODEL": {
+            "DEVICE": "cpu",
+            "BACKBONE": {"NAME": "build_hiera_fpn_backbone", "FREEZE_AT": 0},
+            "HIERA": {**hiera_node, "WINDOW_SIZES": [8, 4, 4, 2]},
+            "MASK_ON": True,
+            "RESNETS": {"DEPTH": 101},
+            "ROI_HEADS": {"NUM_CLASSES": 4},
+        },
+        "INPUT": {"MIN_SIZE_TRAIN": [64], "MIN_SIZE_TEST": 64},
+        "DATASETS": {"TRAIN": ["shapes_train"], "TEST": ["shapes_val"]},
+        "DATALOADER": {"NUM_WORKERS": 0},
+        "SOLVER": {"MAX_ITER": 2, "IMS_PER_BATCH": 2, "STEPS": []},
+    }
+    runs = new_run("detectron2"), new_run("detectron2"), new_run("torchvision")
+    for run in runs:
+        run.config = tmp_path / "own.yaml"
+    runs[0].config.write_text(yaml.safe_dump(own))
+    runs[0](*NO_TEST)
+    for reader in runs[1:]:
+        weights = ["MODEL.WEIGHTS", str(runs[0].folder / "model_final.pth")]
+        reader("--eval-only", *weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0")
+    assert_same_results(*runs[1:])
+    with pytest.raises(
+        ValueError, match=r"DATALOADER\.ASPECT_RATIO_GROUPING is True; the torchvision backend supports"
+    ):
+        runs[2](*NO_TEST)
+
+
+def test_what_is_not_defined_is_not_written_as_nan(trained2):
+    """The generated set has no large objects."""
+    lines = (trained2.folder / "metrics.json").read_text().splitlines()
+    records = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert "bbox/AP" in records[-1] and "bbox/APl" not in records[-1]
 
 
 def test_the_checkpoint_knows_what_it_is(trained2, trained, tmp_path):
