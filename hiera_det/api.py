@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hiera_det.config import find_config, load_config
+from hiera_det.config import find_config
 from hiera_det.data.catalog import custom_dataset
 from hiera_det.engine import run
 from hiera_det.engine.options import RunOptions
-from hiera_det.tasks import build_task, load_trained_model, predictor_class, task_of, with_classes
+from hiera_det.tasks import build_task, load_run_config, load_trained_model, predictor_class, task_of
 from hiera_det.weights.formats import CLASSIFIER
 from hiera_det.weights.hiera import hiera_in
 from hiera_det.weights.read import read_checkpoint
@@ -94,12 +94,10 @@ def train(
         SystemExit: a SIGTERM came, and a checkpoint is written.
     """
     path = find_config(config)
-    words = _words(overrides, output_dir)
-    if train is not None and test is None:
-        words += ["DATASETS.TEST", ()]
     train_files, test_files = (None if given is None else custom_dataset(*given) for given in (train, test))
-    cfg = load_config(path, words, predictor_class(task_of(path)).defaults())
-    task = build_task(with_classes(cfg, words, train_files), train_files, test_files)
+    defaults = predictor_class(task_of(path)).defaults()
+    cfg = load_run_config(path, _words(overrides, output_dir), defaults, train_files, test_files)
+    task = build_task(cfg, train_files, test_files)
     metrics = run.train(task, options, resume=resume)
     return {} if metrics is None else task.scalars(metrics)
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiera_det.config import CfgNode
+from hiera_det.config import CfgNode, load_config
 from hiera_det.config.load import read_yaml
 from hiera_det.data.catalog import DatasetFiles, class_overrides
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hiera_det.engine.task import Task
     from hiera_det.weights.trained import TrainedModel
 
-__all__ = ["build_task", "load_trained_model", "predictor_class", "task_of", "with_classes"]
+__all__ = ["build_task", "load_run_config", "load_trained_model", "predictor_class", "task_of"]
 
 _PREDICTORS = {
     "detection": ("hiera_det.detection.predictor", "DetectionPredictor"),
@@ -57,15 +57,33 @@ def task_of(path: Path, default: str = "detection") -> str:
     return name
 
 
-def with_classes(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles | None) -> CfgNode:
-    """A config with the number of classes of one's own data, where nothing else gives one."""
-    words = [] if files is None else class_overrides(cfg, overrides, files)
-    if not words:
-        return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list(words)
-    cfg.freeze()
+def load_run_config(
+    path: Path,
+    overrides: Sequence[Any],
+    defaults: CfgNode,
+    train_files: DatasetFiles | None = None,
+    test_files: DatasetFiles | None = None,
+) -> CfgNode:
+    """Read the config of a training, and fit it to one's own data: number of classes, no test set of other data.
+
+    Args:
+        path: the YAML file.
+        overrides: alternating keys and values.
+        defaults: all keys of the task and backend.
+        train_files: in place of ``DATASETS.TRAIN``.
+        test_files: in place of ``DATASETS.TEST``.
+
+    Raises:
+        ValueError: as of :func:`~hiera_det.config.load_config`, or the annotations are not as expected.
+    """
+    words = list(overrides)
+    if train_files is not None and test_files is None:
+        words += ["DATASETS.TEST", "()"]
+    cfg = load_config(path, words, defaults)
+    if train_files is not None:
+        cfg.defrost()
+        cfg.merge_from_list(class_overrides(cfg, words, train_files))
+        cfg.freeze()
     return cfg
 
 

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import hiera_det
 from hiera_det.cli.errors import user_errors
+from hiera_det.cli.parser import CommandParser
 
 __all__ = ["COMMANDS", "main"]
 
@@ -66,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with user_errors():
         if name not in modules:
             raise ValueError(f"no command {name!r}; expected one of {', '.join(modules)}")
-        sys.argv[0] = f"hiera-det {name}"  # the parser's name for the program
         try:
             command = import_module(modules[name])
         except ModuleNotFoundError as error:
             raise ValueError(_missing(name, error)) from error
+        CommandParser.program = f"hiera-det {name}"  # sys.argv stays: Lightning starts further processes by it
         command.main(rest)
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hiera_det.config import CfgNode, value_of
 
@@ -20,11 +20,16 @@ class CommandParser(argparse.ArgumentParser):
 
     Args:
         description: the module's docstring; its first sentence is the command's help.
+
+    Attributes:
+        program: what help and errors call it; None: the script's name.
     """
+
+    program: ClassVar[str | None] = None
 
     def __init__(self, description: str | None) -> None:
         super().__init__(
-            prog=Path(sys.argv[0]).name,  # "hiera-det train", or the script
+            prog=self.program or Path(sys.argv[0]).name,
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
-from hiera_det.config import CfgNode, find_config, load_config
-from hiera_det.tasks import build_task, predictor_class, task_of, with_classes
+from hiera_det.config import CfgNode, find_config
+from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
@@ -70,10 +70,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "detection") -> Non
     files = given_datasets(args)
     train_files = files[0] if files and not args.eval_only else None
     test_files = files[-1] if len(files) == 2 or (files and args.eval_only) else None
-    words = list(args.overrides)
-    if train_files is not None and test_files is None:
-        words += ["DATASETS.TEST", "()"]  # the config's test set is of other data
-    cfg = with_classes(load_config(path, words, _defaults(task, backend)), words, train_files)
+    cfg = load_run_config(path, args.overrides, _defaults(task, backend), train_files, test_files)
     if backend == "detectron2":
         detectron2 = load_detectron2()
         if args.eval_only:

@@ -24,11 +24,18 @@ def test_the_issue_of_commands():
     assert {"info", "configs", "quickstart", "ava-evaluate"} < set(EVERY)
 
 
+@pytest.fixture(autouse=True)
+def _program(monkeypatch):
+    monkeypatch.setattr(CommandParser, "program", None)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_help(name, capsys):
+    before = list(sys.argv)
     with pytest.raises(SystemExit) as stop:
         main([name, "--help"])
     assert stop.value.code == 0
+    assert sys.argv == before  # by which Lightning starts the processes of further GPUs
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: hiera-det {name} ")
     first = import_module(EVERY[name]).__doc__.splitlines()[0]
