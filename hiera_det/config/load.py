@@ -47,12 +47,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = CfgNode.load_yaml_with_base(str(path), allow_unsafe=False)
     except (TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path} holds no mapping of keys to values; the shipped files in configs/ show one"
+            f"{path} holds no mapping of keys to values; `hiera-det configs --copy DIR` gives examples"
         ) from error
     except (KeyError, ValueError, AssertionError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {_reason(error)}") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no mapping of keys to values; the shipped files in configs/ show one")
+        raise ValueError(f"{path} holds no mapping of keys to values; `hiera-det configs --copy DIR` gives examples")
     return values
 
 

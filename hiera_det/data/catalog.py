@@ -60,7 +60,7 @@ def resolve_dataset(name: str) -> DatasetFiles:
     variable = os.environ.get("DETECTRON2_DATASETS")
     hint = f"DETECTRON2_DATASETS is {'not set (default: datasets)' if variable is None else variable}"
     if name.startswith("shapes"):
-        hint += "; to generate the dataset run: python tools/make_shapes.py --output $DETECTRON2_DATASETS/shapes"
+        hint += "; to generate the dataset run: hiera-det make-shapes --output $DETECTRON2_DATASETS/shapes"
     hint += "; for a dataset elsewhere give --dataset-json and --image-root"
     return _checked(DatasetFiles(name, json_file, image_root), hint)
 

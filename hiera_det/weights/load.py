@@ -144,7 +144,7 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str, l
     try:
         check_same_model(whole, own, source)
     except ValueError as error:
-        command = shlex.join(["python", "tools/convert_checkpoint.py", source, "backbone.pth", "--to", "original"])
+        command = shlex.join(["hiera-det", "convert", source, "backbone.pth", "--to", "original"])
         raise ValueError(f"{error}\nTo start from its backbone alone, take it out: {command}") from error
     load_state(model, whole, source)
     report = LoadReport(source, "detectron2", licence, missing=sorted(other))

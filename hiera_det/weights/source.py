@@ -36,9 +36,9 @@ def local_file(source: str) -> Path:
     if path.is_file():
         return path
     if source and path.is_dir():
-        if found := next((path / name for name in WEIGHTS if (path / name).is_file()), None):
-            return found
-        if found := last_checkpoint(path):
+        files = [path / name for name in WEIGHTS if (path / name).is_file()]
+        final = path / "model_final.pth"
+        if found := next(iter(files), None) or last_checkpoint(path) or (final if final.is_file() else None):
             return found
         raise FileNotFoundError(
             f"folder {path} has none of {', '.join(WEIGHTS)}, {POINTER}; name the file of the weights"

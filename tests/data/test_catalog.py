@@ -46,7 +46,7 @@ def test_missing_shapes_says_how_to_make_them(tmp_path, monkeypatch):
     text = str(error.value)
     assert str(tmp_path / "shapes/annotations/instances_train.json") in text
     assert f"DETECTRON2_DATASETS is {tmp_path}" in text
-    assert "tools/make_shapes.py --output $DETECTRON2_DATASETS/shapes" in text
+    assert "hiera-det make-shapes --output $DETECTRON2_DATASETS/shapes" in text
     assert "--dataset-json and --image-root" in text
 
 

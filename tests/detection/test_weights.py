@@ -140,7 +140,7 @@ def test_a_detector_of_another_kind_names_the_way(tmp_path):
     with pytest.raises(ValueError, match=r"missing: roi_heads\.mask_head") as caught:
         load_weights(detector(), tmp_path / "faster.pth")
     command = str(caught.value).rpartition("take it out: ")[2]
-    assert command == f"python tools/convert_checkpoint.py {tmp_path}/faster.pth backbone.pth --to original"
+    assert command == f"hiera-det convert {tmp_path}/faster.pth backbone.pth --to original"
 
 
 @pytest.mark.parametrize("load", [load_weights, read_and_load])

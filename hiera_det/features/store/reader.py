@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 READ_ERRORS = (OSError, ValueError, pa.ArrowException, SafetensorError)  # of a file that is missing or damaged
 _OPEN = 4  # shards whose files stay open
 _NAMED = 3  # ids that a message names
-_ADVICE = "check the store with tools/extract_features.py --verify"
+_ADVICE = "check the store with `hiera-det extract --output STORE --verify`"
 
 
 class FeatureStore(Mapping[str, dict[str, Tensor]]):
