@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 
 from hiera_det.config import to_plain
-from hiera_det.detectron2.data import classes_of
+from hiera_det.detectron2.data import check_classes, classes_of
 from hiera_det.weights.description import Description
 from hiera_det.weights.zoo import licence_of
 
@@ -23,6 +23,9 @@ def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) ->
         trainer: any ``DefaultTrainer``; its ``cfg`` has the keys of ``add_hiera_config``.
         licence: of the weights that the training begins with; None: what ``MODEL.WEIGHTS`` tells of it; "none": it
             begins with none.
+
+    Raises:
+        ValueError: the training set has another number of classes than the model.
     """
     checkpointer = trainer.checkpointer
     save = checkpointer.save.func if isinstance(checkpointer.save, partial) else checkpointer.save
@@ -31,6 +34,7 @@ def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) ->
 
 def _description(cfg: CfgNode, licence: str | None) -> Description:
     names, ids = classes_of(cfg.DATASETS.TRAIN[0])
+    check_classes(cfg, cfg.DATASETS.TRAIN[:1])
     classes: dict[str, Any] = {"class_names": names, "category_ids": ids} if names else {}
     if licence is None and cfg.MODEL.WEIGHTS:
         licence = licence_of(cfg.MODEL.WEIGHTS, "detectron2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,12 +54,16 @@ def test_detectron2s_own_trainer_unchanged(configs, small, datasets_root, tmp_pa
     cfg.merge_from_list(["INPUT.CROP.ENABLED", False, "INPUT.MIN_SIZE_TRAIN", (64,), "DATALOADER.NUM_WORKERS", 0])
     cfg.merge_from_list(["DATASETS.TRAIN", ("users",), "DATASETS.TEST", (), "SOLVER.MAX_ITER", 2, "SOLVER.STEPS", ()])
     cfg.merge_from_list(["SOLVER.IMS_PER_BATCH", 2, "SOLVER.WARMUP_ITERS", 0, "SOLVER.AMP.ENABLED", False])
-    cfg.merge_from_list(["SOLVER.BASE_LR", 0.01])
+    cfg.merge_from_list(["SOLVER.BASE_LR", 0.01, "MODEL.ROI_HEADS.NUM_CLASSES", 4])
     cfg.merge_from_list(["MODEL.WEIGHTS", f"hiera://{tmp_path}/hiera.pth", "OUTPUT_DIR", str(tmp_path)])
+    eighty = cfg.clone()
+    eighty.MODEL.ROI_HEADS.NUM_CLASSES = 80
     seed_all_rng(1)  # detectron2's trainer draws all anew; by chance a gradient may be too small to move a weight
     try:
         trainer = DefaultTrainer(cfg)
         hiera.describe_checkpoints(trainer)
+        with pytest.raises(ValueError, match=r"users has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 80"):
+            hiera.describe_checkpoints(SimpleNamespace(cfg=eighty, checkpointer=trainer.checkpointer))
         trainer.resume_or_load(resume=False)
         before = {key: value.clone() for key, value in trainer.model.state_dict().items()}
         assert torch.equal(before["backbone.bottom_up.blocks.3.mlp.fc2.weight"], state["blocks.3.mlp.fc2.weight"])
