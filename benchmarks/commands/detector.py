@@ -93,7 +93,7 @@ def _predictor(detector: nn.Module, cfg: CfgNode) -> tuple[nn.Module, Detect]:
         predictor = DetectionPredictor(read_trained(cfg.MODEL.WEIGHTS), cfg, cfg.MODEL.DEVICE)
 
     def detect(image: np.ndarray) -> dict[str, Tensor]:
-        return {"scores": predictor.predict(image, score_threshold=predictor.model.roi_heads.score_thresh).scores}
+        return {"scores": predictor.predict(image).scores}
 
     return predictor.model, detect
 

@@ -104,14 +104,12 @@ class DetectionPredictor(Predictor):
     @torch.no_grad()
     def _detect(self, image: np.ndarray, score_threshold: float | None, seconds: float | None = None) -> Detections:
         """Detect on (H, W, 3) uint8 RGB."""
-        threshold = self.cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST if score_threshold is None else score_threshold
-        if not 0 <= threshold <= 1:
-            raise ValueError(f"score_threshold is {threshold}; expected 0 to 1")
+        if score_threshold is not None and not 0 <= score_threshold <= 1:
+            raise ValueError(f"score_threshold is {score_threshold}; expected 0 to 1")
         resized, _ = self._transform(Image.fromarray(image), {})
         tensor = F.pil_to_tensor(resized)  # (3, H', W')
         tensor = tensor.flip(0) if self.cfg.INPUT.FORMAT == "BGR" else tensor
-        self.model.roi_heads.score_thresh = threshold
-        (found,) = self.model([tensor.to(self.device)], output_sizes=[image.shape[:2]])
+        (found,) = self.model([tensor.to(self.device)], None, [image.shape[:2]], score_threshold)
         labels = found["labels"].cpu() - 1  # the detector's own are 1..K
         ids: Tensor = torch.tensor(self.category_ids)[labels]
         masks = found["masks"].cpu() if "masks" in found else None

@@ -37,6 +37,7 @@ class Detector(nn.Module):
         images: list[Tensor],
         targets: list[dict] | None = None,
         output_sizes: list[tuple[int, int]] | None = None,
+        score_threshold: float | None = None,
     ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Losses in training, detections in evaluation.
 
@@ -48,6 +49,7 @@ class Detector(nn.Module):
                 ``polygons``: for each instance a list of (k, 2) vertices in pixels.
             output_sizes: in evaluation, (height, width) in pixels that the detections of each image refer to;
                 None: the given image's.
+            score_threshold: in evaluation, detections with a score above it are given; None: the config's.
 
         Returns:
             In training ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg`` and, with masks on,
@@ -64,7 +66,7 @@ class Detector(nn.Module):
             targets = [_to_device(target, batch.tensors) for target in targets or []]
         features = self.backbone(batch.tensors)
         proposals, rpn_losses = self.rpn(batch, features, targets)
-        detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
+        detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets, score_threshold)
         if self.training:
             return {**roi_losses, **rpn_losses}
         sizes = zip(detections, batch.image_sizes, output_sizes or batch.image_sizes, strict=True)

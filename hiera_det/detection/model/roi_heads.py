@@ -66,6 +66,7 @@ class BoxAndMaskHeads(RoIHeads):
         proposals: list[Tensor],
         image_shapes: list[tuple[int, int]],
         targets: list[dict] | None = None,
+        score_threshold: float | None = None,
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         """Classify proposals and refine them, and predict their masks.
 
@@ -75,6 +76,7 @@ class BoxAndMaskHeads(RoIHeads):
             image_shapes: (height, width) of each image without padding.
             targets: in training, of each image ``boxes`` (N, 4), ``labels`` (N,) 1..K, and with masks on
                 ``masks`` (N, H, W) or ``polygons``.
+            score_threshold: detections with a score above it are given; None: the config's.
 
         Returns:
             Detections of each image (none in training): ``boxes``, ``scores``, ``labels`` and, soft and in
@@ -82,7 +84,8 @@ class BoxAndMaskHeads(RoIHeads):
         """
         if self.training:
             return [], self._losses(features, proposals, image_shapes, targets or [])
-        detections = self._detections(features, proposals, image_shapes)
+        threshold = self.score_thresh if score_threshold is None else score_threshold
+        detections = self._detections(features, proposals, image_shapes, threshold)
         if self.has_mask():
             mask_logits = self._masks(features, [found["boxes"] for found in detections])
             masks = mask_probabilities(mask_logits, torch.cat([found["labels"] for found in detections]))
@@ -137,7 +140,7 @@ class BoxAndMaskHeads(RoIHeads):
         return losses
 
     def _detections(
-        self, features: dict[str, Tensor], rois: list[Tensor], image_shapes: list[tuple[int, int]]
+        self, features: dict[str, Tensor], rois: list[Tensor], image_shapes: list[tuple[int, int]], threshold: float
     ) -> list[dict[str, Tensor]]:
         """The last stage's boxes with the mean of all stages' probabilities."""
         counts = [len(boxes) for boxes in rois]
@@ -151,7 +154,7 @@ class BoxAndMaskHeads(RoIHeads):
         return [
             select_detections(
                 *found,
-                score_thresh=self.score_thresh,
+                score_thresh=threshold,
                 nms_thresh=self.nms_thresh,
                 limit=self.detections_per_img,
             )
