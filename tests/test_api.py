@@ -310,3 +310,32 @@ def test_the_hubs_offline_mode_is_obeyed(monkeypatch):
     for read in (lambda: hiera_det.load("hf://me/shapes"), lambda: DetectionPredictor.from_pretrained("me/shapes")):
         with pytest.raises(FileNotFoundError, match=r"hf://me/shapes is neither in the cache nor can it be fetched"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("MODEL.PIXEL_MEAN", None, r"MODEL\.PIXEL_MEAN is None, expected values such as its default"),
+        ("MODEL.ANCHOR_GENERATOR.SIZES", [None], r"MODEL\.ANCHOR_GENERATOR\.SIZES is \[None\]"),
+        ("MODEL.HIERA.EMBED_DIM", "abc", r"MODEL\.HIERA\.EMBED_DIM is 'abc'; expected an integer from 1 on"),
+        ("MODEL.HIERA.NUM_HEADS", 0, r"MODEL\.HIERA\.NUM_HEADS is 0"),
+        ("MODEL.HIERA.NUM_HEADS", 10**39, r"MODEL\.HIERA\.NUM_HEADS is 1000"),
+        ("MODEL.HIERA.STAGES", 4, r"MODEL\.HIERA\.STAGES is 4; expected a list of integers"),
+        ("MODEL.HIERA.STAGES", [1, 1.5, 1, 1], r"MODEL\.HIERA\.STAGES is \[1, 1\.5"),
+        ("MODEL.FPN.OUT_CHANNELS", -1, "describes no model that can be built"),
+        ("MODEL.FPN.OUT_CHANNELS", 16, "is of another model than this config builds"),
+        ("MODEL.ROI_BOX_HEAD.FC_DIM", 10**39, "describes no model that can be built"),
+        ("MODEL.HIERA.NAME", "nobody", "nobody"),
+        ("MODEL.NO_KEY", 1, r"Non-existent config key: MODEL\.NO_KEY"),
+    ],
+)
+def test_a_config_that_describes_no_model_is_one_error(trained, tmp_path, key, value, message):
+    checkpoint = trained.checkpoint()
+    node = checkpoint["config"]
+    *nodes, last = key.split(".")
+    for name in nodes:
+        node = node[name]
+    node[last] = value
+    torch.save(checkpoint, tmp_path / "spoilt.pth")
+    with pytest.raises(ValueError, match=message):
+        hiera_det.load(tmp_path / "spoilt.pth")

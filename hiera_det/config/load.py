@@ -89,8 +89,20 @@ def config_from(
         cfg.merge_from_list(skip_overrides(list(overrides), cfg))
     except (KeyError, ValueError, AssertionError) as error:
         raise ValueError(f"override on the command line: {_reason(error)}") from error
+    _check_nothing_is_null(cfg, get_cfg() if defaults is None else defaults, source)
     cfg.freeze()
     return cfg
+
+
+def _check_nothing_is_null(cfg: CfgNode, defaults: CfgNode, source: str, prefix: str = "") -> None:
+    """See that no value is None whose default is not: fvcore takes it in place of any."""
+    for key, default in defaults.items():
+        if isinstance(default, CfgNode):
+            _check_nothing_is_null(cfg[key], default, source, f"{prefix}{key}.")
+        elif default is not None and (cfg[key] is None or (isinstance(cfg[key], list | tuple) and None in cfg[key])):
+            raise ValueError(
+                f"{source}: {prefix}{key} is {cfg[key]!r}, expected values such as its default, {default!r}"
+            )
 
 
 def _reason(error: Exception) -> str:

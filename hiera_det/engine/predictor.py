@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from huggingface_hub.constants import CONFIG_NAME, SAFETENSORS_SINGLE_FILE
 from safetensors.torch import save
@@ -18,7 +19,7 @@ from hiera_det.config import CfgNode, to_plain
 from hiera_det.engine.options import choose_device
 from hiera_det.utils.files import atomic_write, write_json
 from hiera_det.weights.description import Description
-from hiera_det.weights.load import file_state_dict
+from hiera_det.weights.load import check_same_model, file_state_dict
 from hiera_det.weights.trained import TrainedModel, config_of, load_trained, read_trained
 
 __all__ = ["Predictor"]
@@ -72,6 +73,7 @@ class Predictor(ModelHubMixin, library_name="hiera_det", tags=["hiera", "hiera_d
         self.cfg = cfg
         self.class_names, self.category_ids = self._classes(trained)
         self.device = choose_device(device)
+        self._check_built(trained)
         model = self._build()
         load_trained(model, trained)
         self.model = model.to(self.device).eval()
@@ -95,6 +97,22 @@ class Predictor(ModelHubMixin, library_name="hiera_det", tags=["hiera", "hiera_d
     @abstractmethod
     def _build(self) -> nn.Module:
         """The model of the config, with fresh weights."""
+
+    def _check_built(self, trained: TrainedModel) -> None:
+        """Compare names and shapes with the weights before any memory is taken: the config may be anybody's.
+
+        Raises:
+            ValueError: the config describes no model, or another than the weights are of.
+        """
+        try:
+            with torch.device("meta"):
+                described = file_state_dict(self._build())
+        except ValueError:
+            raise
+        except (TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ValueError(f"{trained.source}: its config describes no model that can be built ({reason})") from error
+        check_same_model(trained.state, described, trained.source)
 
     @classmethod
     def from_trained(
