@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _predictor(args: argparse.Namespace, trained: TrainedModel) -> Predictor:
     device = args.device
-    if "MODEL.DEVICE" in args.overrides[::2] and device == "auto":
+    if "MODEL.DEVICE" in args.overrides[: len(args.overrides) // 2 * 2 : 2] and device == "auto":
         device = args.overrides[2 * args.overrides[::2].index("MODEL.DEVICE") + 1]
     return load_trained_model(trained, config=args.config, overrides=args.overrides, device=device)
 

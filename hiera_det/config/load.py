@@ -89,7 +89,10 @@ def config_from(
         cfg.merge_from_list(skip_overrides(list(overrides), cfg))
     except (KeyError, ValueError, AssertionError) as error:
         raise ValueError(f"override on the command line: {_reason(error)}") from error
-    _check_nothing_is_null(cfg, get_cfg() if defaults is None else defaults, source)
+    known = get_cfg() if defaults is None else defaults
+    if cfg.get("TASK") != known.get("TASK"):
+        raise ValueError(f"{source}: TASK is {cfg.TASK!r}, but this is a config of the task {known.TASK!r}")
+    _check_nothing_is_null(cfg, known, source)
     cfg.freeze()
     return cfg
 

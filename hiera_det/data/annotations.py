@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from hiera_det.data.class_names import check_encodable
+from hiera_det.data.class_names import check_category_ids, check_class_names
 from hiera_det.data.segmentation import read_segmentation, report_maskless
 
 __all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "read_annotations"]
@@ -123,9 +123,11 @@ class _Reader:
             if category_id in names:
                 self.fail(f"category {category_id}: this id occurs twice")
             names[category_id] = self.value(entry, "name", str, f"category {category_id}")
-            check_encodable(names[category_id], f"{self.json_file}: the name of category {category_id}")
         if not names:
             self.fail("'categories' is empty, expected at least one")
+        check_category_ids(
+            list(names), check_class_names(list(names.values()), str(self.json_file)), str(self.json_file)
+        )
         return names
 
     def images(self, entries: list[Any]) -> dict[int, ImageRecord]:

@@ -46,7 +46,7 @@ def to_pixels(source: ImageSource) -> np.ndarray:
                 f"expected an array (H, W, 3) of uint8, RGB; got {source.shape} of {source.dtype}. Arrays of OpenCV are"
                 " BGR: reverse their last axis"
             )
-        return source
+        return np.ascontiguousarray(source)  # channels may have been reversed
     raise ValueError(
         f"expected an image: a path, a URL, a PIL image, an array (H, W, 3) or a tensor (3, H, W); got"
         f" a {type(source).__name__}"

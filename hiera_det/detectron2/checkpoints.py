@@ -25,7 +25,8 @@ def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) ->
             begins with none.
 
     Raises:
-        ValueError: the training set has another number of classes than the model.
+        ValueError: the training set has another number of classes than the model, or config or classes are such as no
+            checkpoint may hold.
     """
     checkpointer = trainer.checkpointer
     save = checkpointer.save.func if isinstance(checkpointer.save, partial) else checkpointer.save
@@ -35,8 +36,11 @@ def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) ->
 def _description(cfg: CfgNode, licence: str | None) -> Description:
     names, ids = classes_of(cfg.DATASETS.TRAIN[0])
     check_classes(cfg, cfg.DATASETS.TRAIN[:1])
-    classes: dict[str, Any] = {"class_names": names, "category_ids": ids} if names else {}
+    classes: dict[str, Any] = {}
+    if names:  # perhaps of NumPy's types, which no checkpoint may hold
+        classes = {"class_names": [str(name) for name in names], "category_ids": [int(i) for i in ids]}
     if licence is None and cfg.MODEL.WEIGHTS:
         licence = licence_of(cfg.MODEL.WEIGHTS, "detectron2")
     licence = None if licence == "none" else licence
-    return Description.now(task="detection", config=to_plain(cfg), licence=licence, **classes)
+    description = Description.now(task="detection", config=to_plain(cfg), licence=licence, **classes)
+    return Description.from_plain(description.to_plain(), "the trainer's config and data")  # what reading would refuse

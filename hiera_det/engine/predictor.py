@@ -30,7 +30,7 @@ _CARD = """---
 
 # {{ title }}
 
-A model of the package [hiera_det](https://pypi.org/project/hiera-det/): {{ kind }} on a
+A model of the Python package hiera_det: {{ kind }} on a
 [Hiera](https://arxiv.org/abs/2306.00989) backbone (`{{ variant }}`), for {{ classes | length }} classes:
 {{ classes[:100] | join(", ") }}{% if classes | length > 100 %}, …{% endif %}.
 

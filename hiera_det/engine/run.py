@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,11 +36,16 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def _errors_in_log() -> Iterator[None]:
-    """Write the traceback of an error to log.txt; on stderr the caller says what it will."""
+    """Write the traceback of an error to log.txt; on stderr the caller says what it will.
+
+    Loaders' workers are killed: as they ignore SIGTERM, Python would wait for them at its end for ever.
+    """
     try:
         yield
     except Exception:
         logger.debug("stopped by an error", exc_info=True)
+        for worker in multiprocessing.active_children():
+            worker.kill()
         raise
 
 

@@ -13,6 +13,7 @@ __all__ = ["Description"]
 
 _TYPES = (str, int, float, bool, type(None))
 _LONGEST = 1000  # characters of an entry
+_VALUES = 100_000  # of a config; lists may share others, so that a small file holds very many
 _DEPTH = 8  # of a config's nodes; detectron2's have 4
 
 
@@ -112,6 +113,8 @@ def _check_config(config: Any, source: str) -> None:
             elif not isinstance(value, _TYPES):
                 raise ValueError(f"{source}: the config holds a {type(value).__name__}, expected plain values")
         level = below
+        if len(level) > _VALUES:
+            raise ValueError(f"{source}: the config holds more than {_VALUES} values")
         if not level:
             break
     if level or not isinstance(config, Mapping):

@@ -146,6 +146,8 @@ def config_of(
         FileNotFoundError: there is no such config.
         ValueError: no config is known, or it does not fit this version; the message names the key.
     """
+    if "MODEL.WEIGHTS" in overrides[::2]:
+        raise ValueError(f"MODEL.WEIGHTS is given beside the weights {trained.source}; leave it out")
     words = [*overrides, "MODEL.WEIGHTS", trained.source]
     own = trained.description.config
     if config is not None:

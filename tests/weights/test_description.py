@@ -8,6 +8,9 @@ import torch
 import hiera_det
 from hiera_det.weights.description import Description
 
+BOMB: list = [0] * 30
+for _ in range(5):
+    BOMB = [BOMB] * 30
 GOOD = {
     "task": "detection",
     "config": {"SEED": 3, "MODEL": {"WEIGHTS": "", "PIXEL_MEAN": [1.0, 2.0]}, "DATASETS": {"TRAIN": ("a",)}},
@@ -61,6 +64,7 @@ def test_files_of_0_1_0():
         ("config", {1: 2}, "a key of the config is no text"),
         ("config", {"A": torch.zeros(2)}, "the config holds a Tensor"),
         ("config", {"A": {"B": [{"C"}]}}, "the config holds a set"),
+        ("config", {"A": BOMB}, "the config holds more than 100000 values"),
         ("config", DEEP, "the config is no mapping of nodes"),
         ("task", 3, "the entry 'task' is a int, expected str"),
         ("task", "x" * 2000, "the entry 'task' has 2000 characters"),

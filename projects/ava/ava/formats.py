@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hiera_det.data.class_names import check_category_ids, check_class_names
 from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
 from hiera_det.utils.files import atomic_write
 from hiera_det.weights.pickles import load_data_pickle
@@ -109,6 +110,7 @@ def read_label_map(path: str | Path) -> dict[int, str]:
         names[int(number[1])] = name[1]
     if not names:
         raise ValueError(f'{path} has no action; expected blocks item {{ name: "…" id: … }} (AVA\'s .pbtxt)')
+    check_category_ids(list(names), check_class_names(list(names.values()), str(path)), str(path))
     return dict(sorted(names.items()))
 
 

@@ -52,8 +52,11 @@ def persons_detected(detector: PersonDetector, min_score: float) -> Persons:
     Raises:
         ValueError: it knows no class "person".
     """
-    if "person" not in detector.class_names:
-        raise ValueError(f"the detector knows no class 'person', but {', '.join(detector.class_names[:10])}")
+    names = getattr(detector, "class_names", None)
+    if names is None:
+        raise ValueError(f"persons need a detector; got a {type(detector).__name__}")
+    if "person" not in names:
+        raise ValueError(f"the detector knows no class 'person', but {', '.join(names[:10])}")
     label = detector.class_names.index("person")
 
     def persons(second: float, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -114,7 +114,7 @@ class ActionPredictor(Predictor):
             (N, K) float32 probabilities, in the order of ``class_names``; zeros for a box without area.
         """
         probabilities = np.zeros((len(boxes), len(self.class_names)), np.float32)
-        clip, moved, kept = self._transform(frames, np.asarray(boxes, np.float64).reshape(-1, 4))
+        clip, moved, kept = self._transform(np.ascontiguousarray(frames), np.asarray(boxes, np.float64).reshape(-1, 4))
         if len(kept):
             logits = self.model(clip[None].to(self.device), [moved.to(self.device)])
             probabilities[kept.numpy()] = logits.sigmoid().cpu().numpy()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import runpy
+import subprocess
 import sys
 from typing import Any
 
@@ -137,3 +139,24 @@ def test_not_finite_loss_is_one_line(as_a_script, monkeypatch, capfd):
     captured = capfd.readouterr().err
     assert captured.splitlines()[-1].startswith("error: a predicted proposal is not finite; iteration 0")
     assert "Traceback" not in captured
+
+
+def test_an_error_in_a_worker_ends_the_process(run, datasets_root, environment, tmp_path):
+    """The workers ignore SIGTERM, by which Python would end them."""
+    annotations = datasets_root / "shapes" / "annotations" / "instances_train.json"
+    (tmp_path / "empty").mkdir()
+    flags = ["--dataset-json", str(annotations), "--image-root", str(tmp_path / "empty")]
+    command = run.command(*flags, "DATALOADER.NUM_WORKERS", "2")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "cannot read image" in done.stderr
+
+
+def test_classes_that_no_checkpoint_could_hold_are_refused_before_training(run, datasets_root, tmp_path):
+    folder = datasets_root / "shapes"
+    content = json.loads((folder / "annotations" / "instances_train.json").read_text())
+    for changes, message in (({"name": "x" * 201}, "has 201 characters"), ({"name": "\ud800"}, "no valid text")):
+        content["categories"][0].update(changes)
+        (tmp_path / "long.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            run("--dataset-json", str(tmp_path / "long.json"), "--image-root", str(folder / "train"))
+    assert not list(run.folder.glob("*.pth"))
