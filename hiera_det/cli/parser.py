@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, ClassVar
 from hiera_det.config import CfgNode, value_of
 
 __all__ = ["CommandParser", "Group", "take_keys"]
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z][A-Z0-9_]*)+")  # MODEL.RESNETS.DEPTH
 
 Group = Any  # argparse's group, whose class is private
 
@@ -78,7 +81,8 @@ def take_keys(args: argparse.Namespace, lists: Iterable[str], known: CfgNode) ->
 
 
 def _is_key(word: str, known: CfgNode) -> bool:
+    """Whether a word is a key that is known, or looks like one, as those of another backend or of detectron2 alone."""
     try:
         return not isinstance(value_of(known, word), CfgNode)
     except KeyError:
-        return False
+        return _KEY.fullmatch(word) is not None and word.partition(".")[0] in known and not Path(word).exists()

@@ -114,4 +114,7 @@ def test_keys_behind_any_option_of_several_words():
     ):
         args = parser.parse_with_keys(words, lambda _: get_cfg())
         assert (args.files, args.others, args.overrides) == (["a", "b"], ["c"], ["SEED", "1"])
+    words = ["--files", "a.json", "MODEL.RESNETS.DEPTH", "50", "--others", "IMG.JPG", "TEST.AUG.ENABLED", "False"]
+    args = parser.parse_with_keys(words, lambda _: get_cfg())  # keys of detectron2 alone
+    assert args.files == ["a.json"] and args.overrides == words[2:4] + words[6:] and args.others == ["IMG.JPG"]
     assert parser.parse_with_keys(["SEED", "1"], lambda _: pytest.fail("needless")).files == []
