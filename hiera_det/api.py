@@ -11,12 +11,19 @@ from hiera_det.config import find_config
 from hiera_det.data.catalog import custom_dataset
 from hiera_det.engine import run
 from hiera_det.engine.options import RunOptions
-from hiera_det.tasks import build_task, load_run_config, load_trained_model, predictor_class, task_of
+from hiera_det.tasks import (
+    build_task,
+    load_evaluation_config,
+    load_run_config,
+    load_trained_model,
+    predictor_class,
+    task_of,
+)
 from hiera_det.weights.formats import CLASSIFIER
 from hiera_det.weights.hiera import hiera_in
 from hiera_det.weights.read import read_checkpoint
 from hiera_det.weights.source import local_file
-from hiera_det.weights.trained import config_of, find_trained, read_trained
+from hiera_det.weights.trained import find_trained, read_trained
 
 __all__ = ["Dataset", "evaluate", "load", "train"]
 
@@ -96,7 +103,10 @@ def train(
     path = find_config(config)
     train_files, test_files = (None if given is None else custom_dataset(*given) for given in (train, test))
     defaults = predictor_class(task_of(path)).defaults()
-    cfg = load_run_config(path, _words(overrides, output_dir), defaults, train_files, test_files)
+    words = _words(overrides)
+    if output_dir is not None:
+        words += ["OUTPUT_DIR", str(output_dir)]
+    cfg = load_run_config(path, words, defaults, train_files, test_files)
     task = build_task(cfg, train_files, test_files)
     metrics = run.train(task, options, resume=resume)
     return {} if metrics is None else task.scalars(metrics)
@@ -129,14 +139,11 @@ def evaluate(
     """
     source = os.fspath(source)
     trained = read_trained(source)
-    if output_dir is None and Path(source).is_dir():
-        output_dir = source
-    words = _words(overrides, output_dir)
-    cfg = config_of(trained, predictor_class(trained.task).defaults(), config, words)
+    defaults, words = predictor_class(trained.task).defaults(), _words(overrides)
+    cfg = load_evaluation_config(trained, source, defaults, config=config, overrides=words, output_dir=output_dir)
     task = build_task(cfg, test_files=None if test is None else custom_dataset(*test))
     return task.scalars(run.evaluate(task, options))
 
 
-def _words(overrides: Mapping[str, Any] | None, output_dir: str | Path | None) -> list[Any]:
-    words = [word for pair in (overrides or {}).items() for word in pair]
-    return words if output_dir is None else [*words, "OUTPUT_DIR", str(output_dir)]
+def _words(overrides: Mapping[str, Any] | None) -> list[Any]:
+    return [word for pair in (overrides or {}).items() for word in pair]

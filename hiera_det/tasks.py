@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from hiera_det.engine.task import Task
     from hiera_det.weights.trained import TrainedModel
 
-__all__ = ["build_task", "load_run_config", "load_trained_model", "predictor_class", "task_of"]
+__all__ = [
+    "build_task",
+    "load_evaluation_config",
+    "load_run_config",
+    "load_trained_model",
+    "predictor_class",
+    "task_of",
+]
 
 _PREDICTORS = {
     "detection": ("hiera_det.detection.predictor", "DetectionPredictor"),
@@ -85,6 +92,36 @@ def load_run_config(
         cfg.merge_from_list(class_overrides(cfg, words, train_files))
         cfg.freeze()
     return cfg
+
+
+def load_evaluation_config(
+    trained: TrainedModel,
+    source: str,
+    defaults: CfgNode,
+    *,
+    config: str | Path | None = None,
+    overrides: Sequence[Any] = (),
+    output_dir: str | Path | None = None,
+) -> CfgNode:
+    """The config of an evaluation: a trained model's, whose results go to the folder of its run.
+
+    Args:
+        trained: the model.
+        source: of it, as the user named it.
+        defaults: all keys of the task and backend.
+        config: see :func:`~hiera_det.weights.trained.config_of`.
+        overrides: alternating keys and values.
+        output_dir: in place of the run's folder, or where ``source`` is none, of ``OUTPUT_DIR``.
+
+    Raises:
+        FileNotFoundError, ValueError: as of :func:`~hiera_det.weights.trained.config_of`.
+    """
+    from hiera_det.weights.trained import config_of  # with torch, which a command's help does without
+
+    if output_dir is None and Path(source).is_dir():
+        output_dir = source
+    words = overrides if output_dir is None else [*overrides, "OUTPUT_DIR", str(output_dir)]
+    return config_of(trained, defaults, config, words)
 
 
 def build_task(cfg: CfgNode, train_files: DatasetFiles | None = None, test_files: DatasetFiles | None = None) -> Task:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
-from hiera_det.tasks import build_task, predictor_class
+from hiera_det.config import get_cfg
+from hiera_det.tasks import build_task, load_evaluation_config, predictor_class
 from hiera_det.utils.logs import show_log
-from hiera_det.weights.trained import config_of, read_trained
+from hiera_det.weights.trained import read_trained
 
 __all__ = ["main", "parse"]
 
@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add_data_options(parser, "the test set; default: DATASETS.TEST")
     add_run_options(parser, training=False)
     parser.add_overrides()
-    args = parser.parse_with_keys(arguments, lambda args: predictor_class(read_trained(args.weights).task).defaults())
+    args = parser.parse_with_keys(arguments, lambda _: get_cfg())
     check_data_options(parser, args, most=1)
     return args
 
@@ -62,15 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     backend = choose_backend(args.backend) if trained.task == "detection" else "torchvision"
     if trained.task == "detection":
         print(f"backend: {backend}", file=sys.stderr)
-    output = args.output or (args.weights if Path(args.weights).is_dir() else None)
-    words = args.overrides if output is None else [*args.overrides, "OUTPUT_DIR", str(output)]
     test_files = next(iter(given_datasets(args)), None)
-    if backend == "detectron2":
-        detectron2 = load_detectron2()
-        cfg = config_of(trained, detectron2.defaults(), args.config, words)
+    detectron2 = load_detectron2() if backend == "detectron2" else None
+    defaults = detectron2.defaults() if detectron2 else predictor_class(trained.task).defaults()
+    cfg = load_evaluation_config(
+        trained, args.weights, defaults, config=args.config, overrides=args.overrides, output_dir=args.output
+    )
+    if detectron2:
         detectron2.evaluate(cfg, run_options(args), test_files=test_files)
         return
     from hiera_det.engine import run
 
-    cfg = config_of(trained, predictor_class(trained.task).defaults(), args.config, words)
     run.evaluate(build_task(cfg, test_files=test_files), run_options(args))

@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     classes = parser.add_argument_group("classification").add_argument
     classes("--top-k", type=int, metavar="K", help="classes to show of each image (5)")
     parser.add_overrides()
-    args = parser.parse_with_keys(arguments, lambda args: args)
+    args = parser.parse_intermixed_args(arguments)
     if args.score_threshold is not None and not 0 <= args.score_threshold <= 1:
         parser.error(f"--score-threshold {args.score_threshold}: expected 0 to 1")
     return args
@@ -104,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _predictor(args: argparse.Namespace, trained: TrainedModel) -> Predictor:
     device = args.device
-    if "MODEL.DEVICE" in args.overrides[: len(args.overrides) // 2 * 2 : 2] and device == "auto":
-        device = args.overrides[2 * args.overrides[::2].index("MODEL.DEVICE") + 1]
+    if device == "auto":
+        device = dict(zip(args.overrides[::2], args.overrides[1::2], strict=False)).get("MODEL.DEVICE", device)
     return load_trained_model(trained, config=args.config, overrides=args.overrides, device=device)
 
 

@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
-from hiera_det.config import CfgNode, find_config
+from hiera_det.config import CfgNode, find_config, get_cfg
 from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
 
 
-def parse(arguments: Sequence[str] | None = None, task: str = "detection") -> argparse.Namespace:
-    """Read the command line; ``task``: of configs that name none."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = CommandParser(__doc__)
     run = parser.add_argument_group("run")
     run.add_argument(
@@ -41,11 +41,7 @@ def parse(arguments: Sequence[str] | None = None, task: str = "detection") -> ar
     add_data_options(parser, "TRAIN [TEST]; with --eval-only TEST alone will do")
     add_run_options(parser, training=True)
     parser.add_overrides()
-
-    def known(args: argparse.Namespace) -> CfgNode:
-        return _defaults(task_of(find_config(args.config), task), choose_backend(args.backend))
-
-    args = parser.parse_with_keys(arguments, known)
+    args = parser.parse_with_keys(arguments, lambda _: get_cfg())
     check_data_options(parser, args, most=2)
     return args
 
@@ -59,7 +55,7 @@ def _defaults(task: str, backend: str) -> CfgNode:
 def main(arguments: Sequence[str] | None = None, task: str = "detection") -> None:
     """Run; ``task``: of configs that name none."""
     show_log()
-    args = parse(arguments, task)
+    args = parse(arguments)
     path = find_config(args.config)
     task = task_of(path, task)
     backend = choose_backend(args.backend) if task == "detection" else "torchvision"

@@ -73,7 +73,8 @@ def config_from(
     Raises:
         ValueError: a key is unknown, or a value is of the wrong type; the message names the key.
     """
-    cfg = get_cfg() if defaults is None else defaults.clone()
+    known = get_cfg() if defaults is None else defaults
+    cfg = known.clone()
     given = deepcopy(dict(values))
     datasets = given.get("DATASETS") or {}
     if isinstance(datasets, dict) and (used := [f"DATASETS.{name}" for name in REMOVED if datasets.get(name)]):
@@ -89,7 +90,6 @@ def config_from(
         cfg.merge_from_list(skip_overrides(list(overrides), cfg))
     except (KeyError, ValueError, AssertionError) as error:
         raise ValueError(f"override on the command line: {_reason(error)}") from error
-    known = get_cfg() if defaults is None else defaults
     if cfg.get("TASK") != known.get("TASK"):
         raise ValueError(f"{source}: TASK is {cfg.TASK!r}, but this is a config of the task {known.TASK!r}")
     _check_nothing_is_null(cfg, known, source)
