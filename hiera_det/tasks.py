@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hiera_det.config import CfgNode, load_config
 from hiera_det.config.load import read_yaml
-from hiera_det.data.catalog import DatasetFiles, class_overrides
+from hiera_det.data.catalog import DatasetFiles
 
 if TYPE_CHECKING:
     from hiera_det.engine.predictor import Predictor
@@ -89,6 +89,8 @@ def load_run_config(
     cfg = load_config(path, words, defaults)
     if train_files is not None:
         cfg.defrost()
+        from hiera_det.coco.classes import class_overrides  # with pycocotools, which a command's help does without
+
         cfg.merge_from_list(class_overrides(cfg, words, train_files))
         cfg.freeze()
     return cfg

@@ -17,8 +17,8 @@ REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``TASK``, ``MODEL.HIERA``, ``SOLVER.OPTIMIZER`` and ``LOGGERS``, of which detectron2 runs have the default
-    alone.
+    They are ``TASK``, ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``, ``TEST.METRICS`` and ``LOGGERS``, of which detectron2 runs
+    have the default alone.
     """
     cfg.TASK = "detection"  # or "actions", with the keys of projects/ava
     hiera = cfg.MODEL.HIERA = type(cfg)()
@@ -38,6 +38,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    cfg.TEST.METRICS = []  # besides AP, of AR, AR-by-class, boundary, LVIS
     cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     admit_removed_keys(cfg)
 

@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["UnreadableImageError", "convert_image", "read_image"]
+__all__ = ["UnreadableImageError", "convert_image", "read_header", "read_image"]
 
 
 class UnreadableImageError(OSError):
@@ -38,10 +38,7 @@ def read_image(source: Path | bytes, *, name: str = "", max_pixels: int | None =
     except MemoryError:
         raise
     except Exception as error:  # on damaged files PIL's decoders raise nearly anything, TypeError and RuntimeError too
-        # PIL's own words for this name an object in memory where the content was given.
-        unknown = isinstance(error, UnidentifiedImageError)
-        reason = "its content is of no image format that PIL knows" if unknown else error
-        raise UnreadableImageError(f"cannot read image {_describe(source, name)}: {reason}") from error
+        raise _unreadable(error, source, name) from error
 
 
 def convert_image(image: Image.Image) -> Image.Image:
@@ -58,6 +55,28 @@ def convert_image(image: Image.Image) -> Image.Image:
         kind = "integers" if image.mode == "I" else "floats"
         raise ValueError(f"its pixels are 32-bit {kind}, whose range is unknown; save it with 8 or 16 bits")
     return image.convert("RGB")
+
+
+def _unreadable(error: Exception, source: Path | bytes, name: str) -> UnreadableImageError:
+    # PIL's own words for this name an object in memory where the content was given.
+    unknown = isinstance(error, UnidentifiedImageError)
+    reason = "its content is of no image format that PIL knows" if unknown else error
+    return UnreadableImageError(f"cannot read image {_describe(source, name)}: {reason}")
+
+
+def read_header(path: Path) -> tuple[int, int, int]:
+    """Read an image's height and width in pixels, as they are stored, and its EXIF orientation (1: none).
+
+    Raises:
+        UnreadableImageError: the file is missing, empty, or damaged at its head.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width, int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unreadable(error, path, "") from error
 
 
 def _describe(source: Path | bytes, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ import cv2
 import lightning as L
 import numpy as np
 import torch
-from pycocotools.coco import COCO
 from torch import Tensor
 
+from hiera_det.coco.records import Annotations, ImageRecord
+from hiera_det.coco.results import DecodedMasks
 from hiera_det.engine.loggers import log_image
 from hiera_det.utils.visualize import draw_instances, side_by_side, write_image
 
 __all__ = ["ComparisonImages", "TrainingImages"]
 
+logger = logging.getLogger(__name__)
+
 NUM_IMAGES = 8
+MIN_SIDE = 384  # pixels; smaller images are enlarged
 MOST_DRAWN = 20
 
 
@@ -31,29 +36,39 @@ class ComparisonImages:
 
     def __init__(self, image_format: str) -> None:
         self.image_format = image_format
-        self._kept: list[tuple[Mapping[str, Any], dict[str, Tensor], np.ndarray]] = []
+        self._kept: list[tuple[int, np.ndarray, list[dict[str, Any]]]] = []
 
     def clear(self) -> None:
         """Forget the images of an earlier evaluation."""
         self._kept = []
 
-    def keep(self, image: Tensor, target: Mapping[str, Any], detections: Mapping[str, Tensor]) -> None:
-        """Keep an image (3, H, W) with its detections, until there are enough."""
+    def keep(self, image: Tensor, image_id: int, results: list[dict[str, Any]]) -> None:
+        """Keep an image (3, H, W) with its detections as COCO results, until there are enough."""
         if len(self._kept) < NUM_IMAGES:
-            on_cpu = {name: value.cpu() for name, value in detections.items()}
-            self._kept.append((target, on_cpu, _as_array(image, self.image_format)))
+            self._kept.append((image_id, _as_array(image, self.image_format), results))
 
-    def write(self, folder: Path, truth: COCO, category_ids: Sequence[int], class_names: Sequence[str]) -> None:
-        """Write ``<image id>.png`` of each image kept, in its original size or larger."""
+    def write(self, folder: Path, annotations: Annotations) -> None:
+        """Write ``<image id>.png`` of each image kept, in its original size or larger.
+
+        An image that cannot be drawn is a warning in the log.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        for target, detections, resized in self._kept:
-            image = cv2.resize(resized, (int(target["width"]), int(target["height"])), interpolation=cv2.INTER_AREA)
-            image_id = int(target["image_id"])
-            confident = {name: value[detections["scores"] >= 0.5] for name, value in detections.items()}
-            instances = (_ground_truth(truth, image_id, category_ids), confident)
-            panels = [draw_instances(image, it, class_names, min_side=384) for it in instances]
-            titles = ("ground truth", "detections with score >= 0.5")
-            write_image(folder / f"{image_id:012d}.png", side_by_side(panels[0], panels[1], titles))
+        records = {record.image_id: record for record in annotations.records}
+        label_of = {number: label for label, number in enumerate(annotations.category_ids, 1)}
+        for image_id, resized, results in self._kept:
+            record = records[image_id]
+            try:
+                image = cv2.resize(resized, (record.width, record.height), interpolation=cv2.INTER_AREA)
+                truth = _ground_truth(record)
+                found = _confident(results, label_of, record)
+                panels = [
+                    draw_instances(image, it, annotations.class_names, min_side=MIN_SIDE) for it in (truth, found)
+                ]
+                titles = ("ground truth", "detections with score >= 0.5")
+                write_image(folder / f"{image_id:012d}.png", side_by_side(panels[0], panels[1], titles))
+            except (cv2.error, ValueError, MemoryError) as error:
+                size = f"{record.height} x {record.width} pixels"
+                logger.warning("image %d (%s) cannot be drawn: %s", image_id, size, error)
 
 
 class TrainingImages(L.Callback):
@@ -74,7 +89,7 @@ class TrainingImages(L.Callback):
             detections = {name: value[:MOST_DRAWN] for name, value in model(images[:1])[0].items()}  # best first
         model.train()
         array = _as_array(images[0], self.image_format)
-        panels = [draw_instances(array, it, self.class_names, min_side=384) for it in (targets[0], detections)]
+        panels = [draw_instances(array, it, self.class_names, min_side=MIN_SIDE) for it in (targets[0], detections)]
         image = side_by_side(panels[0], panels[1], ("ground truth", f"best {MOST_DRAWN} detections"))
         log_image(trainer.loggers, "train/detections", image, trainer.global_step - 1)
 
@@ -84,13 +99,28 @@ def _as_array(image: Tensor, image_format: str) -> np.ndarray:
     return (image.flip(0) if image_format == "BGR" else image).permute(1, 2, 0).cpu().numpy()
 
 
-def _ground_truth(coco: COCO, image_id: int, category_ids: Sequence[int]) -> dict[str, np.ndarray]:
+def _ground_truth(record: ImageRecord) -> dict[str, Any]:
     """Boxes, labels and masks of an image in its own pixels, crowds left out."""
-    annotations = coco.loadAnns(coco.getAnnIds(imgIds=[image_id], iscrowd=False))
-    boxes = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)  # xywh
+    instances = [it for it in record.instances if not it.crowd]
+    boxes = np.array([it.bbox for it in instances], np.float32).reshape(-1, 4)  # xywh
     boxes[:, 2:] += boxes[:, :2]
-    label_of = {category: label for label, category in enumerate(category_ids, 1)}
-    truth = {"boxes": boxes, "labels": np.array([label_of[a["category_id"]] for a in annotations], int)}
-    if annotations and all(a.get("segmentation") for a in annotations):
-        truth["masks"] = np.stack([coco.annToMask(a) for a in annotations])
+    truth: dict[str, Any] = {"boxes": boxes, "labels": np.array([it.label for it in instances], int)}
+    masks = [it.segmentation for it in instances if it.segmentation is not None]
+    if masks:  # all or none
+        truth["masks"] = DecodedMasks(masks, record.height, record.width)
     return truth
+
+
+def _confident(results: list[dict[str, Any]], label_of: Mapping[int, int], record: ImageRecord) -> dict[str, Any]:
+    """The results of a score of one half and more, as :func:`draw_instances` takes them."""
+    results = [result for result in results if result["score"] >= 0.5]
+    boxes = np.array([result["bbox"] for result in results], np.float32).reshape(-1, 4)  # xywh
+    boxes[:, 2:] += boxes[:, :2]
+    found: dict[str, Any] = {
+        "boxes": boxes,
+        "labels": np.array([label_of[result["category_id"]] for result in results], int),
+        "scores": np.array([result["score"] for result in results]),
+    }
+    if results and "segmentation" in results[0]:
+        found["masks"] = DecodedMasks([result["segmentation"] for result in results], record.height, record.width)
+    return found

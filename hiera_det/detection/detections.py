@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from hiera_det.detection.coco_evaluator import to_coco_results
+from hiera_det.coco.results import to_coco_results
+from hiera_det.detection.model.pasting import PastedMasks
 from hiera_det.utils.visualize import draw_instances
 
 __all__ = ["Detections"]
@@ -25,7 +27,7 @@ class Detections:
         scores: (N,) float32, 0 to 1.
         labels: (N,) int64, indices into ``class_names``, counted from 0.
         category_ids: (N,) int64, the ids that the training set has for the labels.
-        masks: (N, H, W) bool; None: the detector has no masks.
+        pasted: masks, each pasted into the image when it is asked for; None: the detector has no masks.
         class_names: of all classes of the detector.
         seconds: of a video's frame, from the video's start.
     """
@@ -35,9 +37,14 @@ class Detections:
     scores: Tensor
     labels: Tensor
     category_ids: Tensor
-    masks: Tensor | None
+    pasted: PastedMasks | None
     class_names: list[str]
     seconds: float | None = None
+
+    @cached_property
+    def masks(self) -> Tensor | None:
+        """(N, H, W) bool; None: the detector has no masks. ``pasted`` gives them one by one, in less memory."""
+        return None if self.pasted is None else self.pasted.paste()
 
     def __len__(self) -> int:
         """How many detections there are."""
@@ -89,7 +96,7 @@ class Detections:
             data={"class_name": np.array([self.class_names[label] for label in labels], dtype=object).astype(str)},
         )
 
-    def _instances(self) -> dict[str, Tensor]:
+    def _instances(self) -> dict[str, Any]:
         """As the functions of the detector's own results take them, labels from 1."""
         found = {"boxes": self.boxes, "scores": self.scores, "labels": self.labels + 1}
-        return found if self.masks is None else {**found, "masks": self.masks}
+        return found if self.pasted is None else {**found, "masks": self.pasted}

@@ -109,7 +109,7 @@ class DetectionPredictor(Predictor):
         resized, _ = self._transform(Image.fromarray(image), {})
         tensor = F.pil_to_tensor(resized)  # (3, H', W')
         tensor = tensor.flip(0) if self.cfg.INPUT.FORMAT == "BGR" else tensor
-        (found,) = self.model([tensor.to(self.device)], None, [image.shape[:2]], score_threshold)
+        (found,) = self.model.detect([tensor.to(self.device)], [image.shape[:2]], score_threshold)
         labels = found["labels"].cpu() - 1  # the detector's own are 1..K
         ids: Tensor = torch.tensor(self.category_ids)[labels]
         masks = found["masks"].cpu() if "masks" in found else None

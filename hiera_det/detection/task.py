@@ -13,14 +13,20 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
+from hiera_det.coco.evaluator import CocoEvaluator, Metrics
+from hiera_det.coco.examination import Given, examine_datasets
+from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.records import Annotations
+from hiera_det.coco.tables import metrics_table
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
 from hiera_det.data.class_names import check_same_classes
-from hiera_det.detection.coco_evaluator import CocoEvaluator, Metrics, format_table
+from hiera_det.data.findings import Findings
 from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
+from hiera_det.detection.data.fits import examine_fit
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.model.config_check import check_training_config
-from hiera_det.detection.model.detector import build_model
+from hiera_det.detection.model.detector import Detector, build_model
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
 from hiera_det.utils.files import write_json
@@ -52,48 +58,70 @@ class DetectionTask(Task):
         super().__init__(cfg)
         self._files = {"TRAIN": train, "TEST": test}
         self._images = ComparisonImages(cfg.INPUT.FORMAT)
+        self._read: dict[str, Annotations] = {}
 
     # --- data
+
+    def _given(self, split: str) -> Given | None:
+        """Files and masks of a split; None: there is none."""
+        files = self._files[split] or _only_dataset(self.cfg, split)
+        masks = self.cfg.INPUT.MASK_FORMAT if split == "TRAIN" else "bitmask"
+        return None if files is None else Given(files, masks if self.cfg.MODEL.MASK_ON else None)
+
+    def _annotations(self, split: str, given: Given) -> Annotations:
+        """Of a split, as they were examined, or read now."""
+        if split not in self._read:
+            self._read[split] = read_annotations(given.files.json_file, mask_format=given.mask_format)
+        return self._read[split]
+
+    def examine(self, findings: Findings, *, training: bool) -> None:
+        """Read both sets, and look at image files, sizes, boxes and classes."""
+        splits = ("TRAIN", "TEST") if training else ("TEST",)
+        given = {split: its for split in splits if (its := self._given(split)) is not None}
+        read = examine_datasets(given, findings, self.cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+        for split, content in read.items():
+            examine_fit(self.cfg, content, findings, training=split == "TRAIN")
+        if not findings.problems:
+            self._read |= read
 
     @cached_property
     def train_dataset(self) -> CocoDataset:
         """The training set."""
         check_training_config(self.cfg)
-        files = self._files["TRAIN"] or _only_dataset(self.cfg, "TRAIN")
-        if files is None:
+        given = self._given("TRAIN")
+        if given is None:
             raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
-        masks = self.cfg.INPUT.MASK_FORMAT if self.cfg.MODEL.MASK_ON else None
-        filter_empty = self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-        dataset = self._read(files, build_train_transform(self.cfg), masks, filter_empty)
-        if self.test_dataset is not None:
-            test = self.test_dataset
-            check_same_classes("the training set", dataset.class_names, test.class_names, str(test.files.json_file))
-        return dataset
+        return CocoDataset(
+            given.files,
+            build_train_transform(self.cfg),
+            image_format=self.cfg.INPUT.FORMAT,
+            mask_format=given.mask_format,
+            filter_empty=self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
+            annotations=self._annotations("TRAIN", given),
+        )
 
     @cached_property
     def test_dataset(self) -> CocoDataset | None:
         """The test set; None if ``DATASETS.TEST`` is empty."""
-        files = self._files["TEST"] or _only_dataset(self.cfg, "TEST")
-        if files is None:
+        given = self._given("TEST")
+        if given is None:
             return None
-        dataset = self._read(files, build_test_transform(self.cfg), None, filter_empty=False)
-        iou_types = ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",)
+        annotations = self._annotations("TEST", given)
         # Made here, so that what it refuses is refused before training.
-        self.evaluator = CocoEvaluator(files, dataset.category_ids, iou_types)
-        return dataset
-
-    def _read(self, files: DatasetFiles, transform: Any, masks: str | None, filter_empty: bool) -> CocoDataset:
-        dataset = CocoDataset(
-            files, transform, image_format=self.cfg.INPUT.FORMAT, mask_format=masks, filter_empty=filter_empty
+        self.evaluator = CocoEvaluator(
+            annotations,
+            ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",),
+            extra=self.cfg.TEST.METRICS,
+            max_detections=self.cfg.TEST.DETECTIONS_PER_IMAGE,
         )
-        expected = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
-        if len(dataset.category_ids) != expected:
-            raise ValueError(
-                f"{files.json_file} has {len(dataset.category_ids)} categories, but MODEL.ROI_HEADS.NUM_CLASSES is"
-                f" {expected}; set it to {len(dataset.category_ids)}"
-            )
-        logger.info("dataset %s: %d images, %d categories", files.name, len(dataset), expected)
-        return dataset
+        return CocoDataset(
+            given.files,
+            build_test_transform(self.cfg),
+            image_format=self.cfg.INPUT.FORMAT,
+            mask_format=None,
+            filter_empty=False,
+            annotations=annotations,
+        )
 
     @staticmethod
     def collate(items: list[tuple[Tensor, dict[str, Any]]]) -> Batch:
@@ -121,10 +149,11 @@ class DetectionTask(Task):
         """The detector's losses."""
         return model(*batch)
 
-    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Tensor]]:
+    def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Detections in pixels of the original images."""
+        assert isinstance(model, Detector)
         images, targets = batch
-        return model(images, output_sizes=[(int(target["height"]), int(target["width"])) for target in targets])
+        return model.detect(images, [(int(target["height"]), int(target["width"])) for target in targets])
 
     def callbacks(self) -> Sequence[L.Callback]:
         """Images of what is detected while training, every ``VIS_PERIOD`` iterations."""
@@ -145,14 +174,15 @@ class DetectionTask(Task):
         self._images.clear()
         logger.info("evaluating on %s: %d images", self.test_dataset.files.name, len(self.test_dataset))
 
-    def results_of(self, batch: Batch, predictions: list[dict[str, Tensor]]) -> list[tuple[int, Any]]:
+    def results_of(self, batch: Batch, predictions: list[dict[str, Any]]) -> list[tuple[int, Any]]:
         """Image ids and detections as COCO results, masks encoded."""
         results = []
         for image, target, found in zip(*batch, predictions, strict=True):
             image_id = int(target["image_id"])
-            results.append((image_id, self.evaluator.results_of(image_id, found)))
+            of_image = self.evaluator.results_of(image_id, found)
+            results.append((image_id, of_image))
             if is_rank_zero():  # which draws them
-                self._images.keep(image, target, found)
+                self._images.keep(image, image_id, of_image)
         return results
 
     def judge(self, results: Mapping[int, list[dict[str, Any]]], folder: Path) -> Metrics:
@@ -167,9 +197,7 @@ class DetectionTask(Task):
 
     def draw(self, folder: Path) -> None:
         """A few images of truth beside detections."""
-        assert self.test_dataset is not None
-        dataset = self.test_dataset
-        self._images.write(folder / "pictures", self.evaluator.truth, dataset.category_ids, dataset.class_names)
+        self._images.write(folder / "pictures", self.evaluator.annotations)
 
     def scalars(self, metrics: Metrics) -> dict[str, float]:
         """``bbox/AP`` and so on, in percent."""
@@ -178,7 +206,7 @@ class DetectionTask(Task):
     def table(self, metrics: Metrics) -> str:
         """AP by size and category."""
         assert self.test_dataset is not None
-        return f"{self.test_dataset.files.name}\n{format_table(metrics)}"
+        return f"{self.test_dataset.files.name}\n{metrics_table(metrics)}"
 
     # --- checkpoints
 

@@ -3,52 +3,112 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
-from detectron2.data.datasets import register_coco_instances
+from detectron2.structures import BoxMode
 
-from hiera_det.data.annotations import read_annotations
+from hiera_det.coco.records import Annotations, Instance
 from hiera_det.data.catalog import LAYOUT, DatasetFiles, resolve_dataset
 
-__all__ = ["build_mapper", "check_classes", "classes_of", "register_dataset", "register_named"]
+__all__ = [
+    "annotations_of",
+    "build_mapper",
+    "check_classes",
+    "classes_of",
+    "find_dataset",
+    "register_dataset",
+]
 
 
-def register_dataset(files: DatasetFiles) -> str:
-    """Register a COCO-format dataset under its name, and give the name back.
+_annotations: dict[str, Annotations] = {}  # of the datasets that are registered here
 
-    Raises:
-        ValueError: the name is another dataset's, or the other backend would refuse the annotations.
+
+def register_dataset(files: DatasetFiles, annotations: Annotations) -> str:
+    """Register a COCO-format dataset as this project's reader has read it, and give its name.
+
+    It is the files' name, or where another dataset has that, with the path of the JSON behind it.
+
+    Args:
+        files: the dataset.
+        annotations: of its JSON.
     """
-    read_annotations(files.json_file, mask_format=None)  # detectron2 takes ids of text, for example
     place = {"json_file": str(files.json_file), "image_root": str(files.image_root)}
-    if files.name not in DatasetCatalog:
-        register_coco_instances(files.name, {}, **place)
-    known = MetadataCatalog.get(files.name)
-    if any(known.get(key) != value for key, value in place.items()):
-        raise ValueError(f"{files.json_file}: detectron2 has another dataset named {files.name!r}; rename the file")
-    return files.name
+    name = files.name
+    if name in DatasetCatalog and not _is_at(name, place):
+        name = f"{files.name} ({files.json_file})"
+    if name in DatasetCatalog:  # detectron2's own reader of the same files, or of an earlier run in this process
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, partial(_to_dicts, annotations, files.image_root))
+    ids = {number: label for label, number in enumerate(annotations.category_ids)}
+    MetadataCatalog.get(name).set(
+        **place,
+        evaluator_type="coco",
+        thing_classes=annotations.unique_names(),
+        thing_dataset_id_to_contiguous_id=ids,
+    )
+    _annotations[name] = annotations
+    return name
 
 
-def register_named(names: Iterable[str]) -> None:
-    """Register what of this project's datasets is named and detectron2 does not have: "shapes_train", "shapes_val".
+def annotations_of(name: str) -> Annotations | None:
+    """The annotations of a dataset that :func:`register_dataset` has registered; None: it is another's."""
+    return _annotations.get(name)
+
+
+def _is_at(name: str, place: dict[str, str]) -> bool:
+    known = MetadataCatalog.get(name)
+    return all(known.get(key) == value for key, value in place.items())
+
+
+def _to_dicts(annotations: Annotations, root: Path) -> list[dict[str, Any]]:
+    """detectron2's standard dataset dicts."""
+    return [
+        {
+            "file_name": str(root / record.file_name),
+            "image_id": record.image_id,
+            "height": record.height,
+            "width": record.width,
+            "annotations": [_to_dict(instance) for instance in record.instances],
+        }
+        for record in annotations.records
+    ]
+
+
+def _to_dict(instance: Instance) -> dict[str, Any]:
+    entry = {
+        "bbox": list(instance.bbox),
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": instance.label - 1,
+        "iscrowd": int(instance.crowd),
+    }
+    mask = instance.segmentation
+    if mask is None:
+        return entry
+    return {**entry, "segmentation": mask if isinstance(mask, dict) else [polygon.reshape(-1) for polygon in mask]}
+
+
+def find_dataset(name: str) -> DatasetFiles | None:
+    """The files of one of this project's datasets or of COCO; None: detectron2 has the dataset from elsewhere.
 
     Raises:
         ValueError: the name is unknown.
-        FileNotFoundError: a file of this project's or COCO's is missing; the message says where it was looked for.
+        FileNotFoundError: a file is missing; the message says where it was looked for.
     """
-    for name in names:
-        if name not in LAYOUT and name not in DatasetCatalog:
-            raise ValueError(
-                f"unknown dataset {name!r}: neither registered with detectron2 nor one of {', '.join(LAYOUT)}. For a"
-                " dataset of your own give --dataset-json and --image-root"
-            )
-        if name in LAYOUT:
-            files = resolve_dataset(name)
-            if name not in DatasetCatalog:
-                register_dataset(files)
+    if name in LAYOUT:
+        return resolve_dataset(name)
+    if name not in DatasetCatalog:
+        raise ValueError(
+            f"unknown dataset {name!r}: neither registered with detectron2 nor one of {', '.join(LAYOUT)}. For a"
+            " dataset of your own give --dataset-json and --image-root"
+        )
+    return None
 
 
 def check_classes(cfg: CfgNode, names: Iterable[str]) -> None:

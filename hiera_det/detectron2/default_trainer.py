@@ -9,12 +9,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_train_loader
 from detectron2.engine import DefaultTrainer
-from detectron2.evaluation import COCOEvaluator
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from detectron2.utils import comm
 
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.detectron2.checkpoints import describe_checkpoints
-from hiera_det.detectron2.data import build_mapper, check_classes, classes_of
+from hiera_det.detectron2.data import annotations_of, build_mapper, check_classes, classes_of
+from hiera_det.detectron2.evaluation import Evaluator
 from hiera_det.engine.optim import build_optimizer, clip_gradients
 from hiera_det.utils.files import write_json
 from hiera_det.weights.description import Description
@@ -50,9 +51,12 @@ class Trainer(DefaultTrainer):
         return loader
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> COCOEvaluator:
-        """COCO's box and mask AP."""
-        return COCOEvaluator(dataset_name, output_dir=str(_inference_folder(cfg, dataset_name)))
+    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
+        """COCO's box and mask AP; of datasets from elsewhere by detectron2's own evaluator."""
+        folder, annotations = _inference_folder(cfg, dataset_name), annotations_of(dataset_name)
+        if annotations is None:
+            return COCOEvaluator(dataset_name, output_dir=str(folder))
+        return Evaluator(cfg, annotations, folder)
 
     @classmethod
     def test(cls, cfg: CfgNode, model: torch.nn.Module, evaluators: Any = None) -> Any:

@@ -16,9 +16,12 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from hiera_det import config
+from hiera_det.coco.examination import Given, examine_datasets
+from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
-from hiera_det.detectron2.data import classes_of, register_dataset, register_named
+from hiera_det.data.findings import Findings
+from hiera_det.detectron2.data import classes_of, find_dataset, register_dataset
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
 from hiera_det.utils.files import make_folder
@@ -132,13 +135,37 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     setup_logger(str(folder), distributed_rank=comm.get_rank(), name="hiera_det")
     logger.info("backend: detectron2")
     _set_device(cfg)
-    for split, given in zip(("TRAIN", "TEST"), files, strict=True):
-        if given is not None:
-            cfg.DATASETS[split] = (register_dataset(given),)
+    if not eval_only:
+        _register(cfg, "TRAIN", files[0])
+    _register(cfg, "TEST", files[1])
     cfg.freeze()
-    register_named(cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST))
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     return cfg
+
+
+def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
+    """Examine the datasets of a split and register them; ``files`` take the place of those of ``DATASETS``.
+
+    Raises:
+        ValueError: something is wrong with them.
+    """
+    masks = cfg.INPUT.MASK_FORMAT if split == "TRAIN" else "bitmask"
+    names = []
+    for name in cfg.DATASETS[split] if files is None else [files.name]:
+        its = find_dataset(name) if files is None else files
+        if its is None:
+            names.append(name)
+            continue
+        given = Given(its, masks if cfg.MODEL.MASK_ON else None)
+        if comm.is_main_process():
+            findings = Findings()
+            read = examine_datasets({split: given}, findings)
+            findings.report(logger)
+            annotations = read[split]
+        else:
+            annotations = read_annotations(its.json_file, mask_format=given.mask_format)
+        names.append(register_dataset(its, annotations))
+    cfg.DATASETS[split] = tuple(names)
 
 
 def _set_device(cfg: CfgNode) -> None:

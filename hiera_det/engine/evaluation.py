@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,10 +73,10 @@ class Evaluation(L.Callback):
         metrics = self.task.judge(dict(results), self.folder)
         after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
         logger.info("evaluation%s:\n%s", after, self.task.table(metrics))
-        defined = {name: value for name, value in self.task.scalars(metrics).items() if value == value}
-        self.file.amend(defined)
+        scalars = self.task.scalars(metrics)
+        self.file.amend({name: None if math.isnan(value) else value for name, value in scalars.items()})
         for its in trainer.loggers:
-            its.log_metrics(defined, max(self.iteration, 0))
+            its.log_metrics({k: v for k, v in scalars.items() if not math.isnan(v)}, max(self.iteration, 0))
         self.task.draw(self.folder)
         return metrics
 

@@ -46,7 +46,7 @@ class MetricsFile:
         self.last, self._last_offset = dict(line), self.path.stat().st_size
         self._write_last()
 
-    def amend(self, values: dict[str, float]) -> None:
+    def amend(self, values: dict[str, float | None]) -> None:
         """Add values to the last line, if there is one: those of an evaluation after that iteration."""
         if self.last is not None:
             self.last |= values

@@ -14,6 +14,7 @@ import lightning as L
 from fvcore.common.config import CfgNode
 
 from hiera_det.config import save_config
+from hiera_det.data.findings import Findings
 from hiera_det.engine.callbacks import MetricsLogging, ProgressBar
 from hiera_det.engine.checkpoint import AtomicCheckpointIO, Checkpointer, forget_last_checkpoint
 from hiera_det.engine.data import TaskData
@@ -73,6 +74,8 @@ def train(task: Task, options: RunOptions, *, resume: bool = False) -> Any:
         save_config(cfg, output_dir / "config.yaml")
     checkpoint = last_checkpoint(output_dir) if resume else None
     seed = _draw_seed(cfg, checkpoint)
+    if is_writer:
+        _examine(task, training=True)
     task.train_dataset, task.test_dataset  # noqa: B018  # read now: what is wrong with them is said early
 
     seed_step(seed)
@@ -122,6 +125,8 @@ def evaluate(task: Task, options: RunOptions) -> Any:
     """
     cfg = task.cfg
     output_dir, is_writer = prepare_output(cfg, options)
+    if is_writer:
+        _examine(task, training=False)
     if task.test_dataset is None:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     trained = read_trained(cfg.MODEL.WEIGHTS)
@@ -137,6 +142,12 @@ def evaluate(task: Task, options: RunOptions) -> Any:
     if is_writer:
         save_config(cfg, evaluation.folder / "config.yaml")  # beside what it gave; the run's own stays
     return metrics
+
+
+def _examine(task: Task, *, training: bool) -> None:
+    findings = Findings()
+    task.examine(findings, training=training)
+    findings.report(logger)
 
 
 def _build_trainer(task: Task, options: RunOptions, callbacks: Sequence[L.Callback]) -> L.Trainer:

@@ -14,6 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from hiera_det.data.findings import Findings
 from hiera_det.weights.description import Description
 
 __all__ = ["Task"]
@@ -52,6 +53,15 @@ class Task(ABC):
     @abstractmethod
     def test_dataset(self) -> Dataset | None:
         """The test set: ``dataset[index]`` is an item. None if there is nothing to evaluate on."""
+
+    @abstractmethod
+    def examine(self, findings: Findings, *, training: bool) -> None:
+        """Look for what is wrong with the data before a run: nothing is raised, all of it is found.
+
+        Args:
+            findings: gets what is found.
+            training: the training set too; otherwise the test set alone.
+        """
 
     @staticmethod
     @abstractmethod

@@ -16,8 +16,10 @@ from hiera_det.utils.files import atomic_write
 
 __all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
 
+HEADER, GAP = 26, 6  # pixels, of two images side by side
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 MASK_OPACITY = 0.45
+LONGEST_ENLARGED = 4096  # pixels to which the long side of a small image is enlarged at most
 
 
 def draw_instances(
@@ -79,13 +81,14 @@ def draw_lines(image: np.ndarray, lines: Sequence[str], *, min_side: int = 0) ->
 
 def side_by_side(left: np.ndarray, right: np.ndarray, titles: tuple[str, str]) -> np.ndarray:
     """Put two images (H, W, 3) uint8 RGB of one height next to each other, each under its title."""
-    panels = []
-    for image, title in zip((left, right), titles, strict=True):
-        header = np.full((26, image.shape[1], 3), 255, np.uint8)
-        cv2.putText(header, title, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-        panels.append(np.concatenate([header, image]))
-    gap = np.full((panels[0].shape[0], 6, 3), 255, np.uint8)
-    return np.concatenate([panels[0], gap, panels[1]], axis=1)
+    height, width = left.shape[:2]
+    sheet = np.full((height + HEADER, left.shape[1] + GAP + right.shape[1], 3), 255, np.uint8)
+    for image, title, start in ((left, titles[0], 0), (right, titles[1], width + GAP)):
+        panel = sheet[:, start : start + image.shape[1]]
+        panel[HEADER:] = image
+        header = np.ascontiguousarray(panel[:HEADER])
+        panel[:HEADER] = cv2.putText(header, title, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    return sheet
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -116,16 +119,27 @@ def _mask(instances: Mapping[str, Any], index: int, height: int, width: int) -> 
 
 
 def _paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:
-    mask = cv2.resize(mask, (canvas.shape[1], canvas.shape[0]), interpolation=cv2.INTER_NEAREST)
-    inside = mask.astype(bool)
-    canvas[inside] = ((1 - MASK_OPACITY) * canvas[inside] + MASK_OPACITY * np.array(colour)).astype(np.uint8)
-    outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, outline, -1, colour, thickness, cv2.LINE_AA)
+    """Blend a colour over a mask (h, w) uint8, which may be smaller than the canvas, and draw its outline."""
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return
+    y, x = (to / of for to, of in zip(canvas.shape[:2], mask.shape, strict=True))
+    rows, columns = slice(round(top * y), round((top + height) * y)), slice(round(left * x), round((left + width) * x))
+    region = canvas[rows, columns]  # of a large image the mask's part alone
+    size = (region.shape[1], region.shape[0])
+    part = cv2.resize(mask[top : top + height, left : left + width], size, interpolation=cv2.INTER_NEAREST)
+    for channel, value in enumerate(colour):
+        blend = ((1 - MASK_OPACITY) * np.arange(256) + MASK_OPACITY * value).astype(np.uint8)
+        plane = region[:, :, channel]
+        np.copyto(plane, blend[plane], where=part.astype(bool))
+    outline, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, outline, -1, colour, thickness, cv2.LINE_AA, offset=(columns.start, rows.start))
 
 
 def _enlarged(image: np.ndarray, min_side: int) -> tuple[np.ndarray, int]:
-    """A copy, enlarged by an integer so large that the shorter side has ``min_side`` pixels, and the factor."""
-    factor = max(1, -(-min_side // min(image.shape[:2])))
+    """A copy, enlarged by an integer so that the shorter side has ``min_side`` pixels if possible, and the factor."""
+    short, long = sorted(image.shape[:2])
+    factor = max(1, min(-(-min_side // short), LONGEST_ENLARGED // long))
     return cv2.resize(np.ascontiguousarray(image), None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR), factor
 
 

@@ -15,6 +15,7 @@ pytest.importorskip(
 from detectron2.data import transforms as T
 from detectron2.data.datasets.coco import load_coco_json
 
+from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.detection.data import transforms
 from hiera_det.detection.data.coco import CocoDataset
@@ -126,19 +127,43 @@ def test_steps(config):
 def test_datasets_of_ones_own(datasets_root, tmp_path):
     folder = datasets_root / "shapes"
     mine = DatasetFiles("mine", folder / "annotations" / "instances_val.json", folder / "val")
-    assert register_dataset(mine) == register_dataset(mine) == "mine"
+    annotations = read_annotations(mine.json_file, mask_format="polygon")
+    assert register_dataset(mine, annotations) == register_dataset(mine, annotations) == "mine"
     other = tmp_path / "mine.json"
-    other.write_bytes(mine.json_file.read_bytes())
-    with pytest.raises(ValueError, match="another dataset named 'mine'"):
-        register_dataset(DatasetFiles("mine", other, tmp_path))
+    assert register_dataset(DatasetFiles("mine", other, tmp_path), annotations) == f"mine ({other})"
+
+
+@pytest.mark.parametrize("mask_format", ["polygon", "bitmask", None])
+def test_entries_are_those_of_detectron2(shared_data, mask_format):
+    coco = shared_data / "coco"
+    files = DatasetFiles("entries", coco / "annotations" / "instances_train2017.json", coco / "train2017")
+    name = register_dataset(files, read_annotations(files.json_file, mask_format=mask_format))
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    theirs = load_coco_json(str(files.json_file), str(files.image_root), "their_entries")
+    assert MetadataCatalog.get(name).thing_classes == MetadataCatalog.get("their_entries").thing_classes
+    found = DatasetCatalog.get(name)
+    for ours, his in zip(found, sorted(theirs, key=lambda entry: entry["image_id"]), strict=True):
+        assert {k: v for k, v in ours.items() if k != "annotations"} == {
+            k: v for k, v in his.items() if k != "annotations"
+        }
+        for mine, its in zip(ours["annotations"], his["annotations"], strict=True):
+            assert {k: mine[k] for k in ("iscrowd", "bbox", "category_id")} == {
+                k: its[k] for k in ("iscrowd", "bbox", "category_id")
+            }
+            if mask_format is None:
+                assert "segmentation" not in mine
+            elif isinstance(its["segmentation"], list):
+                for polygon, expected in zip(mine["segmentation"], its["segmentation"], strict=True):
+                    np.testing.assert_array_equal(polygon, expected)
+            else:
+                assert mine["segmentation"] == its["segmentation"]
 
 
 def test_number_of_classes(datasets_root):
     folder = datasets_root / "shapes"
-    name = register_dataset(DatasetFiles("four", folder / "annotations" / "instances_val.json", folder / "val"))
-    from detectron2.data import DatasetCatalog
-
-    DatasetCatalog.get(name)
+    files = DatasetFiles("four", folder / "annotations" / "instances_val.json", folder / "val")
+    name = register_dataset(files, read_annotations(files.json_file, mask_format=None))
     with pytest.raises(ValueError, match=r"four has 4 categories, but MODEL\.ROI_HEADS\.NUM_CLASSES is 80; set"):
         check_classes(defaults(), [name])
     cfg = defaults()

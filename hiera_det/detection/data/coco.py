@@ -13,7 +13,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
-from hiera_det.data.annotations import ImageRecord, read_annotations
+from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.records import Annotations, ImageRecord
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.images import UnreadableImageError, read_image
 from hiera_det.detection.data.targets import make_sample, make_target
@@ -42,6 +43,7 @@ class CocoDataset(Dataset):
         image_format: "RGB" or "BGR".
         mask_format: "polygon", "bitmask", or None for boxes only.
         filter_empty: leave out the images without instances (crowd regions do not count).
+        annotations: of the JSON, where they were read before.
 
     Attributes:
         files: as given.
@@ -61,16 +63,24 @@ class CocoDataset(Dataset):
         image_format: str,
         mask_format: str | None,
         filter_empty: bool,
+        annotations: Annotations | None = None,
     ) -> None:
         if image_format not in ("RGB", "BGR"):
             raise ValueError(f"INPUT.FORMAT is {image_format!r}, expected RGB or BGR")
         if mask_format not in ("polygon", "bitmask", None):
             raise ValueError(f"INPUT.MASK_FORMAT is {mask_format!r}, expected polygon or bitmask")
-        content = read_annotations(files.json_file, mask_format=mask_format)
-        records = [record for record in content.records if record.labels or not filter_empty]
+        if annotations is None:
+            annotations = read_annotations(files.json_file, mask_format=mask_format)
+            for note in annotations.notes:
+                logger.warning("%s: %s", files.json_file, note)
+        content = annotations
+        records = [record.for_training(masks=mask_format is not None) for record in content.records]
+        records = [record for record in records if record.instances or not filter_empty]
         if not records:
             raise ValueError(f"{files.json_file}: none of the {len(content.records)} images has an instance")
-        logger.info("%s: %d images, %d of them in use", files.name, len(content.records), len(records))
+        filled = sum(bool(record.instances) for record in records)
+        text = "%s: %d images, %d of them in use, %d with instances"
+        logger.info(text, files.name, len(content.records), len(records), filled)
         self.files = files
         self.transform = transform
         self.image_format = image_format

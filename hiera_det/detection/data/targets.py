@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pycocotools.mask as mask_util
 import torch
 from torchvision import tv_tensors
 
-from hiera_det.data.annotations import MIN_BOX_SIDE, ImageRecord
-from hiera_det.detection.data.polygons import Polygons, rasterize
+from hiera_det.coco.polygons import rasterize
+from hiera_det.coco.records import MIN_BOX_SIDE, ImageRecord
+from hiera_det.detection.data.bitmaps import Bitmaps
+from hiera_det.detection.data.polygons import Polygons
 
 __all__ = ["make_sample", "make_target"]
 
@@ -19,18 +20,16 @@ def make_sample(record: ImageRecord) -> dict[str, Any]:
     """The geometry of a record's N instances, for transforms v2.
 
     Returns:
-        ``boxes`` (N, 4) float64; ``polygons`` by instance, none for one with an RLE mask; ``bitmaps`` (R, H,
-        W) uint8, the R RLE masks in order.
+        ``boxes`` (N, 4) float64; ``polygons`` by instance, none for one with an RLE mask; ``bitmaps``, the R RLE masks
+        in order.
     """
     size = (record.height, record.width)
-    boxes = torch.tensor(record.boxes, dtype=torch.float64).reshape(-1, 4)
-    bitmaps = [mask_util.decode(value) for value in record.segmentations if isinstance(value, dict)]
+    boxes = torch.tensor([it.box for it in record.instances], dtype=torch.float64).reshape(-1, 4)
+    masks = [it.segmentation for it in record.instances]
     return {
         "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
-        "polygons": Polygons.from_lists(
-            [[] if isinstance(value, dict) else value for value in record.segmentations], size
-        ),
-        "bitmaps": tv_tensors.Mask(torch.from_numpy(np.stack(bitmaps) if bitmaps else np.zeros((0, *size), np.uint8))),
+        "polygons": Polygons.from_lists([it if isinstance(it, list) else [] for it in masks], size),
+        "bitmaps": Bitmaps.from_rles([it for it in masks if isinstance(it, dict)]),
     }
 
 
@@ -63,7 +62,7 @@ def make_target(
     boxes[:, 0::2].clamp_(0, size[1])
     boxes[:, 1::2].clamp_(0, size[0])
     boxes = boxes.float()
-    labels = torch.tensor(record.labels, dtype=torch.int64)
+    labels = torch.tensor([it.label for it in record.instances], dtype=torch.int64)
     target: dict[str, Any] = {"image_id": record.image_id, "height": record.height, "width": record.width}
     if mask_format == "bitmask":
         masks = _bitmasks(record, sample, size)
@@ -88,11 +87,11 @@ def _has_area(boxes: torch.Tensor) -> torch.Tensor:
 
 
 def _bitmasks(record: ImageRecord, sample: dict[str, Any], size: tuple[int, int]) -> torch.Tensor:
-    masks = torch.zeros((len(record.labels), *size), dtype=torch.uint8)
-    bitmaps = iter(sample["bitmaps"].as_subclass(torch.Tensor))
+    masks = torch.zeros((len(record.instances), *size), dtype=torch.uint8)
+    bitmaps = sample["bitmaps"].decode()
     for index, polygons in enumerate(sample["polygons"].to_lists()):
-        is_rle = isinstance(record.segmentations[index], dict)
-        masks[index] = next(bitmaps) if is_rle else torch.from_numpy(rasterize(polygons, *size))
+        is_rle = isinstance(record.instances[index].segmentation, dict)
+        masks[index] = torch.from_numpy(np.array(next(bitmaps)) if is_rle else rasterize(polygons, *size))
     return masks
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from fvcore.common.config import CfgNode
 from PIL import Image
@@ -19,6 +18,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.resize import shortest_edge_size
+from hiera_det.detection.data.bitmaps import Bitmaps
 from hiera_det.detection.data.polygons import Polygons
 
 __all__ = [
@@ -85,27 +85,14 @@ def _image_size(inputs: list[Any]) -> tuple[int, int]:
     return image.height, image.width
 
 
-def _resize_masks(masks: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Nearest pixel, by PIL: (R, H, W) uint8 to (R, *size)."""
-    resized = torch.zeros((len(masks), *size), dtype=torch.uint8)
-    for mask, target in zip(masks, resized, strict=True):
-        plane = Image.fromarray(mask.numpy()).resize((size[1], size[0]), Image.Resampling.NEAREST)
-        target.copy_(torch.from_numpy(np.array(plane)))
-    return resized
-
-
 class _Resize(v2.Transform):
     """Resizes everything to the ``size`` among its parameters, (height, width); None: leaves it."""
 
-    _transformed_types = (Image.Image, tv_tensors.BoundingBoxes, tv_tensors.Mask, Polygons)
+    _transformed_types = (Image.Image, tv_tensors.BoundingBoxes, Bitmaps, Polygons)
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         size = params["size"]
-        if size is None:
-            return inpt
-        if isinstance(inpt, tv_tensors.Mask):  # F.resize would take other pixels than PIL and detectron2
-            return tv_tensors.wrap(_resize_masks(inpt.as_subclass(torch.Tensor), size), like=inpt)
-        return self._call_kernel(F.resize, inpt, size=size)
+        return inpt if size is None else self._call_kernel(F.resize, inpt, size=size)
 
 
 class ResizeShortestEdge(_Resize):
@@ -160,7 +147,7 @@ class ResizeScale(_Resize):
 class FixedSizeCrop(v2.Transform):
     """Cut a window of at most ``size`` pixels a side; one random share places it in both directions."""
 
-    _transformed_types = (Image.Image, tv_tensors.BoundingBoxes, tv_tensors.Mask, Polygons)
+    _transformed_types = (Image.Image, tv_tensors.BoundingBoxes, Bitmaps, Polygons)
 
     def __init__(self, size: int) -> None:
         super().__init__()

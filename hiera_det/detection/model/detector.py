@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -10,7 +11,7 @@ from hiera_det.config import CfgNode, pyramid_maps
 from hiera_det.detection.model.batching import build_batching
 from hiera_det.detection.model.config_check import check_config
 from hiera_det.detection.model.detectron2_names import from_detectron2, to_detectron2
-from hiera_det.detection.model.pasting import to_output_size
+from hiera_det.detection.model.pasting import PastedMasks, to_output_size
 from hiera_det.detection.model.pyramid import build_pyramid
 from hiera_det.detection.model.roi_heads import BoxAndMaskHeads
 from hiera_det.detection.model.rpn import RegionProposals
@@ -60,15 +61,30 @@ class Detector(nn.Module):
             ValueError: training without targets, a target without a field, or an image that does not fit.
             FloatingPointError: in training, a predicted proposal is not finite.
         """
+        if not self.training:
+            return [_pasted(found) for found in self.detect(images, output_sizes, score_threshold)]
         batch = self.batching(images)
-        if self.training:
-            self.roi_heads.check_targets(targets)
-            targets = [_to_device(target, batch.tensors) for target in targets or []]
+        self.roi_heads.check_targets(targets)
+        targets = [_to_device(target, batch.tensors) for target in targets or []]
         features = self.backbone(batch.tensors)
         proposals, rpn_losses = self.rpn(batch, features, targets)
-        detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets, score_threshold)
-        if self.training:
-            return {**roi_losses, **rpn_losses}
+        _, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
+        return {**roi_losses, **rpn_losses}
+
+    def detect(
+        self,
+        images: list[Tensor],
+        output_sizes: list[tuple[int, int]] | None = None,
+        score_threshold: float | None = None,
+    ) -> list[dict[str, Any]]:
+        """Detections as of :meth:`forward`, but ``masks`` is a :class:`~hiera_det.detection.model.pasting.PastedMasks`.
+
+        Arguments as of :meth:`forward`; the model has to be in evaluation mode.
+        """
+        batch = self.batching(images)
+        features = self.backbone(batch.tensors)
+        proposals, _ = self.rpn(batch, features, None)
+        detections, _ = self.roi_heads(features, proposals, batch.image_sizes, None, score_threshold)
         sizes = zip(detections, batch.image_sizes, output_sizes or batch.image_sizes, strict=True)
         return [to_output_size(found, given, wanted) for found, given, wanted in sizes]
 
@@ -79,6 +95,10 @@ class Detector(nn.Module):
     def load_detectron2_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Load a state dict with detectron2's names; it must hold every parameter."""
         self.load_state_dict(from_detectron2(state))
+
+
+def _pasted(found: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: value.paste() if isinstance(value, PastedMasks) else value for name, value in found.items()}
 
 
 def _to_device(target: dict, like: Tensor) -> dict:

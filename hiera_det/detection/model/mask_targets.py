@@ -8,6 +8,8 @@ from pycocotools import mask as coco_mask
 from torch import Tensor
 from torchvision.ops import roi_align
 
+_CHUNK_PIXELS = 2**26  # of bitmaps that are floats at a time
+
 
 def crop_bitmaps(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Tensor:
     """The part of a bitmap in each box, resampled, and cut at one half.
@@ -23,9 +25,15 @@ def crop_bitmaps(masks: Tensor, boxes: Tensor, matched: Tensor, size: int) -> Te
     Returns:
         (R, size, size) bool.
     """
-    rois = torch.cat([matched[:, None].to(torch.float32), boxes.float()], dim=1)  # (R, 5)
-    crops = roi_align(masks[:, None].float(), rois, (size, size), 1.0, sampling_ratio=0, aligned=True)
-    return crops[:, 0] >= 0.5
+    targets = torch.zeros(len(boxes), size, size, dtype=torch.bool, device=boxes.device)
+    chunk = max(1, _CHUNK_PIXELS // max(masks[0].numel(), 1)) if len(masks) else 1
+    for first in range(0, len(masks), chunk):
+        mine = torch.where((matched >= first) & (matched < first + chunk))[0]
+        numbers = (matched[mine] - first)[:, None].to(torch.float32)
+        rois = torch.cat([numbers, boxes[mine].float()], dim=1)  # (R', 5)
+        planes = masks[first : first + chunk, None].float()  # (N', 1, H, W)
+        targets[mine] = roi_align(planes, rois, (size, size), 1.0, sampling_ratio=0, aligned=True)[:, 0] >= 0.5
+    return targets
 
 
 def rasterise_polygons(polygons: list[list[Tensor]], boxes: Tensor, matched: Tensor, size: int) -> Tensor:

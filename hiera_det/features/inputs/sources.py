@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 from collections import Counter
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hiera_det.data.annotations import read_annotations
+from hiera_det.coco.reader import read_annotations, read_file_names
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.tars import expand_braces, images_of_tar
@@ -134,10 +133,10 @@ class Finder:
         if not root.is_dir():
             raise FileNotFoundError(f"no folder with the images of {path} at {root}; name it as the image root")
         if self.coco_boxes:
-            records = read_annotations(path, mask_format=None).records
-            images = [(record.image_id, record.file_name, tuple(record.boxes)) for record in records]
+            records = [record.for_training() for record in read_annotations(path, mask_format=None).records]
+            images = [(it.image_id, it.file_name, tuple(instance.box for instance in it.instances)) for it in records]
         else:
-            images = [(number, name, ()) for number, name in sorted(_coco_images(path))]
+            images = [(number, name, ()) for number, name in read_file_names(path).items()]
         folder = os.path.abspath(root)
         items = [Item(str(number), os.path.join(folder, name), boxes=boxes) for number, name, boxes in images]
         _check_some_exist(items, f"{path}, whose images are looked for in {root}")
@@ -169,23 +168,6 @@ def _fixed_folder(pattern: str) -> str:
     """``a/b`` of ``a/b/*/c*.jpg``."""
     parts = Path(pattern).parts
     return os.path.join("", *parts[: next(place for place, part in enumerate(parts) if glob.has_magic(part))])
-
-
-def _coco_images(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: not a JSON file ({error})") from error
-    images = content.get("images") if isinstance(content, dict) else None
-    if not images or not isinstance(images, list):
-        raise ValueError(f"{path}: expected COCO's object with a list 'images' that is not empty")
-    for place, image in enumerate(images):
-        match image:
-            case {"id": int(number), "file_name": str(name)}:
-                yield number, name
-            case _:
-                text = f"{image!r:.200}"
-                raise ValueError(f"{path}: image number {place} lacks an integer 'id' or a text 'file_name': {text}")
 
 
 def _check_some_exist(items: Sequence[Item], where: str) -> None:

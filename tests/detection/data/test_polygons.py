@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from hiera_det.detection.data.polygons import Polygons, clip_polygon, rasterize
+from hiera_det.coco.polygons import clip_polygon, rasterize
+from hiera_det.detection.data.polygons import Polygons
 
 TRIANGLE = np.array([[0.0, 0.0], [8.0, 0.0], [8.0, 4.0]])
 QUAD = np.array([[1.5, 2.0], [3.0, 2.0], [3.0, 9.0], [1.0, 9.0]])

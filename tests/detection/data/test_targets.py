@@ -5,7 +5,7 @@ import pycocotools.mask as mask_util
 import pytest
 import torch
 
-from hiera_det.data.annotations import ImageRecord
+from hiera_det.coco.records import ImageRecord, Instance
 from hiera_det.detection.data.targets import make_sample, make_target
 
 SQUARE = np.array([[2.0, 2.0], [6.0, 2.0], [6.0, 6.0], [2.0, 6.0]])
@@ -14,6 +14,10 @@ OUTSIDE = SQUARE + 40
 
 def _rle(mask):
     return mask_util.encode(np.asfortranarray(mask))
+
+
+def _instance(label, box, segmentation=None):
+    return Instance(label, box, (*box[:2], box[2] - box[0], box[3] - box[1]), segmentation)
 
 
 @pytest.fixture
@@ -25,9 +29,12 @@ def record():
         "x.png",
         10,
         12,
-        boxes=[(1, 1, 7, 7), (5, 1, 11, 4), (40, 40, 44, 44), (3, 3, 9, 9)],
-        labels=[4, 2, 3, 1],
-        segmentations=[[SQUARE], _rle(mask), [OUTSIDE], [OUTSIDE]],
+        [
+            _instance(4, (1, 1, 7, 7), [SQUARE]),
+            _instance(2, (5, 1, 11, 4), _rle(mask)),
+            _instance(3, (40, 40, 44, 44), [OUTSIDE]),
+            _instance(1, (3, 3, 9, 9), [OUTSIDE]),
+        ],
     )
 
 
@@ -54,8 +61,8 @@ def test_boxes_from_masks(record):
 
 
 def test_polygons(record):
-    record.segmentations[1] = [SQUARE / 2, SQUARE + np.array([4, 1])]
-    record.segmentations[3] = []
+    record.instances[1].segmentation = [SQUARE / 2, SQUARE + np.array([4, 1])]
+    record.instances[3].segmentation = []
     target = make_target(record, make_sample(record), (10, 12), mask_format="polygon", recompute_boxes=False)
     assert target["labels"].tolist() == [4, 2]
     assert [[p.shape for p in instance] for instance in target["polygons"]] == [[(4, 2)], [(4, 2)] * 2]
@@ -64,14 +71,14 @@ def test_polygons(record):
 
 
 def test_boxes_from_polygons(record):
-    record.segmentations[1] = [SQUARE / 2, SQUARE + np.array([4, 1])]
-    record.segmentations[2] = record.segmentations[3] = []
+    record.instances[1].segmentation = [SQUARE / 2, SQUARE + np.array([4, 1])]
+    record.instances[2].segmentation = record.instances[3].segmentation = []
     target = make_target(record, make_sample(record), (10, 12), mask_format="polygon", recompute_boxes=True)
     assert target["boxes"].tolist() == [[2, 2, 6, 6], [1, 1, 10, 7]]
 
 
 def test_boxes_only_and_clipped():
-    record = ImageRecord(9, "x.png", 10, 12, boxes=[(1, 1, 7, 7), (8, 0, 12, 10)], labels=[1, 2])
+    record = ImageRecord(9, "x.png", 10, 12, [_instance(1, (1, 1, 7, 7)), _instance(2, (8, 0, 12, 10))])
     target = make_target(record, make_sample(record), (6, 8), mask_format=None, recompute_boxes=False)
     assert target["boxes"].tolist() == [[1, 1, 7, 6]]
     assert target["labels"].tolist() == [1]

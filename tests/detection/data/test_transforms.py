@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.records import ImageRecord, Instance
+from hiera_det.coco.results import encode_mask
 from hiera_det.config import get_cfg
-from hiera_det.data.annotations import ImageRecord, read_annotations
 from hiera_det.data.images import read_image
 from hiera_det.detection.data import transforms
 from hiera_det.detection.data.targets import make_sample, make_target
@@ -32,8 +34,8 @@ def _picture(height, width):
     return Image.fromarray(pixels)
 
 
-def _record(height, width, **fields):
-    return ImageRecord(1, "x.png", height, width, **fields)
+def _record(height, width, *instances):
+    return ImageRecord(1, "x.png", height, width, list(instances))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_shortest_edge_arithmetic(height, width, short, longest, expected):
 def test_equal_to_detectron2(shared_data, monkeypatch, case):
     coco = shared_data / "coco"
     content = read_annotations(coco / "annotations/instances_val2017.json", mask_format="bitmask")
-    (record,) = (r for r in content.records if r.image_id == case["image_id"])
+    (record,) = (r.for_training() for r in content.records if r.image_id == case["image_id"])
     monkeypatch.setattr(transforms, "_uniform", lambda low, high: low + (high - low) * case["u"])
     flip = v2.RandomHorizontalFlip(1.0)
     jitter = case["steps"] == "jitter"
@@ -97,12 +99,11 @@ def test_image_smaller_than_the_crop_is_not_padded(monkeypatch):
 @pytest.mark.parametrize("side", [11, 23, 100])
 def test_rle_masks_are_resized_as_pil_does(side):
     mask = (np.random.default_rng(1).random((37, 53)) > 0.5).astype(np.uint8)
-    sample = make_sample(_record(37, 53))
-    sample["bitmaps"] = type(sample["bitmaps"])(torch.from_numpy(mask)[None])
+    sample = make_sample(_record(37, 53, Instance(1, (0, 0, 53, 37), (0, 0, 53, 37), encode_mask(mask))))
     resize = ResizeShortestEdge([side], 1000, "choice")
     image, sample = DetectionTransform([resize], crops=False)(_picture(37, 53), sample)
     expected = Image.fromarray(mask).resize((image.width, image.height), Image.Resampling.NEAREST)
-    np.testing.assert_array_equal(sample["bitmaps"][0].numpy(), np.asarray(expected))
+    np.testing.assert_array_equal(next(sample["bitmaps"].decode()), np.asarray(expected))
 
 
 def _cfg(**values):

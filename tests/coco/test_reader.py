@@ -6,11 +6,16 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
-from hiera_det.data.annotations import read_annotations
+from hiera_det.coco.reader import read_annotations
 
 
 def _read(write, content, mask_format="bitmask"):
     return read_annotations(write(content).json_file, mask_format=mask_format)
+
+
+def _labels(record):
+    """Of what is trained on."""
+    return [it.label for it in record.for_training().instances]
 
 
 def test_reads_ids_names_boxes_polygons(write, content):
@@ -19,40 +24,43 @@ def test_reads_ids_names_boxes_polygons(write, content):
     assert found.class_names == ["boat", "kite"]
     first, second = found.records
     assert (first.image_id, first.file_name, first.height, first.width) == (3, "a.png", 40, 60)
-    assert first.boxes == [(10, 10, 30, 30), (40, 30, 48, 36)]
-    assert first.labels == [2, 1]
-    np.testing.assert_array_equal(first.segmentations[1][0], [[40, 30], [48, 30], [44, 36]])
-    assert second.labels == []  # a crowd region only
+    assert [it.box for it in first.instances] == [(10, 10, 30, 30), (40, 30, 48, 36)]
+    assert _labels(first) == [2, 1]
+    np.testing.assert_array_equal(first.instances[1].segmentation[0], [[40, 30], [48, 30], [44, 36]])
+    assert [it.crowd for it in second.instances] == [True]
+    assert _labels(second) == []
 
 
 def test_boxes_only_ignores_masks(write, content):
     del content["annotations"][0]["segmentation"]
     found = _read(write, content, mask_format=None)
-    assert found.records[0].labels == [2, 1]
-    assert found.records[0].segmentations == []
+    assert _labels(found.records[0]) == [2, 1]
+    assert [it.segmentation for it in found.records[0].instances] == [None, None]
 
 
-def test_boxes_are_clipped_and_empty_ones_dropped(write, content, caplog):
+def test_boxes_are_clipped_and_empty_ones_dropped(write, content):
     content["annotations"][0]["bbox"] = [-5, 35, 20, 20]
     content["annotations"][1]["bbox"] = [70, 10, 5, 5]  # beyond the right border
     found = _read(write, content)
-    assert found.records[0].boxes == [(0, 35, 15, 40)]
-    assert "left out 1 instances whose box has no area" in caplog.text
+    assert [it.box for it in found.records[0].for_training().instances] == [(0, 35, 15, 40)]
+    assert [it.bbox for it in found.records[0].instances] == [(-5, 35, 20, 20), (70, 10, 5, 5)]  # an evaluation's
+    assert found.notes == ["1 instances whose box has no area inside the image, not trained on"]
 
 
 @pytest.mark.parametrize("box", [[10, 10, 0, 5], [10, 10, 5, -3], [10, 10, 5, 1e-6]])
 def test_flat_boxes_are_dropped(write, content, box):
     content["annotations"][0]["bbox"] = box
-    assert _read(write, content).records[0].labels == [1]
+    assert _labels(_read(write, content).records[0]) == [1]
 
 
-def test_polygons_of_two_points_are_dropped(write, content, caplog):
+def test_polygons_of_two_points_are_dropped(write, content):
     content["annotations"][0]["segmentation"].append([1.0, 1.0, 2.0, 2.0])
     content["annotations"][1]["segmentation"] = [[1.0, 1.0, 2.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]
     found = _read(write, content)
-    assert found.records[0].labels == [2]
-    assert len(found.records[0].segmentations[0]) == 1
-    assert "1 instances without a polygon of at least 3 points" in caplog.text
+    assert _labels(found.records[0]) == [2]
+    assert len(found.records[0].instances[0].segmentation) == 1
+    assert "1 instances without a polygon of at least 3 points, left out" in found.notes
+    assert "3 polygons without three points, left out" in found.notes
 
 
 def test_no_instance_with_a_mask(write, content):
@@ -61,7 +69,7 @@ def test_no_instance_with_a_mask(write, content):
     with pytest.raises(ValueError, match=r"none of the 2 instances has a mask; with MODEL\.MASK_ON False") as error:
         _read(write, content)
     assert "instances.json" in str(error.value)
-    assert _read(write, content, mask_format=None).records[0].labels == [2, 1]
+    assert _labels(_read(write, content, mask_format=None).records[0]) == [2, 1]
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -72,7 +80,7 @@ def test_rle(write, content, compressed):
     rle = mask_util.encode(np.asfortranarray(mask))
     value = {"size": [40, 60], "counts": rle["counts"].decode() if compressed else counts}
     content["annotations"][0]["segmentation"] = value
-    found = _read(write, content).records[0].segmentations[0]
+    found = _read(write, content).records[0].instances[0].segmentation
     np.testing.assert_array_equal(mask_util.decode(found), mask)
 
 
@@ -93,23 +101,22 @@ DELETE = object()
         (("categories",), [], "'categories' is empty"),
         (("images",), [], "'images' is empty"),
         (("images", 0, "id"), DELETE, "image number 0: field 'id' is missing"),
-        (("images", 0, "height"), "50", "image 7: field 'height' is '50', expected int"),
+        (("images", 0, "height"), "5O", "image 7: field 'height' is '5O', expected int"),
         (("images", 0, "width"), 0, "image 7: height 50 and width 0"),
         (("images", 0, "file_name"), DELETE, "image 7: field 'file_name' is missing"),
         (("images", 0, "id"), 3, "image 3: this id occurs twice"),
         (("categories", 0, "name"), DELETE, "category 90: field 'name' is missing"),
         (("categories", 0, "id"), 5, "category 5: this id occurs twice"),
         (("annotations", 1), 4, "annotation number 1: expected an object, got 4"),
-        (("annotations", 1, "id"), 1, "annotation 1: this id occurs twice"),
+        (("annotations", 1, "id"), 1, r"image 3 \(a.png\), annotation 1: this id occurs twice"),
         (("annotations", 1, "image_id"), 99, "annotation 2: image_id 99 is not among the images"),
         (("annotations", 1, "category_id"), 6, "annotation 2: category_id 6 is not among the categories"),
-        (("annotations", 1, "category_id"), "5", "annotation 2: field 'category_id' is '5', expected int"),
+        (("annotations", 1, "category_id"), "five", "annotation 2: field 'category_id' is 'five', expected int"),
         (("annotations", 1, "bbox"), DELETE, "annotation 2: field 'bbox' is missing"),
         (("annotations", 1, "bbox"), [1, 2, 3], "annotation 2: field 'bbox' is .*expected 4 finite"),
         (("annotations", 1, "bbox"), [1, 2, 3, None], "annotation 2: field 'bbox' is .*expected 4 finite"),
         (("annotations", 1, "bbox"), [1, 2, 3, float("nan")], "annotation 2: field 'bbox' is .*finite"),
         (("annotations", 1, "iscrowd"), 2, "annotation 2: field 'iscrowd' is 2"),
-        (("annotations", 1, "ignore"), 1, "annotation 2: 'ignore' is not supported"),
         (("annotations", 1, "segmentation"), DELETE, "annotation 2: field 'segmentation' is missing"),
         (("annotations", 1, "segmentation"), None, "annotation 2: field 'segmentation' is None.*MODEL.MASK_ON False"),
         (("annotations", 1, "segmentation"), [1, 2, 3], "annotation 2: field 'segmentation' is not a list of"),

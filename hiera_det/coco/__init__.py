@@ -1,0 +1,1 @@
+"""COCO's format: annotations read and checked, data examined before a run, detections evaluated."""

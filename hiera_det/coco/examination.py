@@ -1,0 +1,89 @@
+"""The examination of a run's datasets before it starts: what would be found too late, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hiera_det.coco.examine import examine_annotations
+from hiera_det.coco.image_files import examine_image_files
+from hiera_det.coco.reader import AnnotationError, read_annotations
+from hiera_det.coco.records import Annotations
+from hiera_det.coco.tables import dataset_table
+from hiera_det.data.catalog import DatasetFiles
+from hiera_det.data.class_names import check_same_classes
+from hiera_det.data.findings import Findings
+
+__all__ = ["Given", "examine_datasets"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A dataset as a run takes it.
+
+    Attributes:
+        files: JSON and image folder.
+        mask_format: "polygon" or "bitmask"; None: boxes alone.
+    """
+
+    files: DatasetFiles
+    mask_format: str | None
+
+
+def examine_datasets(
+    given: Mapping[str, Given], findings: Findings, num_classes: int | None = None
+) -> dict[str, Annotations]:
+    """Read the annotations of each split, look at its image files and boxes, and compare the classes.
+
+    Args:
+        given: by split, "TRAIN" and "TEST" or one of them. Every image of "TEST" is needed.
+        findings: gets what is found.
+        num_classes: that ``MODEL.ROI_HEADS.NUM_CLASSES`` has; None: it does not matter.
+
+    Returns:
+        What could be read, by split.
+    """
+    found: dict[str, Annotations] = {}
+    for split, its in given.items():
+        annotations = _read(its, findings)
+        if annotations is None:
+            continue
+        found[split] = annotations
+        name = f"{its.files.name} ({split.lower()})"
+        findings.add("ok", dataset_table(annotations, name))
+        for note in annotations.notes:
+            findings.add("note", f"{its.files.json_file}: {note}")
+        examine_annotations(annotations, findings, name)
+        examine_image_files(annotations.records, its.files.image_root, findings, name, all_needed=split == "TEST")
+    _compare_classes(found, findings, num_classes)
+    return found
+
+
+def _read(its: Given, findings: Findings) -> Annotations | None:
+    """What can be read; None: nothing."""
+    try:
+        return read_annotations(its.files.json_file, mask_format=its.mask_format)
+    except AnnotationError as error:
+        for problem in error.problems:
+            findings.add("problem", f"{its.files.json_file}: {problem}")
+        return error.annotations
+
+
+def _compare_classes(found: Mapping[str, Annotations], findings: Findings, num_classes: int | None) -> None:
+    """The splits' with each other, then with the model's: advice about the one would contradict that about another."""
+    if not found:
+        return
+    first, *others = found.values()
+    try:
+        for other in others:
+            check_same_classes(first.source, first.class_names, other.class_names, other.source)
+    except ValueError as error:
+        findings.add("problem", str(error))
+        return
+    count = len(first.category_ids)
+    if num_classes not in (None, count):
+        findings.add(
+            "problem",
+            f"{first.source} has {count} categories, but MODEL.ROI_HEADS.NUM_CLASSES is {num_classes}; set it to"
+            f" {count}",
+        )

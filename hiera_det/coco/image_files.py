@@ -1,0 +1,104 @@
+"""The image files of a dataset, examined before a run: each is there, and of the size that the JSON says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hiera_det.coco.records import ImageRecord
+from hiera_det.data.findings import Findings
+from hiera_det.data.images import UnreadableImageError, read_header
+
+__all__ = ["examine_image_files", "some"]
+
+_THREADS = 8  # files are waited for, on shared disks above all
+_NAMED = 3  # in one line
+_ORIENTATIONS = {2: "mirrored", 3: "upside down", 4: "mirrored and upside down"}  # that leave the size
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is wrong with a file, or peculiar; empty: nothing."""
+
+    record: ImageRecord
+    missing: bool = False
+    unreadable: str = ""
+    size: str = ""
+    turned: str = ""
+
+
+def examine_image_files(
+    records: Sequence[ImageRecord], root: Path, findings: Findings, name: str, *, all_needed: bool
+) -> None:
+    """Stat each file and read its header, with progress.
+
+    Args:
+        records: the images.
+        root: the folder that their names start from.
+        findings: gets what is found.
+        name: of the dataset, for messages.
+        all_needed: a file that is missing or cannot be read is a problem; otherwise it is a note, unless none is there.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        paths = ((record, root / record.file_name) for record in records)
+        found = pool.map(lambda pair: _examine(*pair), paths, chunksize=64)
+        files = [it for it in tqdm(found, desc=f"image files of {name}", total=len(records), leave=False) if it]
+    missing = [it.record.file_name for it in files if it.missing]
+    if missing:
+        none = len(missing) == len(records)
+        kind = "problem" if all_needed or none else "note"
+        advice = f"; image names start from {root}: is that the folder?" if none else ""
+        findings.add(
+            kind, f"{name}: {len(missing)} of {len(records)} image files are not there: {some(missing)}{advice}"
+        )
+    unreadable = [it.unreadable for it in files if it.unreadable]
+    if unreadable:
+        kind = "problem" if all_needed or len(unreadable) == len(records) else "note"
+        findings.add(kind, f"{name}: {len(unreadable)} image files cannot be read: {some(unreadable, '; ')}")
+    if sizes := [it.size for it in files if it.size]:
+        findings.add(
+            "problem", f"{name}: {len(sizes)} images are of another size than the JSON says: {some(sizes, '; ')}"
+        )
+    if turned := [it.turned for it in files if it.turned]:
+        findings.add(
+            "note",
+            f"{name}: {len(turned)} images are turned by their EXIF orientation, which their size does not show:"
+            f" {some(turned)}; see whether their boxes were drawn on the turned image, as they are read",
+        )
+
+
+def some(texts: Iterable[str], between: str = ", ") -> str:
+    """The first few texts, and how many there are besides."""
+    every = list(texts)
+    more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
+    return between.join(every[:_NAMED]) + more
+
+
+def _examine(record: ImageRecord, path: Path) -> _File | None:
+    try:
+        os.stat(path)
+    except OSError:
+        return _File(record, missing=True)
+    try:
+        height, width, orientation = read_header(path)
+    except UnreadableImageError as error:
+        return _File(record, unreadable=str(error))
+    turned = (width, height) if orientation >= 5 else (height, width)  # as they are read
+    expected = (record.height, record.width)
+    if turned != expected:
+        because = ""
+        if (height, width) == expected:
+            because = (
+                f" after its EXIF orientation {orientation} has turned it: the boxes were drawn without; remove the tag"
+            )
+        came = f"height {turned[0]} and width {turned[1]}{because}, not {expected[0]} and {expected[1]}"
+        return _File(record, size=f"{path} (image {record.image_id}) has {came}")
+    peculiar = orientation in _ORIENTATIONS or (orientation >= 5 and height == width)
+    if peculiar and record.instances:
+        return _File(record, turned=f"{record.file_name} (orientation {orientation})")
+    return None

@@ -1,0 +1,39 @@
+"""What an examination of data found."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+__all__ = ["Findings"]
+
+_LISTED = 10  # problems in an error
+
+
+@dataclass
+class Findings:
+    """Findings in order, each with whether it is a "problem", a "note" or "ok"."""
+
+    entries: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, kind: str, text: str) -> None:
+        """Append a finding."""
+        self.entries.append((kind, text))
+
+    @property
+    def problems(self) -> list[str]:
+        """Texts of the problems."""
+        return [text for kind, text in self.entries if kind == "problem"]
+
+    def report(self, logger: logging.Logger) -> None:
+        """Log everything that is no problem, notes as warnings.
+
+        Raises:
+            ValueError: there are problems; it lists the first ten.
+        """
+        for kind, text in self.entries:
+            if kind != "problem":
+                logger.log(logging.WARNING if kind == "note" else logging.INFO, "%s", text)
+        if problems := self.problems:
+            more = [f"and {len(problems) - _LISTED} problems more"] if len(problems) > _LISTED else []
+            raise ValueError("\n".join([*problems[:_LISTED], *more]))
