@@ -16,7 +16,7 @@ FLOORS = [
     {"tasks"},
     {"detection", "features", "detectron2", "projects"},
     {"engine"},
-    {"weights"},
+    {"weights", "coco"},
     {"data", "hiera", "config"},
     {"utils"},
 ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.reader import AnnotationError, read_annotations
 from hiera_det.data.catalog import DatasetFiles
 
 __all__ = ["class_overrides"]
@@ -27,15 +27,19 @@ def class_overrides(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles)
         files: of the training data.
 
     Returns:
-        Empty if an override gives the number, or the config has another than COCO's.
-
-    Raises:
-        ValueError: the annotations are not as expected.
+        Empty if an override gives the number, or the config has another than COCO's, or the annotations do not tell it:
+        the examination of the data says why.
     """
     nodes = [name for name in ("ROI_HEADS", "RETINANET") if name in cfg.MODEL]
     keys = [f"MODEL.{name}.NUM_CLASSES" for name in nodes]
     if set(keys) & set(overrides[::2]) or any(cfg.MODEL[name].NUM_CLASSES != _COCOS for name in nodes):
         return []
-    count = len(read_annotations(files.json_file, mask_format=None).category_ids)
+    try:
+        annotations = read_annotations(files.json_file, mask_format=None)
+    except AnnotationError as error:
+        if error.annotations is None:
+            return []
+        annotations = error.annotations
+    count = len(annotations.category_ids)
     logger.info("%s has %d classes, so has the detector", files.json_file, count)
     return [word for key in keys for word in (key, count)]

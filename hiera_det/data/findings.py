@@ -25,6 +25,18 @@ class Findings:
         """Texts of the problems."""
         return [text for kind, text in self.entries if kind == "problem"]
 
+    def show(self) -> None:
+        """Print all of them.
+
+        Raises:
+            SystemExit: with 1, there are problems.
+        """
+        for kind, text in self.entries:
+            print(f"{kind:8} {text}")
+        print(f"{len(self.problems)} problems")
+        if self.problems:
+            raise SystemExit(1)
+
     def report(self, logger: logging.Logger) -> None:
         """Log everything that is no problem, notes as warnings.
 

@@ -54,9 +54,8 @@ class Task(ABC):
     def test_dataset(self) -> Dataset | None:
         """The test set: ``dataset[index]`` is an item. None if there is nothing to evaluate on."""
 
-    @abstractmethod
-    def examine(self, findings: Findings, *, training: bool) -> None:
-        """Look for what is wrong with the data before a run: nothing is raised, all of it is found.
+    def examine(self, findings: Findings, *, training: bool) -> None:  # noqa: B027
+        """Look for what is wrong with the data before a run, beyond what reading them says: all of it is found.
 
         Args:
             findings: gets what is found.

@@ -97,4 +97,7 @@ def test_to_output_size(tiny, recorded, unpack):
     torch.testing.assert_close(found["boxes"], recorded["output/boxes"], rtol=0, atol=1e-5)
     assert torch.equal(found["scores"], recorded["output/scores"])
     assert found["labels"].tolist() == [1, 2, 3, 5, 6, 7, 8]
-    assert torch.equal(found["masks"], unpack(recorded["output/masks"], (7, 75, 77)))
+    assert found["masks"].shape == (7, 75, 77)
+    assert torch.equal(found["masks"].paste(), unpack(recorded["output/masks"], (7, 75, 77)))
+    assert torch.equal(torch.stack(list(found["masks"])), found["masks"].paste())
+    assert torch.equal(found["masks"].select(found["labels"] > 3).paste(), found["masks"].paste()[3:])

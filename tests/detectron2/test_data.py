@@ -127,13 +127,13 @@ def test_steps(config):
 def test_datasets_of_ones_own(datasets_root, tmp_path):
     folder = datasets_root / "shapes"
     mine = DatasetFiles("mine", folder / "annotations" / "instances_val.json", folder / "val")
-    annotations = read_annotations(mine.json_file, mask_format="polygon")
+    annotations = read_annotations(mine.json_file, mask_format="bitmask")
     assert register_dataset(mine, annotations) == register_dataset(mine, annotations) == "mine"
     other = tmp_path / "mine.json"
     assert register_dataset(DatasetFiles("mine", other, tmp_path), annotations) == f"mine ({other})"
 
 
-@pytest.mark.parametrize("mask_format", ["polygon", "bitmask", None])
+@pytest.mark.parametrize("mask_format", ["bitmask", None])
 def test_entries_are_those_of_detectron2(shared_data, mask_format):
     coco = shared_data / "coco"
     files = DatasetFiles("entries", coco / "annotations" / "instances_train2017.json", coco / "train2017")

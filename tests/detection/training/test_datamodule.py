@@ -29,7 +29,7 @@ def own_data(datasets_root, tmp_path):
 @pytest.mark.parametrize(
     ("segmentation", "only_first", "message"),
     [
-        (None, True, r"val\.json: annotation \d+: field 'segmentation' is None"),
+        (None, True, r"val\.json: image \d+ \(\d+\.jpg\), annotation \d+: field 'segmentation' is None"),
         ([], False, r"val\.json: none of the \d+ instances has a mask; with MODEL\.MASK_ON False"),
     ],
 )
@@ -41,7 +41,7 @@ def test_masks_that_cannot_be_evaluated_stop_the_run_before_training(run, own_da
 
 def test_a_test_instance_without_a_mask_is_left_out(run, own_data):
     run(*own_data([[1.0, 1.0, 2.0, 2.0]], only_first=True), "SOLVER.MAX_ITER", "1")
-    assert "left out 1 instances without a polygon" in run.log
+    assert "1 instances without a polygon of at least 3 points, left out" in run.log
     assert "segm/AP" in run.records[-1]
 
 

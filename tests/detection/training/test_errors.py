@@ -143,9 +143,10 @@ def test_not_finite_loss_is_one_line(as_a_script, monkeypatch, capfd):
 
 def test_an_error_in_a_worker_ends_the_process(run, datasets_root, environment, tmp_path):
     """The workers ignore SIGTERM, by which Python would end them."""
-    annotations = datasets_root / "shapes" / "annotations" / "instances_train.json"
-    (tmp_path / "empty").mkdir()
-    flags = ["--dataset-json", str(annotations), "--image-root", str(tmp_path / "empty")]
+    shapes = datasets_root / "shapes"
+    for image in (shapes / "train").iterdir():
+        (tmp_path / image.name).write_bytes(image.read_bytes()[:-200])  # the head is there
+    flags = ["--dataset-json", str(shapes / "annotations" / "instances_train.json"), "--image-root", str(tmp_path)]
     command = run.command(*flags, "DATALOADER.NUM_WORKERS", "2")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "cannot read image" in done.stderr

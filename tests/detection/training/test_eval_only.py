@@ -64,7 +64,7 @@ def test_classes_of_training_and_test_set(run, reordered, datasets_root):
     shapes = datasets_root / "shapes"
     train = [str(shapes / "annotations" / "instances_train.json"), str(shapes / "train")]
     flags = [word for pair in zip(reordered[::2], train, reordered[1::2], strict=True) for word in pair]
-    with pytest.raises(ValueError, match=f"the training set and .*reordered.json have {DIFFERENT}"):
+    with pytest.raises(ValueError, match=f"instances_train.json and .*reordered.json have {DIFFERENT}"):
         run(*flags)
 
 

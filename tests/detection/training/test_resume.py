@@ -121,7 +121,7 @@ MOMENTS = {
     "the final evaluation": (
         "model_final.pth",
         """
-        from hiera_det.detection.coco_evaluator import CocoEvaluator
+        from hiera_det.coco.evaluator import CocoEvaluator
         CocoEvaluator.evaluate = lambda *_: kill()
         """,
     ),
@@ -185,14 +185,14 @@ def test_terminated(run, environment):
 @pytest.fixture
 def terminated_in_evaluation(monkeypatch):
     """The first image that is evaluated brings a SIGTERM to this process."""
-    forward, handler = Detector.forward, signal.getsignal(signal.SIGTERM)
+    detect, handler = Detector.detect, signal.getsignal(signal.SIGTERM)
 
-    def terminating(self, images, targets=None, output_sizes=None):
-        if not self.training and signal.getsignal(signal.SIGTERM) is not handler:
+    def terminating(self, images, output_sizes=None):
+        if signal.getsignal(signal.SIGTERM) is not handler:
             os.kill(os.getpid(), signal.SIGTERM)
-        return forward(self, images, targets, output_sizes)
+        return detect(self, images, output_sizes)
 
-    monkeypatch.setattr(Detector, "forward", terminating)
+    monkeypatch.setattr(Detector, "detect", terminating)
     yield
     assert signal.getsignal(signal.SIGTERM) is handler
 

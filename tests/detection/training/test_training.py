@@ -110,7 +110,7 @@ def test_own_dataset_without_test_set(run, datasets_root):
     shapes = datasets_root / "shapes"
     flags = ["--dataset-json", str(shapes / "annotations" / "instances_val.json"), "--image-root", str(shapes / "val")]
     run(*flags, "SOLVER.MAX_ITER", "1")
-    assert "dataset instances_val: 5 images" in run.log
+    assert "instances_val: 5 images, 5 of them in use, 5 with instances" in run.log
     assert "no evaluation" in run.log
 
 

@@ -203,13 +203,13 @@ def test_boxes_of_coco(coco):
     ("content", "message"),
     [
         ("{", r"instances_val\.json: not a JSON file"),
-        ([], "expected COCO's object with a list 'images' that is not empty"),
-        ({"images": []}, "expected COCO's object with a list 'images'"),
+        ([], "expected an object with images; got a list"),
+        ({"images": []}, "'images' is empty, expected at least one"),
         (
-            {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}]},
-            "number 1 lacks .*'2'",
+            {"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "two", "file_name": "b.jpg"}]},
+            "image number 1: field 'id' is 'two', expected int",
         ),
-        ({"images": [{"id": 1}]}, "image number 0 lacks an integer 'id' or a text 'file_name'"),
+        ({"images": [{"id": 1}]}, "image number 0: image 1: field 'file_name' is missing"),
     ],
 )
 def test_a_bad_coco_file(coco, content, message):

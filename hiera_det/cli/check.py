@@ -1,0 +1,53 @@
+"""Examine datasets as the start of a run does: files, sizes, annotations, boxes, classes.
+
+    hiera-det check --dataset-json train.json val.json --image-root images/train images/val
+    hiera-det check --dataset-json train.json --image-root images MODEL.MASK_ON False
+    hiera-det check --config mask_rcnn_hiera_b
+
+It ends with 1 where there is a problem, and lists all that it finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from hiera_det.cli.parser import CommandParser
+from hiera_det.cli.run_options import add_data_options, check_data_options, given_datasets
+from hiera_det.config import find_config, get_cfg
+from hiera_det.data.findings import Findings
+from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
+from hiera_det.utils.logs import show_log
+
+__all__ = ["main", "parse"]
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = CommandParser(__doc__)
+    add = parser.add_argument_group("run").add_argument
+    add(
+        "--config",
+        "--config-file",
+        metavar="FILE",
+        default="mask_rcnn_hiera_t",
+        help="the config of the run, a YAML file or a shipped one's name: what it makes of the data (%(default)s)",
+    )
+    add_data_options(parser, "TRAIN [TEST]; default: those of DATASETS")
+    parser.add_overrides()
+    args = parser.parse_with_keys(arguments, lambda _: get_cfg())
+    check_data_options(parser, args, most=2)
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run."""
+    args = parse(arguments)
+    show_log()
+    path = find_config(args.config)
+    files = given_datasets(args)
+    train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
+    cfg = load_run_config(path, args.overrides, predictor_class(task_of(path)).defaults(), train_files, test_files)
+    findings = Findings()
+    build_task(cfg, train_files, test_files).examine(findings, training=True)
+    findings.show()
