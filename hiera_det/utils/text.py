@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["check_text", "decode_text", "read_text", "text_encoding", "text_lines"]
+__all__ = ["decode_text", "read_text", "text_encoding", "text_lines"]
 
 _MARKS = {  # UTF-32's begins with UTF-16's
     codecs.BOM_UTF8: "utf-8-sig",
@@ -30,6 +30,7 @@ _NO_TEXT = {
     b"\x80\x05": "a pickle",
 }
 _HEAD = 4096  # bytes that are looked at for what a file is
+_SHOWN = 12  # bytes in a message
 _OTHERS = {"GBK": "gb18030", "Windows-1252": "cp1252"}
 
 
@@ -78,7 +79,7 @@ def decode_text(content: bytes, name: str) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _not_decodable(name, encoding, line, content[error.start : error.start + 12]) from error
+        raise _not_decodable(name, encoding, line, content[error.start : error.start + _SHOWN]) from error
     if "\0" in text:
         raise _with_nul(name, text.count("\n", 0, text.index("\0")) + 1)
     return text
@@ -109,17 +110,12 @@ def text_lines(path: str | Path) -> Iterator[str]:
                     raise _with_nul(str(path), number)
                 yield line
         except UnicodeDecodeError as error:
-            check_text(path)
-            raise ValueError(f"{path} is cut off or damaged: {error}") from error
+            _name_the_line(path, encoding)
+            raise _not_decodable(str(path), encoding) from error
 
 
-def check_text(path: str | Path) -> None:
-    """See that a file in UTF-8 can be decoded, block by block.
-
-    Raises:
-        OSError, ValueError: as of :func:`decode_text`.
-    """
-    encoding = text_encoding(path)
+def _name_the_line(path: str | Path, encoding: str) -> None:
+    """Raise for the first line that is not UTF-8."""
     if not encoding.startswith("utf-8"):
         return
     with open(path, "rb") as file:
@@ -127,17 +123,20 @@ def check_text(path: str | Path) -> None:
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                raise _not_decodable(str(path), encoding, number, line[error.start : error.start + 12]) from error
+                raise _not_decodable(str(path), encoding, number, line[error.start :]) from error
 
 
-def _not_decodable(name: str, encoding: str, line: int, content: bytes) -> ValueError:
+def _not_decodable(name: str, encoding: str, line: int = 0, content: bytes = b"") -> ValueError:
     if not encoding.startswith("utf-8"):
-        return ValueError(f"{name} begins as {encoding.upper()}, but is cut off or damaged; save it as UTF-8")
-    start = content.splitlines()[0] if content.splitlines() else content
+        return ValueError(
+            f"{name} begins as {encoding.upper()}, but is cut off or damaged: write it anew, best as UTF-8 (iconv -f"
+            f" {encoding} -t utf-8)"
+        )
+    start = content[:_SHOWN].splitlines()[0]
     readings = ", ".join(f"{_read_as(start, codec)!r} in {title}" for title, codec in _OTHERS.items())
     return ValueError(
-        f"{name}, line {line}: not UTF-8; {start!r} would be {readings}. Save the file as UTF-8, for instance by"
-        f" iconv -f GBK -t UTF-8"
+        f"{name}, line {line}: not UTF-8; {start!r} would be {readings}. Save it as UTF-8 (for instance iconv -f gbk -t"
+        f" utf-8)"
     )
 
 
