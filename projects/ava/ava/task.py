@@ -115,7 +115,8 @@ class ActionTask(Task):
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
         logger.info("DATASETS.%s: %d keyframes", split, len(keyframes))
-        return AvaDataset(keyframes, open_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
+        source = open_source(self.cfg, split)
+        return AvaDataset(keyframes, source, transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]
