@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["decode_text", "read_text", "text_encoding", "text_lines"]
+__all__ = ["NotText", "decode_text", "read_text", "text_encoding", "text_lines"]
 
 _MARKS = {  # UTF-32's begins with UTF-16's
     codecs.BOM_UTF8: "utf-8-sig",
@@ -34,6 +34,10 @@ _SHOWN = 12  # bytes in a message
 _OTHERS = {"GBK": "gb18030", "Windows-1252": "cp1252"}
 
 
+class NotText(ValueError):
+    """A file that is no text in UTF-8 or with a byte order mark; the message names it and says what it looks like."""
+
+
 def text_encoding(source: str | Path | bytes, name: str = "") -> str:
     """Tell a text's encoding from its first bytes: "utf-8", or by a byte order mark "utf-8-sig", "utf-16", "utf-32".
 
@@ -43,7 +47,7 @@ def text_encoding(source: str | Path | bytes, name: str = "") -> str:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is compressed or no text at all; the message says what it is.
+        NotText: it is compressed or no text at all; the message says what it is.
     """
     if isinstance(source, bytes):
         head = source[:_HEAD]
@@ -56,11 +60,11 @@ def text_encoding(source: str | Path | bytes, name: str = "") -> str:
             return encoding
     for magic, what in _NO_TEXT.items():
         if head.startswith(magic):
-            raise ValueError(f"{name} is {what}; expected a text file in UTF-8")
+            raise NotText(f"{name} is {what}; expected a text file in UTF-8")
     if b"\0" in head:
         wide = head[1::2].count(0) > len(head) // 4 or head[::2].count(0) > len(head) // 4
         what = "like UTF-16 without a byte order mark" if wide else "like a binary or damaged file (it has NUL bytes)"
-        raise ValueError(f"{name} looks {what}; save it as text in UTF-8")
+        raise NotText(f"{name} looks {what}; save it as text in UTF-8")
     return "utf-8"
 
 
@@ -72,7 +76,7 @@ def decode_text(content: bytes, name: str) -> str:
         name: of the file, for messages.
 
     Raises:
-        ValueError: it is no text in UTF-8 or with a byte order mark; the message names the file and says what it is.
+        NotText: it is no text in UTF-8 or with a byte order mark; the message names the file and says what it is.
     """
     encoding = text_encoding(content, name)
     try:
@@ -90,7 +94,7 @@ def read_text(path: str | Path) -> str:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: as of :func:`decode_text`.
+        NotText: as of :func:`decode_text`.
     """
     return decode_text(Path(path).read_bytes(), str(path))
 
@@ -100,7 +104,7 @@ def text_lines(path: str | Path) -> Iterator[str]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: as of :func:`decode_text`.
+        NotText: as of :func:`decode_text`.
     """
     encoding = text_encoding(path)
     with open(path, newline="", encoding=encoding) as file:
@@ -126,15 +130,15 @@ def _name_the_line(path: str | Path, encoding: str) -> None:
                 raise _not_decodable(str(path), encoding, number, line[error.start :]) from error
 
 
-def _not_decodable(name: str, encoding: str, line: int = 0, content: bytes = b"") -> ValueError:
+def _not_decodable(name: str, encoding: str, line: int = 0, content: bytes = b"") -> NotText:
     if not encoding.startswith("utf-8"):
-        return ValueError(
+        return NotText(
             f"{name} begins as {encoding.upper()}, but is cut off or damaged: write it anew, best as UTF-8 (iconv -f"
             f" {encoding} -t utf-8)"
         )
     start = content[:_SHOWN].splitlines()[0]
     readings = ", ".join(f"{_read_as(start, codec)!r} in {title}" for title, codec in _OTHERS.items())
-    return ValueError(
+    return NotText(
         f"{name}, line {line}: not UTF-8; {start!r} would be {readings}. Save it as UTF-8 (for instance iconv -f gbk -t"
         f" utf-8)"
     )
@@ -144,5 +148,5 @@ def _read_as(content: bytes, codec: str) -> str:
     return content.decode(codec, errors="replace").rstrip("�")
 
 
-def _with_nul(name: str, line: int) -> ValueError:
-    return ValueError(f"{name}, line {line}: a NUL byte; the file is binary or damaged, expected text in UTF-8")
+def _with_nul(name: str, line: int) -> NotText:
+    return NotText(f"{name}, line {line}: a NUL byte; the file is binary or damaged, expected text in UTF-8")
