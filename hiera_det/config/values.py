@@ -38,7 +38,9 @@ def floats_of_integers(value: Any, default: Any) -> Any:
     if isinstance(default, Mapping):
         if not isinstance(value, Mapping):
             return value
-        return {key: floats_of_integers(inner, default[key]) if key in default else inner for key, inner in value.items()}
+        return {
+            key: floats_of_integers(inner, default[key]) if key in default else inner for key, inner in value.items()
+        }
     if not _has_floats(default):
         return value
     if isinstance(value, str):

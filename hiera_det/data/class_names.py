@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-__all__ = ["MAX_CLASSES", "check_category_ids", "check_class_names", "check_encodable", "check_same_classes", "distinct_names"]
+__all__ = [
+    "MAX_CLASSES",
+    "check_category_ids",
+    "check_class_names",
+    "check_encodable",
+    "check_same_classes",
+    "distinct_names",
+]
 
 MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name

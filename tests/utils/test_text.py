@@ -64,6 +64,6 @@ def test_what_is_no_text_is_named(tmp_path: Path, read, content: bytes, message:
 def test_the_locale_does_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(TEXT.encode())
-    code = f"from hiera_det.utils.text import read_text; assert read_text({str(path)!r}) == {ascii(TEXT)}"
+    code = f"from hiera_det.utils.text import read_text; assert read_text({str(path)!r}) == {TEXT!a}"
     plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     subprocess.run([sys.executable, "-c", code], check=True, env=plain)

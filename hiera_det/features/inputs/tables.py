@@ -54,9 +54,7 @@ def read_times(path: str | Path) -> dict[str, list[float]]:
     return {video: sorted(rows) for video, rows in times.items()}
 
 
-def _rows(
-    path: str | Path, header: tuple[str, ...], problems: Problems
-) -> Iterator[tuple[str, str, list[float]]]:
+def _rows(path: str | Path, header: tuple[str, ...], problems: Problems) -> Iterator[tuple[str, str, list[float]]]:
     """Give (line for messages, id, the other columns: finite numbers from 0 on); other rows go to ``problems``.
 
     Raises:

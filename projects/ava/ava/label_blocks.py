@@ -97,4 +97,4 @@ def _unquoted(token: str) -> str:
     content = token[1:-1]
     if "\\" not in content:
         return content
-    return codecs.escape_decode(content.encode())[0].decode(errors="replace")  # type: ignore[attr-defined]
+    return codecs.escape_decode(content.encode())[0].decode(errors="replace")

@@ -37,7 +37,7 @@ def rows(videos: list[str], scores: list[float], second: float = 2.0) -> Rows:
     ],
 )
 def test_a_video_is_known_by_its_name_with_or_without_folders_and_ending(ids, path, taken):
-    seconds, persons = persons_of(rows(ids, [0.9, 0.95]), Path(path), 0.8)
+    seconds, _ = persons_of(rows(ids, [0.9, 0.95]), Path(path), 0.8)
     assert seconds == [2.0, 3.0]
     table = rows(ids, [0.9, 0.95])
     table.score[table.video != ids.index(taken)] = 0.1

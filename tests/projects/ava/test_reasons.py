@@ -25,7 +25,7 @@ def truth() -> Rows:
         videos=["a", "b"],
         video=np.repeat([0, 1], count // 2).astype(np.int32),
         second=np.tile(np.repeat(902.0 + np.arange(40), 2), 2),
-        boxes=np.concatenate([corners, corners + [0.2, 0.35]], axis=1),
+        boxes=np.concatenate([corners, corners + np.array([0.2, 0.35])], axis=1),
         action=rng.integers(2, 20, count).astype(np.int32),
         score=np.ones(count),
     )

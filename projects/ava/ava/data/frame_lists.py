@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +128,7 @@ def _joined(one: Frames, other: Frames) -> Frames:
             if files.setdefault(number, path) != path:
                 raise ValueError(f"frame_id {number} is {files[number]} and {path}")
     numbers = sorted(files)
-    for number, following in zip(numbers, numbers[1:], strict=False):
+    for number, following in pairwise(numbers):
         if following != number + 1:
             raise ValueError(_between(number, following))
     return Frames(numbers[0], [files[number] for number in numbers])

@@ -41,6 +41,7 @@ def _frame_lists(node: CfgNode, split: str) -> list[str]:
     lists = list(node.FRAME_LISTS)
     if len(lists) > 2:
         raise ValueError(
-            f"DATASETS.FRAME_LISTS has {len(lists)} entries, expected the list of TRAIN and that of TEST, or one for both"
+            f"DATASETS.FRAME_LISTS has {len(lists)} entries, expected the list of TRAIN and that of TEST, or one for"
+            " both"
         )
     return lists if len(lists) < 2 else [lists[("TRAIN", "TEST").index(split)]]

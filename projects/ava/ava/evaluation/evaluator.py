@@ -142,7 +142,9 @@ def _leave_out_keyframes(
     if rules.exclusions and exclusions:
         excluded = names.of_pairs(exclusions)
         if not contains(excluded, np.concatenate([truth.keys, detected.keys])).any():
-            logger.warning("none of the %d excluded keyframes is in the ground truth or the detections", len(exclusions))
+            logger.warning(
+                "none of the %d excluded keyframes is in the ground truth or the detections", len(exclusions)
+            )
         for table, what in ((truth, "ground truth"), (detected, "detections")):
             table.keep(~contains(excluded, table.keys[table.kept]), f"{what}: keyframe in the exclusion list")
     if rules.absent_ignored:
