@@ -87,7 +87,7 @@ def test_boxes_are_clipped_up_to_the_tolerance(read, kind, caplog):
     edge = f"a,0902,{-TOLERANCE},0.2,0.3,{1 + TOLERANCE},12,1"
     np.testing.assert_array_equal(read(kind, edge).boxes, [[0, 0.2, 0.3, 1]])
     assert "1 boxes reach beyond the frame, by up to 0.05" in caplog.text
-    with pytest.raises(ValueError, match="line 2: .*these look like pixels: divide by width and height"):
+    with pytest.raises(ValueError, match=r"line 2: .*these look like pixels: divide by width and height"):
         read(kind, f"{GOOD}\na,0902,10,20,110,220,12,1\n")
 
 
