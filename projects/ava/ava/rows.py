@@ -65,12 +65,12 @@ def box_problem(box: Sequence[float], score: float) -> str | None:
 
 def clipped(rows: Rows, source: str) -> Rows:
     """Clip boxes to the frame, in place; those that reach beyond it are counted in the log."""
-    beyond = np.maximum(-rows.boxes, rows.boxes - 1)  # (N, 4)
-    outside = int((beyond > 0).any(axis=1).sum())
-    if outside:
+    lowest, highest = float(rows.boxes.min(initial=0)), float(rows.boxes.max(initial=1))
+    if lowest < 0 or highest > 1:
+        outside = int(((rows.boxes < 0) | (rows.boxes > 1)).any(axis=1).sum())
         logger.warning(
             "%s: %d boxes reach beyond the frame, by up to %.2g of its side (%d in all); clipped",
-            source, outside, beyond.max(), len(rows),
+            source, outside, max(-lowest, highest - 1), len(rows),
         )  # fmt: skip
         np.clip(rows.boxes, 0, 1, out=rows.boxes)
     return rows
