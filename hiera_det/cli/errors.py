@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ def user_errors() -> Iterator[None]:
             FloatingPointError (the loss is not finite) or when a GPU's memory does not suffice. Other errors are the
             program's own and pass.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a locale that lacks a letter of a class's name is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except (ValueError, OSError, FloatingPointError) as error:

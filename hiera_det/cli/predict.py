@@ -121,6 +121,10 @@ def _detect(args: argparse.Namespace, predictor: Predictor) -> None:
 def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
     if (args.boxes is None) == (args.detector_weights is None):
         raise ValueError("persons: give either --boxes or --detector-weights")
+    from hiera_det.projects.ava.persons import check_min_score
+
+    min_person_score = 0.8 if args.min_person_score is None else args.min_person_score
+    check_min_score(min_person_score, "--min-person-score")
     predictor = _predictor(args, trained)
     from hiera_det.projects.ava.predict_files import predict
     from hiera_det.projects.ava.predictor import ActionPredictor
@@ -135,6 +139,6 @@ def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
         args.output,
         boxes=args.boxes,
         detector=detector,
-        min_person_score=0.8 if args.min_person_score is None else args.min_person_score,
+        min_person_score=min_person_score,
         min_score=0.3 if args.min_score is None else args.min_score,
     )

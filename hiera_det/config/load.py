@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -12,8 +13,10 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.config.defaults import REMOVED, get_cfg
 from hiera_det.config.shipped import find_config
+from hiera_det.config.values import floats_of_integers, value_of
 from hiera_det.config.without_effect import skip_keys, skip_overrides
 from hiera_det.utils.files import atomic_write
+from hiera_det.utils.text import read_text
 
 __all__ = ["config_from", "load_config", "read_yaml", "save_config", "to_plain"]
 
@@ -37,6 +40,12 @@ def load_config(source: str | Path, overrides: Sequence[str] = (), defaults: Cfg
     return config_from(read_yaml(path), overrides, defaults, source=str(path))
 
 
+class _Utf8(CfgNode):
+    @classmethod
+    def _open_cfg(cls, filename: str) -> io.StringIO:  # fvcore's is read in the locale's encoding
+        return io.StringIO(read_text(filename))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The values of a YAML file and of the files it is based on, in nested dicts.
 
@@ -44,7 +53,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ValueError: it is no YAML file, or holds no mapping.
     """
     try:
-        values = CfgNode.load_yaml_with_base(str(path), allow_unsafe=False)
+        values = _Utf8.load_yaml_with_base(str(path), allow_unsafe=False)
     except (TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} holds no mapping of keys to values; `hiera-det configs --copy DIR` gives examples"
@@ -82,12 +91,13 @@ def config_from(
     if len(overrides) % 2:
         raise ValueError(f"overrides come as KEY VALUE pairs, but there are {len(overrides)} words: {list(overrides)}")
     skip_keys(given, cfg, source)
+    given = floats_of_integers(given, cfg)
     try:
         cfg.merge_from_other_cfg(CfgNode(given))
     except (KeyError, ValueError, AssertionError, TypeError, AttributeError) as error:
         raise ValueError(f"{source}: {_reason(error)}") from error
     try:
-        cfg.merge_from_list(skip_overrides(list(overrides), cfg))
+        cfg.merge_from_list(_decoded(skip_overrides(list(overrides), cfg), cfg))
     except (KeyError, ValueError, AssertionError) as error:
         raise ValueError(f"override on the command line: {_reason(error)}") from error
     if cfg.get("TASK") != known.get("TASK"):
@@ -95,6 +105,18 @@ def config_from(
     _check_nothing_is_null(cfg, known, source)
     cfg.freeze()
     return cfg
+
+
+def _decoded(overrides: list[str], known: CfgNode) -> list[Any]:
+    """``KEY VALUE`` words with the integers of float keys as floats."""
+    words: list[Any] = list(overrides)
+    for i in range(0, len(words), 2):
+        try:
+            default = value_of(known, words[i])
+        except KeyError:  # named when it is merged
+            continue
+        words[i + 1] = floats_of_integers(words[i + 1], default)
+    return words
 
 
 def _check_nothing_is_null(cfg: CfgNode, defaults: CfgNode, source: str, prefix: str = "") -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Mapping
 from typing import Any
 
 from fvcore.common.config import CfgNode
 
-__all__ = ["pyramid_maps", "value_of"]
+__all__ = ["floats_of_integers", "pyramid_maps", "value_of"]
 
 
 def value_of(cfg: CfgNode, key: str) -> Any:
@@ -21,6 +23,49 @@ def value_of(cfg: CfgNode, key: str) -> Any:
             raise KeyError(key)
         node = node[name]
     return node
+
+
+def floats_of_integers(value: Any, default: Any) -> Any:
+    """Give a value with its integers as floats where its key has floats: fvcore's type check takes 0 for no float.
+
+    Args:
+        value: as from a YAML file or a command line, where text may hold a literal; nested dicts for a node.
+        default: the value of the same key in a config: a float, a list or tuple of floats (nested ones too) or a node.
+
+    Returns:
+        The value; a new one where something in it has changed. What is no integer stays, for the type check.
+    """
+    if isinstance(default, Mapping):
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            key: floats_of_integers(inner, default[key]) if key in default else inner for key, inner in value.items()
+        }
+    if not _has_floats(default):
+        return value
+    if isinstance(value, str):
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return value
+    return _as_floats(value)
+
+
+def _has_floats(default: Any) -> bool:
+    if isinstance(default, list | tuple):
+        return bool(default) and all(_has_floats(inner) for inner in default)
+    return isinstance(default, float)
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_as_floats(inner) for inner in value)
+    if type(value) is not int:  # True is none either
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return value
 
 
 def pyramid_maps(cfg: CfgNode) -> list[str]:

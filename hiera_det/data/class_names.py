@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
-__all__ = ["MAX_CLASSES", "check_category_ids", "check_class_names", "check_encodable", "check_same_classes"]
+__all__ = [
+    "MAX_CLASSES",
+    "check_category_ids",
+    "check_class_names",
+    "check_encodable",
+    "check_same_classes",
+    "distinct_names",
+]
 
 MAX_CLASSES = 10_000
 MAX_LENGTH = 200  # characters of a name
@@ -66,6 +74,22 @@ def check_category_ids(ids: Any, names: Sequence[str], source: str) -> list[int]
             " expected one for each"
         )
     return list(ids)
+
+
+def distinct_names(names: Sequence[str], ids: Sequence[int]) -> list[str]:
+    """Names that can be keys: those of several classes as ``name (id N)``, all others as they are.
+
+    Args:
+        names: of the classes.
+        ids: of the classes, which differ.
+    """
+    distinct = list(names)
+    while len(set(distinct)) < len(distinct):  # again where a class is named "x (id 1)" itself
+        counts = Counter(distinct)
+        distinct = [
+            f"{name} (id {number})" if counts[name] > 1 else name for name, number in zip(distinct, ids, strict=True)
+        ]
+    return distinct
 
 
 def check_same_classes(holder: str, names: Sequence[str] | None, data_names: Sequence[str], data: str) -> None:

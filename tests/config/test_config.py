@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from hiera_det.config import find_config, get_cfg, load_config, save_config, shipped_configs, value_of
 from hiera_det.detection.complexity import count_complexity, format_complexity
 from hiera_det.detection.model.config_check import check_config
+from hiera_det.features.config import defaults as features_defaults
+from hiera_det.projects.ava.config import defaults as actions_defaults
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
@@ -151,3 +155,82 @@ def test_stored_maps_of_0_1_0_are_not_ignored(tmp_path):
     (tmp_path / "run.yaml").write_text("VERSION: 2\nDATASETS:\n  TRAIN_FEATURES: features\n  TEST_FEATURES: ''\n")
     with pytest.raises(ValueError, match=r"run\.yaml: DATASETS\.TRAIN_FEATURES: training from stored maps was"):
         load_config(tmp_path / "run.yaml")
+
+
+def all_defaults():
+    """Configs of every task and backend here, by name."""
+    found = {"detection": get_cfg(), "features": features_defaults(), "actions": actions_defaults()}
+    try:
+        from hiera_det.detectron2 import trainer
+    except ImportError:
+        return found
+    return found | {"detectron2": trainer.defaults()}
+
+
+def plain(value):
+    """A config's value as lists and dicts."""
+    if hasattr(value, "items"):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def leaves(value):
+    return [leaf for inner in value for leaf in leaves(inner)] if isinstance(value, (list, tuple)) else [value]
+
+
+def ones(value):
+    return [ones(inner) for inner in value] if isinstance(value, (list, tuple)) else 1
+
+
+def float_keys(cfg):
+    return {
+        key: value
+        for key, value in walk(cfg)
+        if leaves(value) and all(isinstance(leaf, float) for leaf in leaves(value))
+    }
+
+
+@pytest.mark.parametrize("task", all_defaults())
+def test_every_float_key_takes_integers_by_file_and_command_line(tmp_path, task):
+    defaults = all_defaults()[task]
+    keys = float_keys(defaults)
+    assert len(keys) > 1
+    content = {}
+    for key, value in keys.items():
+        *nodes, last = key.split(".")
+        node = content
+        for name in nodes:
+            node = node.setdefault(name, {})
+        node[last] = ones(value)
+    path, empty = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    path.write_text(yaml.safe_dump(content))
+    empty.write_text(f"VERSION: {defaults.VERSION}\n")
+    words = [word for key, value in keys.items() for word in (key, str(ones(value)))]
+    for cfg in (load_config(path, [], defaults), load_config(empty, words, defaults)):
+        for key, value in keys.items():
+            found = value_of(cfg, key)
+            assert plain(found) == ones(value), key
+            assert all(type(leaf) is float for leaf in leaves(found)), key
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("SOLVER.MAX_ITER", "1.5"), ("SOLVER.BASE_LR", "True"), ("SOLVER.BASE_LR", "1" * 400)]
+)
+def test_what_is_no_number_of_the_keys_type_stays_an_error(tmp_path, key, value):
+    path = tmp_path / "a.yaml"
+    path.write_text("VERSION: 2\n")
+    with pytest.raises(ValueError, match=key):
+        load_config(path, [key, value])
+    node, name = key.split(".")
+    path.write_text(f"{node}:\n  {name}: {value}\n")
+    with pytest.raises(ValueError, match=key):
+        load_config(path)
+
+
+def test_configs_are_read_in_utf_8_whatever_the_locale(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(codecs.BOM_UTF8 + "OUTPUT_DIR: ./Zähler\n".encode())
+    assert load_config(path).OUTPUT_DIR == "./Zähler"
+    path.write_bytes("OUTPUT_DIR: ./Zähler\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"a\.yaml, line 1: not UTF-8"):
+        load_config(path)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from hiera_det.features.analysis.vectors import name_some
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.utils.problems import Problems
+from hiera_det.utils.text import NotText, text_lines
 
 __all__ = ["FOLDERS", "folder_labels", "labels_of", "read_labels"]
 
@@ -43,24 +45,26 @@ def read_labels(path: str | Path) -> dict[str, str]:
     Raises:
         OSError: the file cannot be read.
         ValueError: the header is another, a row does not have two fields with something in them, an id comes twice
-            (the line is named), no row follows the header, or the file is no UTF-8 text.
+            (the lines are named), no row follows the header, or the file is no UTF-8 text.
     """
     labels: dict[str, str] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte order mark
-        reader = csv.reader(file, strict=True)
-        try:
-            header = next(reader, [])
-            if header != _HEADER:
-                raise ValueError(f"{path} begins with {','.join(header)!r}, expected the header id,label")
-            for row in filter(None, reader):
-                where = f"{path}, line {reader.line_num}"
-                if len(row) != 2 or not all(row):
-                    raise ValueError(f"{where}: {','.join(row)!r}, expected id,label (quote a field that has a comma)")
-                if row[0] in labels:
-                    raise ValueError(f"{where}: id {row[0]!r} comes a second time; keep one of the lines")
+    problems = Problems(path)
+    reader = csv.reader(text_lines(path), strict=True)
+    try:
+        header = [text.strip() for text in next(reader, [])]
+        if header != _HEADER:
+            raise ValueError(f"{path} begins with {','.join(header)!r}, expected the header id,label")
+        for row in filter(any, reader):
+            where = f"line {reader.line_num}"
+            if len(row) != 2 or not all(row):
+                problems.add(where, f"{','.join(row)!r}, expected id,label (quote a field that has a comma)")
+            elif row[0] in labels:
+                problems.add(where, f"id {row[0]!r} comes a second time; keep one of the lines")
+            else:
                 labels[row[0]] = row[1]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}, near line {reader.line_num + 1} is no CSV in UTF-8: {error}") from error
+    except (csv.Error, NotText) as error:
+        raise ValueError(f"{path}, near line {reader.line_num + 1} is no CSV in UTF-8: {error}") from error
+    problems.raise_any()
     if not labels:
         raise ValueError(f"{path} has no row after its header; expected id,label in each")
     return labels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fvcore.common.config import CfgNode
 
 from hiera_det.config import admit_removed_keys, get_cfg
+from hiera_det.projects.ava.data.frame_names import FRAME_NAMES
 
 __all__ = ["defaults"]
 
@@ -86,7 +87,9 @@ def _dataset_defaults() -> CfgNode:
     node.SOURCE = "frames"  # or "videos"
     node.FRAMES = "frames"  # folder of a folder of frames for each video
     node.VIDEOS = "videos"  # folder of videos
-    node.FRAME_LISTS = ["frame_lists/train.csv", "frame_lists/val.csv"]  # []: the folders are listed instead
+    node.FRAME_NAMES = FRAME_NAMES  # of the files in such a folder, where there are no frame lists
+    # Of TRAIN, then of TEST; one: of both; []: the folders are listed instead.
+    node.FRAME_LISTS = ["frame_lists/train.csv", "frame_lists/val.csv"]
     node.FIRST_SECOND = 900.0  # that the first frame shows, or that the videos begin with
     node.FPS = 30.0  # of the frames; videos have their own
     node.LABEL_MAP = "annotations/ava_action_list_v2.2_for_activitynet_2019.pbtxt"

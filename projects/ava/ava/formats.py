@@ -1,21 +1,23 @@
-"""AVA's files: ground truth, detections, person boxes, exclusions, label maps.
+"""AVA's files: ground truth, detections, person boxes, exclusions; label maps stand in ``label_map.py``.
 
 Coordinates are fractions of the frame in [0, 1], times are seconds, action ids start at 1. What is beyond [0, 1] by no
-more than ``ava.rows.TOLERANCE`` is clipped and counted in the log; anything further is an error.
+more than ``ava.rows.TOLERANCE`` is clipped and counted in the log; anything further is an error. Text is UTF-8, or what
+a byte order mark says.
 """
 
 from __future__ import annotations
 
-import csv
-import re
 from pathlib import Path
 
 import numpy as np
 
-from hiera_det.data.class_names import check_category_ids, check_class_names
-from hiera_det.projects.ava.rows import Layout, Rows, join_rows, keyframe_problem, read_rows
+from hiera_det.projects.ava.label_map import read_label_map
+from hiera_det.projects.ava.pickled_boxes import PICKLES, read_pickled_boxes
+from hiera_det.projects.ava.rows import Rows, keyframe_problem
+from hiera_det.projects.ava.table_lines import Layout, read_fields
+from hiera_det.projects.ava.tables import read_rows
 from hiera_det.utils.files import atomic_write
-from hiera_det.weights.pickles import load_data_pickle
+from hiera_det.utils.problems import Problems
 
 __all__ = [
     "Rows",
@@ -39,7 +41,7 @@ def read_ground_truth(path: str | Path) -> Rows:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a row is malformed, a box is outside [0, 1] or has its corners swapped; the line is named.
+        ValueError: a row is malformed, a box is outside [0, 1] or has its corners swapped; the lines are named.
     """
     return read_rows(path, _GROUND_TRUTH)
 
@@ -51,7 +53,7 @@ def read_detections(path: str | Path) -> Rows:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a row is malformed, a box is outside [0, 1] or a score is not finite; the line is named.
+        ValueError: a row is malformed, a box is outside [0, 1] or a score is not finite; the lines are named.
     """
     return read_rows(path, _DETECTIONS)
 
@@ -59,14 +61,14 @@ def read_detections(path: str | Path) -> Rows:
 def read_person_boxes(path: str | Path) -> Rows:
     """Read person boxes with their detector's scores: SlowFast's CSV or mmaction2's pickle, by the file's ending.
 
-    The CSV has the columns of :func:`read_detections`, the action mostly empty (-1). The ``.pkl`` holds
+    The CSV has the columns of :func:`read_detections`, the action mostly empty (or -1). The ``.pkl`` holds
     ``{"video,0902": (N, 5) array of x1, y1, x2, y2, score}``; keyframes with N = 0 go to ``Rows.empty``.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: as for :func:`read_detections`; for a pickle the key is named.
+        ValueError: as for :func:`read_detections`; for a pickle the keys are named.
     """
-    return _read_pickled_boxes(path) if Path(path).suffix == ".pkl" else read_rows(path, _PERSON_BOXES)
+    return read_pickled_boxes(path) if Path(path).suffix.lower() in PICKLES else read_rows(path, _PERSON_BOXES)
 
 
 def read_exclusions(path: str | Path) -> set[tuple[str, float]]:
@@ -74,44 +76,20 @@ def read_exclusions(path: str | Path) -> set[tuple[str, float]]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: a row is malformed; the line is named.
+        ValueError: it is no text, or rows are malformed; the lines are named.
     """
-    excluded = set()
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.reader(file)
-        for row in filter(None, reader):
-            problem = keyframe_problem(row) if len(row) == 2 else f"{len(row)} columns, expected video,second"
-            if problem:
-                raise ValueError(f"{path}, line {reader.line_num}: {problem}")
-            excluded.add((row[0], float(row[1])))
+    excluded, problems = set(), Problems(path)
+    for number, fields in read_fields(path):
+        if any(fields[2:]) or len(fields) < 2:
+            problem: str | None = f"{len(fields)} columns, expected video,second"
+        else:
+            problem = keyframe_problem(fields)
+        if problem:
+            problems.add(f"line {number}", problem)
+        else:
+            excluded.add((fields[0], float(fields[1])))
+    problems.raise_any()
     return excluded
-
-
-def read_label_map(path: str | Path) -> dict[int, str]:
-    """Read a label map of AVA (``.pbtxt``): blocks ``item { name: "…" id: … }``, also ``label``, ``label_id``.
-
-    Returns:
-        The action names by id, ids ascending.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: there is no block, a block lacks its name or id, an id is below 1, or a name or id comes twice.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    names: dict[int, str] = {}
-    for block in re.finditer(r'\b(?:item|label)\s*\{((?:[^}"]|"[^"]*")*)\}', text):
-        where = f"{path}, line {text.count(chr(10), 0, block.start()) + 1}"
-        name = re.search(r'(?<!\w)name\s*:\s*"([^"]*)"', block[1])
-        number = re.search(r"(?<!\w)(?:label_)?id\s*:\s*(\d+)", block[1])
-        if not name or not number:
-            raise ValueError(f'{where}: the block lacks its name or id; expected item {{ name: "…" id: … }}')
-        if int(number[1]) < 1 or int(number[1]) in names or name[1] in names.values():
-            raise ValueError(f"{where}: id {number[1]}, {name[1]!r}: ids start at 1, and ids and names come once")
-        names[int(number[1])] = name[1]
-    if not names:
-        raise ValueError(f'{path} has no action; expected blocks item {{ name: "…" id: … }} (AVA\'s .pbtxt)')
-    check_category_ids(list(names), check_class_names(list(names.values()), str(path)), str(path))
-    return dict(sorted(names.items()))
 
 
 def write_results(path: str | Path, rows: Rows) -> None:
@@ -136,20 +114,3 @@ def write_results(path: str | Path, rows: Rows) -> None:
 
 def _second(second: float) -> str:
     return f"{second:04.0f}" if second.is_integer() else f"{second:.6f}"
-
-
-def _read_pickled_boxes(path: str | Path) -> Rows:
-    table = load_data_pickle(path)
-    if not isinstance(table, dict):
-        raise ValueError(f'{path} holds a {type(table).__name__}, expected {{"video,0902": (N, 5) array, …}}')
-    parts: dict[tuple[str, float], np.ndarray] = {}
-    for key, boxes in table.items():
-        fields = str(key).rsplit(",", 1)
-        problem = keyframe_problem(fields) if len(fields) == 2 else "expected a key video,second"
-        if problem:
-            raise ValueError(f"{path}, key {key!r}: {problem}")
-        if not isinstance(boxes, np.ndarray) or boxes.dtype.kind not in "fiu" or boxes.shape[1:] != (5,):
-            shape = getattr(boxes, "shape", type(boxes).__name__)
-            raise ValueError(f"{path}, key {key!r}: {shape}, expected an (N, 5) array of x1, y1, x2, y2, score")
-        parts[fields[0], float(fields[1])] = boxes.astype(np.float64)
-    return join_rows(parts, str(path))

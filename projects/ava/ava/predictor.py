@@ -9,6 +9,7 @@ import torch
 from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
+from hiera_det.data.class_names import distinct_names
 from hiera_det.data.video import video_duration
 from hiera_det.engine.predictor import Predictor
 from hiera_det.projects.ava.config import defaults
@@ -16,7 +17,7 @@ from hiera_det.projects.ava.data.transforms import TestTransform
 from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_person_boxes
 from hiera_det.projects.ava.model import ActionDetector, build_model
-from hiera_det.projects.ava.persons import PersonDetector, Persons, persons_detected, persons_of
+from hiera_det.projects.ava.persons import PersonDetector, Persons, check_min_score, persons_detected, persons_of
 from hiera_det.projects.ava.second import SecondPrediction
 from hiera_det.weights.trained import TrainedModel
 
@@ -49,7 +50,7 @@ class ActionPredictor(Predictor):
         outputs = trained.state["head.proj.weight"].shape[:1]
         if outputs != (len(names),):
             raise ValueError(f"{trained.source} names {len(names)} actions, but its head has {list(outputs)} outputs")
-        return names, ids
+        return distinct_names(names, ids), ids
 
     def _build(self) -> ActionDetector:
         return build_model(self.cfg, len(self.class_names))
@@ -67,9 +68,10 @@ class ActionPredictor(Predictor):
         Args:
             video: the file.
             boxes: a file of person boxes: SlowFast's CSV (video,second,x1,y1,x2,y2,,score; the video's name without its
-                ending, in its own time) or mmaction2's pickle; the seconds that it names are classified.
+                ending, with or without its folders, in its own time) or mmaction2's pickle; the seconds that it names
+                are classified.
             detector: in place of ``boxes``, a detector with a class "person"; every whole second is classified.
-            min_person_score: persons of this score or more are classified, 0 to 1.
+            min_person_score: persons of this score or more are classified, 0 to 1; the others are counted in the log.
 
         Raises:
             FileNotFoundError: there is no such video.
@@ -81,11 +83,14 @@ class ActionPredictor(Predictor):
             raise ValueError("persons: give either boxes, a file, or detector")
         if not video.is_file():
             raise FileNotFoundError(f"no video at {video}")
+        check_min_score(min_person_score, "min_person_score")
         if detector is not None:
-            persons, seconds = persons_detected(detector, min_person_score), _whole_seconds(video)
-        else:
-            assert boxes is not None
-            seconds, persons = persons_of(read_person_boxes(boxes), video.stem, min_person_score)
+            detected = persons_detected(detector, min_person_score)
+            found = self.predict_seconds(video, detected, _whole_seconds(video))
+            detected.log_left_out()
+            return found
+        assert boxes is not None
+        seconds, persons = persons_of(read_person_boxes(boxes), video, min_person_score)
         return self.predict_seconds(video, persons, seconds)
 
     def predict_seconds(self, video: Path, persons: Persons, seconds: list[float]) -> list[SecondPrediction]:

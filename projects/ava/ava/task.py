@@ -33,6 +33,7 @@ from hiera_det.projects.ava.formats import (
     write_results,
 )
 from hiera_det.projects.ava.model import build_model
+from hiera_det.projects.ava.persons import check_min_score
 from hiera_det.weights.description import Description
 
 __all__ = ["ActionMetrics", "ActionTask"]
@@ -57,7 +58,7 @@ class ActionTask(Task):
         cfg: of :func:`~hiera_det.projects.ava.config.defaults`; files are read when they are first asked for.
 
     Raises:
-        ValueError: ``TEST.PROTOCOL`` is unknown.
+        ValueError: ``TEST.PROTOCOL`` is unknown, or ``DATASETS.MIN_BOX_SCORE`` is no score.
     """
 
     name = "actions"
@@ -66,6 +67,7 @@ class ActionTask(Task):
         super().__init__(cfg)
         if cfg.TEST.PROTOCOL not in PROTOCOLS:
             raise ValueError(f"TEST.PROTOCOL is {cfg.TEST.PROTOCOL!r}; expected one of {', '.join(PROTOCOLS)}")
+        check_min_score(cfg.DATASETS.MIN_BOX_SCORE, "DATASETS.MIN_BOX_SCORE")
         self.test_batch_size = TEST_BATCH if cfg.INPUT.CENTER_CROP_TEST else 1
 
     # --- data
@@ -113,7 +115,8 @@ class ActionTask(Task):
             ground_truth, boxes, self.label_map, min_score=node.MIN_BOX_SCORE, training=split == "TRAIN"
         )
         logger.info("DATASETS.%s: %d keyframes", split, len(keyframes))
-        return AvaDataset(keyframes, open_source(self.cfg), transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
+        source = open_source(self.cfg, split)
+        return AvaDataset(keyframes, source, transform, self.cfg.INPUT.NUM_FRAMES, self.cfg.INPUT.RATE)
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]

@@ -74,3 +74,32 @@ def test_not_utf_8(table):
 def test_malformed_times(table, rows, message):
     with pytest.raises(ValueError, match=message):
         read_times(table(f"video_id,seconds\n{rows}\n"))
+
+
+def test_every_bad_row_is_named_and_what_is_clear_is_read(table):
+    rows = ["a,0,0,1,1,", "a,0,0,x,1", "a, 0 ,0, 2,2", ",,,,", *["b,3,0,1,1"] * 12, "c,1,2"]
+    with pytest.raises(ValueError) as caught:
+        read_boxes(table("id, x1, y1, x2, y2,\n" + "\n".join(rows) + "\n"))
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith("t.csv, line 3: 'x', expected a number of at least 0")
+    assert lines[1].startswith("  line 6: box 3,0,1,1 has no area")
+    assert (len(lines), lines[-1]) == (11, "  and 4 more")
+    good = table("id, x1, y1, x2, y2,\n" + "\n".join([rows[0], rows[2], rows[3]]))
+    assert read_boxes(good) == {"a": ((0, 0, 1, 1), (0, 0, 2, 2))}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_says_the_encoding(table, encoding):
+    assert read_times(table("video_id,seconds\nZähler,9\n".encode(encoding))) == {"Zähler": [9.0]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("video_id,seconds\n走路,9\n".encode("gbk"), r"t\.csv, line 2: not UTF-8.*走路"),
+        (b"\x1f\x8b\x08\x00", r"t\.csv is compressed by gzip"),
+    ],
+)
+def test_what_is_no_text_is_named(table, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_times(table(content))

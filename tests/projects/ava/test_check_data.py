@@ -142,3 +142,55 @@ def test_the_tool_without_a_folder(tmp_path, monkeypatch, capsys):
         runpy.run_path(str(TOOL), run_name="__main__")
     assert stop.value.code == 2
     assert "no folder at" in capsys.readouterr().err
+
+
+def test_what_the_tables_hold_is_said(root):
+    annotations = root / "annotations"
+    text = (annotations / "val.csv").read_text()
+    rows = [line.split(",") for line in text.splitlines()]
+    rows[0][2] = "-0.03"
+    (annotations / "val.csv").write_text("\n".join(map(",".join, [*rows, rows[-1]])) + "\n", encoding="utf-8-sig")
+    (annotations / "actions.pbtxt").rename(annotations / "action_list.txt")
+    (annotations / "val_excluded.csv").write_text("val_0001.mp4,0902\n")
+    (annotations / "README.txt").write_text("no table")
+    report = _check(root)
+    assert report.problems == []
+    notes = "\n".join(text for kind, text in report.findings if kind == "note")
+    assert "val.csv: 1 boxes reach beyond the frame, by up to 0.03 of its side" in notes
+    assert "val.csv: 1 rows come again with the same box and action" in notes
+    assert "val_excluded.csv: none of its videos is in the ground truth" in notes
+    assert "score below 0.8, DATASETS.MIN_BOX_SCORE" in notes
+
+
+def test_person_boxes_of_other_seconds_are_a_problem(root):
+    path = root / "annotations" / "val_person_boxes.csv"
+    path.write_text(path.read_text().replace(",0902,", ",0002,").replace(",0903,", ",0003,"))
+    problems = _check(root).problems
+    assert "have no keyframe in common" in problems[0] and "with +900 s on the seconds of" in problems[0]
+    path.write_text(path.read_text().replace("val_0001", "test_0001"))
+    assert any(kind == "note" and "have no video in common" in text for kind, text in _check(root).findings)
+
+
+def test_every_frame_list_is_read_by_itself(root):
+    for name, number in (("train", 5), ("val", 9)):
+        path = root / "frame_lists" / f"{name}.csv"
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(line for i, line in enumerate(lines) if i != number) + "\n")
+    problems = _check(root).problems
+    assert len(problems) == 2
+    assert "train.csv, video train_0001: frame_id 4 is missing" in problems[0]
+    assert "val.csv, video val_0001: frame_id 8 is missing" in problems[1]
+
+
+def test_a_compressed_table_is_named(root):
+    (root / "annotations" / "val.csv").rename(root / "annotations" / "val.csv.gz")
+    assert "val.csv.gz is compressed; unpack it" in _check(root).problems[0]
+
+
+def test_frames_of_another_name(root):
+    shutil.rmtree(root / "frame_lists")
+    for path in (root / "frames").rglob("*.jpg"):
+        path.rename(path.with_name(f"img_{path.stem[-5:]}.jpg"))
+    assert "DATASETS.FRAME_NAMES" in _check(root).problems[0]
+    report = check_data(root, frames_begin=900.0, videos_begin=900.0, fps=30.0, frame_names="img_{:05d}.jpg")
+    assert report.problems == []

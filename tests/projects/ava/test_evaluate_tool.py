@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -151,3 +152,21 @@ def test_it_does_not_load_torch() -> None:
     )
     assert done.returncode == 0 and "hiera_det.projects.ava.evaluation" in done.stderr
     assert not [line for line in done.stderr.splitlines() if line.endswith(" torch")]
+
+
+def test_names_that_the_locale_lacks_are_printed_by_their_codes(arguments: Callable, tmp_path: Path) -> None:
+    labels = tmp_path / "map.txt"
+    labels.write_text("1: 走路\n", encoding="utf-8")
+    command = [sys.executable, str(SCRIPT), *arguments()[:-1], str(labels), "--json", str(tmp_path / "map.json")]
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=plain, check=True)
+    assert "\\u8d70\\u8def" in done.stdout
+    assert list(json.loads((tmp_path / "map.json").read_text(encoding="utf-8"))["ap"]) == ["走路"]
+
+
+def test_actions_of_one_name_have_keys_of_their_own(arguments: Callable, tmp_path: Path) -> None:
+    labels = tmp_path / "map.txt"
+    labels.write_text("1: walk\n2: walk\n77: walk\n")
+    main([*arguments()[:-1], str(labels), "--json", str(tmp_path / "map.json")])
+    ap = json.loads((tmp_path / "map.json").read_text())["ap"]
+    assert list(ap) == ["walk (id 1)", "walk (id 2)", "walk (id 77)"] and ap["walk (id 77)"] is None

@@ -66,7 +66,7 @@ def test_the_video_has_boxes_drawn_near_their_second_alone(arguments, tmp_path, 
 
 
 class Detector:
-    """Stands for a detector: one person on frames of a bright video, none on others."""
+    """Stands for a detector: two clear persons and one less so on every other frame, none on others."""
 
     class_names = ("dog", "person")
 
@@ -74,18 +74,20 @@ class Detector:
         self.seen = 0
 
     def predict(self, frame, *, score_threshold):
-        assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8 and score_threshold == 0.8
+        assert frame.shape == (64, 64, 3) and frame.dtype == np.uint8 and score_threshold == 0.5
         self.seen += 1
-        boxes = torch.tensor([[12.8, 12.8, 51.2, 51.2]] * 3)
-        scores, labels = torch.tensor([0.9, 0.95, 0.9]), torch.tensor([1, 0, 1])
-        count = 3 * ((self.seen - 1) % 2)
+        boxes = torch.tensor([[12.8, 12.8, 51.2, 51.2]] * 4)
+        scores, labels = torch.tensor([0.9, 0.95, 0.9, 0.7]), torch.tensor([1, 0, 1, 1])
+        count = 4 * ((self.seen - 1) % 2)
         return SimpleNamespace(boxes=boxes[:count], scores=scores[:count], labels=labels[:count])
 
 
-def test_every_second_with_a_detector(arguments, tmp_path, monkeypatch):
+def test_every_second_with_a_detector(arguments, tmp_path, monkeypatch, caplog):
     video, words, _ = arguments
     monkeypatch.setattr(predict, "load", Detector)
-    predict.main([*words, "--detector-weights", "w.pth", "--output", str(tmp_path / "out")])
+    with caplog.at_level("INFO", "hiera_det"):
+        predict.main([*words, "--detector-weights", "w.pth", "--output", str(tmp_path / "out")])
+    assert "--min-person-score 0.8 leaves out 2 of 6 person boxes" in caplog.text
     entries = json.loads((tmp_path / "out" / f"{video}.json").read_text())
     assert [(entry["second"], len(entry["persons"])) for entry in entries] == [(0, 0), (1, 2), (2, 0), (3, 2)]
     assert entries[1]["persons"][0]["box"] == pytest.approx([0.2, 0.2, 0.8, 0.8])
@@ -129,6 +131,8 @@ def test_what_is_refused(arguments, tmp_path, trained, root):
         ValueError, match=r"no person box of video .* with a score of 0\.99 or more; the file has 3 boxes"
     ):
         predict.main([*words, *boxes, *output, "--min-person-score", "0.99"])
+    with pytest.raises(ValueError, match=r"--min-person-score is 80, expected a score from 0 to 1"):
+        predict.main([*words, *boxes, *output, "--min-person-score", "80"])
     with pytest.raises(ValueError, match="would overwrite"):
         predict.main([*words, *boxes, "--output", str(root / "videos")])
     broken = tmp_path / f"{video}.mp4"

@@ -222,3 +222,13 @@ def test_frames_and_video_show_the_same(video, tmp_path):
         pictures, film = frames.read("a", second, 16, 4), films.read("a", second, 16, 4)
         assert _read_counter(pictures) == _read_counter(film)
         assert np.abs(pictures.astype(int) - film).mean() < 3
+
+
+def test_videos_in_folders_have_ids_with_folders(video, tmp_path):
+    for name in ("a/b.mp4", "a/c/b.mkv", "b.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert list(find_videos(tmp_path)) == ["a/b", "a/c/b", "b"]
+    (tmp_path / "a" / "b.avi").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"are both video 'a/b'"):
+        find_videos(tmp_path)

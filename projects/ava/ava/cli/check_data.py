@@ -14,6 +14,7 @@ from pathlib import Path
 from hiera_det.cli.parser import CommandParser
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.check import check_data
+from hiera_det.projects.ava.data.frame_names import FRAME_NAMES
 from hiera_det.projects.ava.data.frames import FIRST_SECOND
 
 
@@ -21,7 +22,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
     parser.add_argument("root", type=Path, help="folder with annotations/, and frames/ or videos/")
-    add = parser.add_argument_group("times").add_argument
+    add = parser.add_argument_group("times and names").add_argument
     add(
         "--frames-begin", type=float, default=FIRST_SECOND, metavar="S", help="second of each first frame (%(default)g)"
     )
@@ -35,6 +36,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--fps", type=float, default=NOMINAL_FPS, metavar="N", help="frames a second of the frame folders (%(default)g)"
     )
+    add(
+        "--frame-names",
+        default=FRAME_NAMES,
+        metavar="PATTERN",
+        help="names of the frames' files, where there are no frame lists, such as img_{:05d}.jpg (%(default)s)",
+    )
     return parser.parse_args(arguments)
 
 
@@ -43,7 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     if not args.root.is_dir():
         raise FileNotFoundError(f"no folder at {args.root}")
-    report = check_data(args.root, frames_begin=args.frames_begin, videos_begin=args.videos_begin, fps=args.fps)
+    report = check_data(
+        args.root,
+        frames_begin=args.frames_begin,
+        videos_begin=args.videos_begin,
+        fps=args.fps,
+        frame_names=args.frame_names,
+    )
     for kind, text in report.findings:
         print(f"{kind:8} {text}")
     print(f"{len(report.problems)} problems")

@@ -73,7 +73,7 @@ class AvaDataset(Dataset):
         if missing:
             raise ValueError(
                 f"{len(missing)} of {len(self._names)} videos are not there, among them {', '.join(missing[:5])}; "
-                "check_data.py lists them all"
+                "hiera-det ava-check lists them all. DATASETS.FRAME_LISTS names the list of TRAIN, then that of TEST"
             )
 
     def __len__(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,34 +11,37 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv
 
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.clips import clip_indices
+from hiera_det.projects.ava.data.frame_lists import Frames, read_frame_list, read_frame_lists
+from hiera_det.projects.ava.data.frame_names import FRAME_NAMES, FrameNames
 
 __all__ = ["FIRST_SECOND", "FrameFolders", "read_frame", "read_frame_list"]
 
 FIRST_SECOND = 900.0  # of AVA's films
-_COLUMNS = ["original_vido_id", "video_id", "frame_id", "path", "labels"]  # the spelling is SlowFast's
 _THREADS = min(4, os.cpu_count() or 1)
 _SLACK = 0.5  # seconds that a keyframe may lie outside the frames: half of what AVA labels at once
 
 
 class FrameFolders:
-    """Frames ``<root>/<video>/<video>_%06d.jpg``, counted from 1, or as frame lists say.
+    """Frames ``<root>/<video>/<video>_%06d.jpg``, counted from 1 (or 0, where there is one), or as frame lists say.
 
-    Frame 1, or the first row of a video in the frame list, shows ``first_second``. Source: SlowFast
-    (``slowfast/datasets/ava_helper.py``), with its ``FPS`` of 30 and ``AVA_VALID_FRAMES`` from 900.
+    The first of them, or ``frame_id`` 0 of a frame list, shows ``first_second``. A video's id may have folders,
+    ``a/b``. Source: SlowFast (``slowfast/datasets/ava_helper.py``), with its ``FPS`` of 30 and ``AVA_VALID_FRAMES``
+    from 900.
 
     Args:
         root: the folder with the frames.
-        frame_lists: CSV files as of :func:`read_frame_list`; none: the folders are listed instead.
+        frame_lists: CSV files as of :func:`read_frame_list`, read as one; none: the folders are listed instead.
         first_second: of all videos.
         fps: of the frames on disk.
+        names: pattern of the files' names, as of :class:`~hiera_det.projects.ava.data.frame_names.FrameNames`; frame
+            lists give the names themselves.
 
     Raises:
         OSError: there is no such folder or list.
-        ValueError: a frame list is malformed, ``fps`` is not above 0, or no frames are there.
+        ValueError: a frame list is malformed, ``names`` has no number, ``fps`` is not above 0, or no frames are there.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class FrameFolders:
         *,
         first_second: float = FIRST_SECOND,
         fps: float = NOMINAL_FPS,
+        names: str = FRAME_NAMES,
     ) -> None:
         if not fps > 0:
             raise ValueError(f"frames at {fps} per second, expected a number above 0")
@@ -57,13 +60,12 @@ class FrameFolders:
         self.fps = fps
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder of frames at {self.root}")
-        self._paths: dict[str, Sequence[str] | pa.StringArray] = {}
-        for path in frame_lists:
-            self._paths.update(read_frame_list(path))
-        names = list(self._paths) if frame_lists else sorted(e.name for e in os.scandir(self.root) if e.is_dir())
-        if not names:
+        self._names = FrameNames(names)
+        self._frames: dict[str, Frames] = read_frame_lists(frame_lists)
+        videos = list(self._frames) if frame_lists else self._names.find_videos(self.root)
+        if not videos:
             raise ValueError(f"no videos in {self.root}: expected a folder of frames for each")
-        self.videos: Collection[str] = dict.fromkeys(names).keys()
+        self.videos: Collection[str] = dict.fromkeys(videos).keys()
         self._threads: tuple[int, ThreadPoolExecutor] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -72,17 +74,24 @@ class FrameFolders:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, videos=dict.fromkeys(state["videos"]).keys())
 
-    def paths(self, video: str) -> Sequence[str] | pa.StringArray:
+    def paths(self, video: str) -> Sequence[str] | pa.Array:
         """Files of a video's frames below ``root``, in order.
 
         Raises:
             ValueError: the video is unknown or has no frames.
         """
+        return self._of(video).paths
+
+    def _of(self, video: str) -> Frames:
         if video not in self.videos:
             raise ValueError(f"video {video!r} is not among the {len(self.videos)} of {self.root}")
-        if video not in self._paths:
-            self._paths[video] = _numbered(self.root, video)
-        return self._paths[video]
+        if video not in self._frames:
+            # Up to the highest number found, so that a missing file keeps its place and is named when it is read.
+            numbers = self._names.numbers(self.root / video, video)
+            start = min(1, numbers[0])
+            names = [f"{video}/{self._names.of(video, number)}" for number in range(start, numbers[-1] + 1)]
+            self._frames[video] = Frames(0, names)
+        return self._frames[video]
 
     def read(self, video: str, second: float, num_frames: int, rate: int) -> np.ndarray:
         """A clip, as :meth:`hiera_det.projects.ava.data.clips.ClipSource.read` says.
@@ -91,13 +100,15 @@ class FrameFolders:
             ValueError: the video is unknown, the second is not among its frames, or the frames differ in size.
             OSError: a frame is missing or cannot be decoded; the message names the file.
         """
-        paths = self.paths(video)
-        position = (second - self.first_second) * self.fps
+        listed = self._of(video)
+        paths = listed.paths
+        position = (second - self.first_second) * self.fps - listed.first
         if not -_SLACK * self.fps <= position <= len(paths) - 1 + _SLACK * self.fps:
-            last = self.first_second + (len(paths) - 1) / self.fps
+            first = self.first_second + listed.first / self.fps
+            last = first + (len(paths) - 1) / self.fps
             raise ValueError(
                 f"second {second:g} of video {video} is not among its {len(paths)} frames, which show seconds "
-                f"{self.first_second:g} to {last:.3f} at {self.fps:g} fps"
+                f"{first:g} to {last:.3f} at {self.fps:g} fps"
             )
         indices = clip_indices(round(position), len(paths), num_frames, rate, self.fps)
         distinct, places = np.unique(indices, return_inverse=True)
@@ -145,44 +156,3 @@ def read_frame(path: str | Path) -> np.ndarray:
     if frame is None:
         raise OSError(f"frame {path} cannot be decoded ({len(content)} bytes)")
     return frame
-
-
-def _numbered(root: Path, video: str) -> list[str]:
-    """Names up to the highest number found, so that a missing file keeps its place and is named when it is read."""
-    pattern = re.compile(re.escape(video) + r"_(\d{6})\.jpg")
-    numbers = [int(match[1]) for entry in os.scandir(root / video) if (match := pattern.fullmatch(entry.name))]
-    if not numbers:
-        raise ValueError(f"no frames {video}_000001.jpg … in {root / video}")
-    return [f"{video}/{video}_{number:06d}.jpg" for number in range(1, max(numbers) + 1)]
-
-
-def read_frame_list(path: str | Path) -> dict[str, pa.StringArray]:
-    """Read SlowFast's list: a header, then ``original_vido_id video_id frame_id path labels``, space-separated.
-
-    Returns:
-        Paths by video id (the first column), in the order of the rows.
-
-    Raises:
-        OSError: there is no such file.
-        ValueError: the file is not of this form.
-    """
-    try:
-        table = csv.read_csv(
-            path,
-            parse_options=csv.ParseOptions(delimiter=" "),
-            convert_options=csv.ConvertOptions(
-                include_columns=[_COLUMNS[0], _COLUMNS[3]],
-                column_types={_COLUMNS[0]: pa.dictionary(pa.int32(), pa.string()), _COLUMNS[3]: pa.large_string()},
-            ),
-        )
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise ValueError(f"frame list {path}: {error}; expected the columns {' '.join(_COLUMNS)}") from error
-    videos = table.column(0).unify_dictionaries().combine_chunks()
-    files = table.column(1).combine_chunks()
-    codes = videos.indices.to_numpy()
-    if np.any(np.diff(codes) < 0):  # not one video after the other
-        order = np.argsort(codes, kind="stable")
-        codes, files = codes[order], files.take(pa.array(order))
-    starts = np.searchsorted(codes, np.arange(len(videos.dictionary) + 1))
-    names = videos.dictionary.to_pylist()
-    return {name: files[starts[i] : starts[i + 1]] for i, name in enumerate(names)}

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hiera_det.projects.ava.common_keyframes import why_none_in_common
 from hiera_det.projects.ava.formats import Rows
+from hiera_det.projects.ava.persons import log_left_out
 
 __all__ = ["Keyframe", "keyframes_from"]
 
@@ -20,7 +22,7 @@ _BOX = ["x1", "y1", "x2", "y2"]
 
 @dataclass(frozen=True)
 class Keyframe:
-    """A moment of a video and the persons that it shows.
+    """A second of a video and the persons that it shows.
 
     Attributes:
         video: its id.
@@ -56,7 +58,7 @@ def keyframes_from(
         ground_truth: annotations. Actions that the label map lacks are left out and counted in the log.
         person_boxes: of a person detector, with its scores.
         label_map: names by id. Column k of the labels stands for the k-th id, ascending.
-        min_score: person boxes below it are left out.
+        min_score: person boxes below it are left out, and counted in the log.
         training: whether to train on the keyframes.
 
     Returns:
@@ -69,6 +71,9 @@ def keyframes_from(
     """
     frames = [_frame(ground_truth)] if training or person_boxes is None else []
     if person_boxes is not None:
+        log_left_out(person_boxes.score, min_score, "DATASETS.MIN_BOX_SCORE")
+        if apart := why_none_in_common(ground_truth, person_boxes, ("the ground truth", "the person boxes")):
+            logger.warning("%s", apart)
         frames.append(_frame(person_boxes)[person_boxes.score >= min_score])
     rows = pd.concat(frames, ignore_index=True)
     if rows.empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +14,30 @@ __all__ = ["VideoFiles", "find_videos"]
 
 
 def find_videos(folder: str | Path) -> dict[str, Path]:
-    """Videos of a folder by their id, the file's name without its ending.
+    """Videos of a folder by their id, the file's path in it without its ending, such as ``a/b``.
 
     Raises:
-        OSError: there is no such folder.
+        OSError: there is no such folder, or one in it cannot be read.
         ValueError: there is no video in it, or two have the same id.
     """
     found: dict[str, Path] = {}
-    for path in sorted(Path(folder).iterdir()):
+    for path in sorted(_files(Path(folder))):
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            if path.stem in found:
-                raise ValueError(f"{found[path.stem]} and {path.name} are both video {path.stem!r}; keep one of them")
-            found[path.stem] = path
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            if name in found:
+                raise ValueError(f"{found[name]} and {path.name} are both video {name!r}; keep one of them")
+            found[name] = path
     if not found:
         raise ValueError(f"no videos in {folder}; their names end in {', '.join(VIDEO_SUFFIXES)}")
     return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 class VideoFiles:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hiera_det.data.class_names import distinct_names
 from hiera_det.projects.ava.evaluation.average_precision import average_precision
 from hiera_det.projects.ava.evaluation.keyframes import KeyframeNames, contains, unique_runs
 from hiera_det.projects.ava.evaluation.matching import match, top_per_keyframe
 from hiera_det.projects.ava.evaluation.protocols import DEFAULT_PROTOCOL, PROTOCOLS, Protocol
+from hiera_det.projects.ava.evaluation.reasons import LOW, reasons_of_low_ap
 from hiera_det.projects.ava.rows import Rows
 
 __all__ = ["Result", "evaluate"]
@@ -26,7 +28,8 @@ class Result:
     Attributes:
         protocol: its name.
         mean_ap: mean AP in [0, 1] over the actions that have ground truth.
-        ap: AP by action name in the order of the label map; NaN for an action without ground truth.
+        ap: AP by action name in the order of the label map, by ``name (id N)`` where several actions have one name; NaN
+            for an action without ground truth.
         keyframes: keyframes with ground truth of the label map's actions that count.
         detected_keyframes: keyframes with detections that count.
         ignored: rows that do not count, by reason; reasons without rows are not there.
@@ -72,7 +75,7 @@ def evaluate(
     Args:
         ground_truth: ``action`` and ``boxes`` are used, ``empty`` by official2020 alone.
         detections: ``score`` too; any finite numbers.
-        label_map: action names by id; names are distinct.
+        label_map: action names by id.
         protocol: a name of ``PROTOCOLS``.
         exclusions: keyframes (video id, second) to leave out; official2020 does not use them, which is logged.
 
@@ -99,10 +102,13 @@ def evaluate(
     _leave_out_detections(detected, rules)
     _report(protocol, truth, detected, exclusions)
     ap = _ap_per_action(truth, detected, label_map, rules)
-    defined = [value for value in ap.values() if value == value]
+    mean_ap = float(np.mean([value for value in ap.values() if value == value]))
+    if mean_ap < LOW:
+        for text in reasons_of_low_ap(ground_truth, truth.keys, detections, detected.keys):
+            logger.warning("mAP is %.2f %%: %s", 100 * mean_ap, text)
     return Result(
         protocol=protocol,
-        mean_ap=float(np.mean(defined)),
+        mean_ap=mean_ap,
         ap=ap,
         keyframes=len(unique_runs(truth.keys[truth.kept])),
         detected_keyframes=len(unique_runs(detected.keys[detected.kept])),
@@ -135,6 +141,10 @@ def _leave_out_keyframes(
 ) -> None:
     if rules.exclusions and exclusions:
         excluded = names.of_pairs(exclusions)
+        if not contains(excluded, np.concatenate([truth.keys, detected.keys])).any():
+            logger.warning(
+                "none of the %d excluded keyframes is in the ground truth or the detections", len(exclusions)
+            )
         for table, what in ((truth, "ground truth"), (detected, "detections")):
             table.keep(~contains(excluded, table.keys[table.kept]), f"{what}: keyframe in the exclusion list")
     if rules.absent_ignored:
@@ -170,7 +180,7 @@ def _report(protocol: str, truth: _Table, detected: _Table, exclusions: Collecti
 def _ap_per_action(truth: _Table, detected: _Table, label_map: Mapping[int, str], rules: Protocol) -> dict[str, float]:
     truth_places, detected_places = _by_action(truth), _by_action(detected)
     ap = {}
-    for action, name in label_map.items():
+    for action, name in zip(label_map, distinct_names(list(label_map.values()), list(label_map)), strict=True):
         of_truth, of_detections = truth_places(action), detected_places(action)
         scores = detected.rows.score[of_detections]
         ranked = np.argsort(-scores, kind="stable")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["IOU_THRESHOLD", "match", "top_per_keyframe"]
+__all__ = ["IOU_THRESHOLD", "best_truth", "match", "top_per_keyframe"]
 
 IOU_THRESHOLD = 0.5
 
@@ -28,7 +28,7 @@ def match(
     Returns:
         (N,) bool.
     """
-    wanted, overlap = _best_truth(keys, boxes, truth_keys, truth_boxes)
+    wanted, overlap = best_truth(keys, boxes, truth_keys, truth_boxes)
     serving = order[overlap[order] >= IOU_THRESHOLD]
     _, first = np.unique(wanted[serving], return_index=True)
     true_positive = np.zeros(len(keys), dtype=bool)
@@ -36,7 +36,7 @@ def match(
     return true_positive
 
 
-def _best_truth(
+def best_truth(
     keys: np.ndarray, boxes: np.ndarray, truth_keys: np.ndarray, truth_boxes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The ground truth with the largest IoU in the keyframe of each detection: its place (N,), that IoU (N,).
