@@ -11,11 +11,12 @@ from hiera_det.coco.masks import read_segmentation
 from hiera_det.coco.records import Annotations, ImageRecord, Instance
 from hiera_det.coco.values import FieldError, Values, shown
 from hiera_det.data.class_names import check_category_ids, check_class_names
+from hiera_det.utils.problems import listed
+from hiera_det.utils.text import read_text
 
 __all__ = ["AnnotationError", "AnnotationReader", "read_annotations", "read_file_names"]
 
 T = TypeVar("T")
-_LISTED = 10  # problems in a message
 _FARTHEST = 1e5  # pixels; COCO's area ranges end at its square
 _LONGEST_SIDE = 10**6  # pixels of an image
 _EXTRAS = ("neg_category_ids", "not_exhaustive_category_ids")  # of LVIS' images
@@ -31,10 +32,7 @@ class AnnotationError(ValueError):
     """
 
     def __init__(self, source: str, problems: list[str], annotations: Annotations | None = None) -> None:
-        lines = [f"{source}: {problem}" for problem in problems[:_LISTED]]
-        if len(problems) > _LISTED:
-            lines.append(f"{source}: and {len(problems) - _LISTED} problems more")
-        super().__init__("\n".join(lines))
+        super().__init__(listed([f"{source}: {problem}" for problem in problems]))
         self.problems = problems
         self.annotations = annotations
 
@@ -127,7 +125,7 @@ class AnnotationReader:
             AnnotationError: it is something else.
         """
         try:
-            content = json.loads(self.json_file.read_bytes())
+            content = json.loads(read_text(self.json_file))
         except (ValueError, RecursionError) as error:
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
             raise AnnotationError(str(self.json_file), [f"not a JSON file ({reason})"]) from error

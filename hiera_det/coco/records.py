@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+
+from hiera_det.data.class_names import distinct_names
 
 __all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "Instance", "Segmentation"]
 
@@ -83,6 +84,4 @@ class Annotations:
 
     def unique_names(self) -> list[str]:
         """Class names, with the id behind one that several classes have: ``boat (id 5)``."""
-        count = Counter(self.class_names)
-        pairs = zip(self.class_names, self.category_ids, strict=True)
-        return [name if count[name] == 1 else f"{name} (id {number})" for name, number in pairs]
+        return distinct_names(self.class_names, self.category_ids)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-__all__ = ["Findings"]
+from hiera_det.utils.problems import listed
 
-_LISTED = 10  # problems in an error
+__all__ = ["Findings"]
 
 
 @dataclass
@@ -47,5 +47,4 @@ class Findings:
             if kind != "problem":
                 logger.log(logging.WARNING if kind == "note" else logging.INFO, "%s", text)
         if problems := self.problems:
-            more = [f"and {len(problems) - _LISTED} problems more"] if len(problems) > _LISTED else []
-            raise ValueError("\n".join([*problems[:_LISTED], *more]))
+            raise ValueError(listed(problems))

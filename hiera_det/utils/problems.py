@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Problems"]
+from collections.abc import Sequence
+
+__all__ = ["Problems", "listed"]
 
 SHOWN = 10
+
+
+def listed(problems: Sequence[str]) -> str:
+    """The first ten problems, a line each, and how many there are besides."""
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return "\n  ".join([*problems[:SHOWN], *more])
 
 
 class Problems:
@@ -16,14 +24,11 @@ class Problems:
 
     def __init__(self, source: object) -> None:
         self.source = source
-        self.count = 0
-        self._shown: list[str] = []
+        self._problems: list[str] = []
 
     def add(self, where: str, text: str) -> None:
         """Note a problem and its place, such as "line 5"."""
-        self.count += 1
-        if self.count <= SHOWN:
-            self._shown.append(f"{where}: {text}")
+        self._problems.append(f"{where}: {text}")
 
     def raise_any(self) -> None:
         """Raise what was found, if anything.
@@ -31,6 +36,5 @@ class Problems:
         Raises:
             ValueError: there is a problem; the message names the file and the places.
         """
-        if self.count:
-            more = [f"and {self.count - SHOWN} more"] if self.count > SHOWN else []
-            raise ValueError("\n  ".join([f"{self.source}, {self._shown[0]}", *self._shown[1:], *more]))
+        if self._problems:
+            raise ValueError(f"{self.source}, {listed(self._problems)}")

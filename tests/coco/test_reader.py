@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
-from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.polygons import rasterize
+from hiera_det.coco.reader import AnnotationError, read_annotations, read_file_names
 
 
 def _read(write, content, mask_format="bitmask"):
@@ -147,3 +149,167 @@ def test_not_json(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"broken.json: (not a JSON file|expected an object)"):
         read_annotations(path, mask_format=None)
+
+
+def test_all_problems_are_named_at_once(write, content):
+    content["annotations"] = [{**content["annotations"][0], "id": i, "bbox": [1, 2]} for i in range(1, 13)]
+    with pytest.raises(AnnotationError) as caught:
+        _read(write, content)
+    assert len(caught.value.problems) == 12
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 11 and "image 3 (a.png), annotation 10: field 'bbox' is [1, 2]" in lines[9]
+    assert lines[-1].strip() == "and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "note"),
+    [
+        (("annotations", 0, "id"), 0, None),
+        (("annotations", 0, "id"), "a1b2-c3", None),
+        (("annotations", 0, "id"), DELETE, "1 annotations without an id"),
+        (("annotations", 0, "id"), None, "1 annotations without an id"),
+        (("annotations", 0, "image_id"), "3", "1 integers that are written as text"),
+        (("annotations", 0, "category_id"), 90.0, "1 integers that are written as decimal numbers"),
+        (("annotations", 0, "category_id"), "90.0", "1 integers that are written as text"),
+        (("images", 1, "height"), 40.0, "1 integers that are written as decimal numbers"),
+        (("images", 1, "id"), "3", "1 integers that are written as text"),
+        (("annotations", 0, "bbox"), ["10", 10, 20, 20], "1 coordinates that are written as text"),
+        (("annotations", 0, "iscrowd"), None, None),
+        (("annotations", 0, "iscrowd"), False, None),
+        (("annotations", 0, "iscrowd"), "0", "1 integers that are written as text"),
+        (("annotations", 0, "ignore"), 0, None),
+        (("annotations", 0, "area"), None, None),
+        (("annotations", 0, "area"), "", "1 areas that are no numbers of at least 0, computed"),
+        (("annotations", 0, "area"), -1, "1 areas that are no numbers of at least 0, computed"),
+        (("annotations", 0, "area"), 10**400, "1 areas that are no numbers of at least 0, computed"),
+    ],
+)
+def test_what_has_one_meaning_is_taken(write, content, path, value, note):
+    expected = _read(write, content)
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is DELETE:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+    images = [{**image, "id": int(image["id"]), "height": int(image["height"])} for image in content["images"]]
+    files = write(content | {"images": images})
+    files.json_file.write_text(json.dumps(content))
+    found = read_annotations(files.json_file, mask_format="bitmask")
+    assert found.notes == ([note] if note else [])
+    for ours, theirs in zip(found.records, expected.records, strict=True):
+        assert (ours.image_id, ours.height, ours.width) == (theirs.image_id, theirs.height, theirs.width)
+        assert [(it.label, it.box, it.bbox, it.crowd, it.area) for it in ours.instances] == [
+            (it.label, it.box, it.bbox, it.crowd, it.area) for it in theirs.instances
+        ]
+
+
+@pytest.mark.parametrize("value", [1, True, "1", 1.0])
+def test_ignore_becomes_iscrowd(write, content, value):
+    content["annotations"][0]["ignore"] = value
+    found = _read(write, content)
+    assert [it.crowd for it in found.records[0].instances] == [True, False]
+    assert any(note.startswith("1 instances marked 'ignore', taken for crowd regions") for note in found.notes)
+
+
+TRIANGLE = [40.0, 30.0, 48.0, 30.0, 44.0, 36.0]
+POINTS = [[40.0, 30.0], [48.0, 30.0], [44.0, 36.0]]
+
+
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        (TRIANGLE, "1 polygons that are not in a list"),
+        (POINTS, "1 polygons that are not in a list"),
+        ([POINTS], "1 polygons that list points in place of numbers"),
+        ([[], TRIANGLE], "1 polygons without three points, left out"),
+        ([[40.0, 30.0, 48.0, 30.0], TRIANGLE], "1 polygons without three points, left out"),
+        ([[str(value) for value in TRIANGLE]], "6 coordinates that are written as text"),
+        ([[int(value) for value in TRIANGLE]], None),
+    ],
+)
+def test_polygons_of_other_shapes(write, content, value, note):
+    content["annotations"][1]["segmentation"] = value
+    found = _read(write, content)
+    (polygon,) = found.records[0].instances[1].segmentation
+    np.testing.assert_array_equal(polygon, POINTS)
+    assert found.notes == ([note] if note else [])
+
+
+@pytest.mark.parametrize("far", [1e9, -1e9, 1e300])
+def test_polygons_that_reach_far_out_are_clipped(write, content, far):
+    content["annotations"][0]["segmentation"] = [[10.0, 10.0, far, 10.0, far, 30.0, 10.0, 30.0]]
+    found = _read(write, content)
+    polygons = found.records[0].instances[0].segmentation
+    assert np.abs(np.concatenate(polygons)).max() <= 120
+    mask = rasterize(polygons, 40, 60)  # in C, which trusts what it gets
+    assert mask[:, :9].any() == (far < 0) and mask[:, 11:].any() == (far > 0)
+    assert mask.sum() == 20 * (10 if far < 0 else 50)
+    assert found.notes == ["1 polygons that reach far beyond their image, clipped"]
+
+
+def test_an_endless_outline_is_refused(write, content):
+    zigzag = [value for i in range(30_000) for value in ((0.0 if i % 2 else 119.0), 1.0)]
+    content["annotations"][0]["segmentation"] = [zigzag]
+    with pytest.raises(ValueError, match=r"annotation 1: .* outline is longer than"):
+        _read(write, content)
+
+
+@pytest.mark.parametrize("box", [[1e308, 1e308, 1e308, 1e308], [0, 0, 1e9, 1e9]])
+def test_boxes_that_reach_far_out_are_clipped(write, content, box):
+    content["annotations"][0]["bbox"] = box
+    first = _read(write, content).records[0].instances[0]
+    assert max(first.bbox) <= 60 and first.box[2:] == (60, 40)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), "1e999", True, [1]], ids=lambda value: str(value)[:9])
+def test_numbers_of_any_length(write, content, number):
+    content["annotations"][0]["bbox"] = [number, 1, 2, 3]
+    content["annotations"][1]["segmentation"] = [[number, *TRIANGLE[1:]]]
+    with pytest.raises(AnnotationError) as caught:
+        _read(write, content)
+    box, mask = caught.value.problems
+    assert "annotation 1: field 'bbox'" in box and "annotation 2: field 'segmentation'" in mask
+    assert len(str(caught.value)) < 800
+
+
+def test_lvis_images_go_by_their_url(write, content):
+    files = write(content)
+    for image in content["images"]:
+        image["coco_url"] = f"http://images.cocodataset.org/train2017/{image.pop('file_name')}"
+    files.json_file.write_text(json.dumps(content))
+    found = read_annotations(files.json_file, mask_format=None)
+    assert [record.file_name for record in found.records] == ["train2017/a.png", "train2017/b.png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_encodings(write, content, encoding):
+    content["categories"][0]["name"] = "Zähler"
+    files = write(content)
+    files.json_file.write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+    assert read_annotations(files.json_file, mask_format=None).class_names == ["boat", "Zähler"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: gzip.compress(data), "gzip"),
+        (lambda data: data.decode().replace("kite", "风筝").encode("gbk"), "not UTF-8"),
+        (lambda data: b'{"images": ' + b"[" * 100_000, "nested too deeply"),
+        (lambda data: data.replace(b'"id": 1', b'"id": ' + b"9" * 5000), "not a JSON file"),
+    ],
+)
+def test_files_that_are_no_json(write, content, damage, message):
+    files = write(content)
+    files.json_file.write_bytes(damage(files.json_file.read_bytes()))
+    with pytest.raises(ValueError, match=message) as caught:
+        read_annotations(files.json_file, mask_format=None)
+    assert str(files.json_file) in str(caught.value)
+
+
+def test_names_of_files_alone(write, content):
+    files = write(content)
+    images = [{key: image[key] for key in ("id", "file_name")} for image in content["images"]]
+    files.json_file.write_text(json.dumps({"images": images}))
+    assert read_file_names(files.json_file) == {3: "a.png", 7: "b.png"}
