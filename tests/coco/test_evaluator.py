@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from hiera_det.coco.evaluator import CocoEvaluator
 from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.records import Instance
 from hiera_det.coco.results import to_coco_results
 from hiera_det.coco.tables import metrics_table
 from hiera_det.data.catalog import DatasetFiles
@@ -52,10 +53,10 @@ def _detections(truth, image_id, label_of, *, crowds=False, shift=0.0, scores=No
     }
 
 
-def _filled(files, truth, iou_types=("bbox", "segm"), **options):
+def _filled(files, truth, iou_types=("bbox", "segm"), extra=(), **options):
     category_ids = sorted(truth.getCatIds())
     label_of = {category_id: label for label, category_id in enumerate(category_ids, start=1)}
-    evaluator = CocoEvaluator(read_annotations(files.json_file, mask_format="bitmask"), iou_types)
+    evaluator = CocoEvaluator(read_annotations(files.json_file, mask_format="bitmask"), iou_types, extra=extra)
     for image_id in truth.imgs:
         evaluator.update(image_id, _detections(truth, image_id, label_of, **options))
     return evaluator
@@ -283,3 +284,155 @@ def test_results_are_in_coco_format():
     assert (result["category_id"], result["bbox"], result["score"]) == (20, [1, 2, 3, 6], 0.5)
     assert mask_util.area(result["segmentation"]) == 18
     assert found["boxes"].tolist() == [[1, 2, 4, 8]]  # left as it was
+
+
+def _pairs(evaluation):
+    """Pycocotools' twelve numbers in percent."""
+    names = (*NAMES, "AR@1", "AR@10", "AR@100", "ARs", "ARm", "ARl")
+    return dict(zip(names, (100 * value if value >= 0 else math.nan for value in evaluation.stats), strict=True))
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_the_twelve_numbers_are_those_of_pycocotools(files, truth, iou_type):
+    generator = torch.Generator().manual_seed(3)
+    evaluator = _filled(files, truth, shift=3.0, scores=lambda n: torch.rand(n, generator=generator), extra=("AR",))
+    metrics = evaluator.evaluate()[iou_type]
+    expected = _pairs(_direct(truth, evaluator.results, iou_type))
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert 20 < metrics["AR@1"] < metrics["AR@100"] < 90
+
+
+def test_recall_by_class(files, truth):
+    generator = torch.Generator().manual_seed(3)
+    shifted = {"shift": 3.0, "scores": lambda n: torch.rand(n, generator=generator)}
+    evaluator = _filled(files, truth, ("bbox",), extra=("AR", "AR-by-class"), **shifted)
+    metrics = evaluator.evaluate()["bbox"]
+    of_classes = [value for name, value in metrics.items() if name.startswith("AR-")]
+    assert len(of_classes) == 80
+    assert np.nanmean(of_classes) == pytest.approx(metrics["AR@100"])
+
+
+@pytest.mark.parametrize("first", [0, 1, "a"])
+def test_ids_of_annotations_have_no_meaning(files, tmp_path, first):
+    """COCOeval takes a match with id 0 for none."""
+    content = json.loads(files.json_file.read_text())
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = f"{first}{number}" if isinstance(first, str) else first + number
+    del content["info"]
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    other = DatasetFiles("other", tmp_path / "other.json", files.image_root)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(other.json_file))
+    for values in _filled(other, truth).evaluate().values():
+        assert values["AP"] == values["AP75"] == pytest.approx(100)
+
+
+def _crowded(tiny, count, **options):
+    """As many boats in an image, found all."""
+    boxes = [[x % 30 * 2, x // 30 * 2, 1.5, 1.5] for x in range(count)]
+    annotations = [{"id": i, "image_id": 4, "category_id": 8, "bbox": box} for i, box in enumerate(boxes)]
+    evaluator = tiny(options=options, annotations=annotations)
+    xyxy = torch.tensor([[x, y, x + w, y + h] for x, y, w, h in boxes])
+    found = {"boxes": xyxy, "scores": torch.linspace(1, 0.5, count), "labels": torch.ones(count, dtype=torch.int64)}
+    evaluator.update(4, found)
+    return evaluator.evaluate()["bbox"]
+
+
+def test_more_than_a_hundred_objects(tiny):
+    values = _crowded(tiny, 300, max_detections=500)
+    assert values["AP"] == pytest.approx(33.66, abs=0.01)  # COCO's: of the 300 a hundred count
+    assert values["AP@500"] == pytest.approx(100)
+    assert "AP@100" not in _crowded(tiny, 5, max_detections=100)
+
+
+def test_classes_of_the_same_name_are_kept_apart(tiny):
+    annotations = [
+        {"id": i, "image_id": 4, "category_id": number, "bbox": [2, 1, 36, 36]} for i, number in enumerate((8, 9))
+    ]
+    same = [{"id": 8, "name": "boat"}, {"id": 9, "name": "boat"}]
+    evaluator = tiny(annotations=annotations, categories=same)
+    evaluator.update(4, _one(label=2))
+    values = evaluator.evaluate()["bbox"]
+    assert (values["AP-boat (id 8)"], values["AP-boat (id 9)"]) == (0, pytest.approx(100))
+    assert "AP-boat" not in values
+    assert "boat (id 9)" in metrics_table({"bbox": values})
+
+
+@pytest.mark.parametrize(
+    ("area", "size"),
+    [(None, "m"), ("big", "m"), (-3, "m"), (math.nan, "m"), (5000, "m"), (10_000, "l"), (0, "s")],
+)
+def test_areas_of_the_file_count_and_others_are_computed(tiny, area, size):
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "area": area}
+    evaluator = tiny(annotations=[annotation])
+    evaluator.update(4, _one())
+    values = evaluator.evaluate()["bbox"]
+    assert {name: not math.isnan(values[f"AP{name}"]) for name in "sml"} == {name: name == size for name in "sml"}
+
+
+def test_a_missing_area_is_that_of_the_mask(tiny):
+    small = [[2.0, 1.0, 12.0, 1.0, 12.0, 11.0, 2.0, 11.0]]
+    annotation = {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": small}
+    masks = torch.zeros(1, 40, 60, dtype=torch.bool)
+    evaluator = tiny(("bbox", "segm"), annotations=[annotation])
+    evaluator.update(4, _one(masks=masks))
+    assert evaluator.evaluate()["bbox"]["APs"] == pytest.approx(100)
+
+
+def test_boundary_ap_asks_more_than_mask_ap(files, truth):
+    evaluator = _filled(files, truth, shift=2.0, extra=("boundary",))
+    metrics = evaluator.evaluate()
+    assert set(metrics) == {"bbox", "segm", "boundary"}
+    assert 1 < metrics["boundary"]["AP"] < metrics["segm"]["AP"] - 1
+    perfect = _filled(files, truth, extra=("boundary",)).evaluate()["boundary"]
+    assert perfect["AP"] == pytest.approx(100)
+
+
+def _lvis(tiny, **image):
+    """A rare boat that is found, and a kite that is found but not annotated."""
+    fields = {"neg_category_ids": [], "not_exhaustive_category_ids": []} | image
+    return tiny(
+        options={"extra": ("LVIS",)},
+        images=[{"id": 4, "coco_url": "http://x/val2017/a.png", "height": 40, "width": 60, **fields}],
+        categories=[
+            {"id": 8, "name": "boat", "frequency": "r"},
+            {"id": 9, "name": "kite", "frequency": "f"},
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "annotated", "ap"),
+    [
+        ({}, False, (100, 100, None)),  # whether there is a kite nobody has looked: it does not count
+        ({"neg_category_ids": [9]}, False, (100, 100, None)),  # no kite: without one it has no AP
+        ({}, True, (75, 100, 50)),  # the false kite has the higher score
+        ({"not_exhaustive_category_ids": [9]}, True, (100, 100, 100)),  # there may be more of them
+    ],
+)
+def test_lvis_rules(tiny, image, annotated, ap):
+    """Source: Gupta et al., LVIS, arXiv 1908.03195, section 3.3."""
+    evaluator = _lvis(tiny, **image)
+    if annotated:
+        evaluator.annotations.records[0].instances.append(Instance(2, (50, 1, 58, 9), (50, 1, 8, 8)))
+    boxes = torch.tensor([[2.0, 1.0, 38.0, 37.0], [5.0, 5.0, 15.0, 15.0], [50.0, 1.0, 58.0, 9.0]])
+    labels = torch.tensor([1, 2, 2])
+    found = {"boxes": boxes, "scores": torch.tensor([0.9, 0.8, 0.7]), "labels": labels}
+    evaluator.update(4, found if annotated else {name: value[:2] for name, value in found.items()})
+    values = evaluator.evaluate()["bbox"]
+    expected = [math.nan if value is None else value for value in ap]
+    assert [values[name] for name in ("AP", "APr", "APf")] == pytest.approx(expected, nan_ok=True, abs=0.5)
+    assert math.isnan(values["APc"])
+
+
+@pytest.mark.parametrize(
+    ("options", "iou_types", "message"),
+    [
+        ({"extra": ("AP",)}, ("bbox",), "TEST.METRICS names AP; expected some of AR, AR-by-class, boundary, LVIS"),
+        ({"extra": ("boundary",)}, ("bbox",), "but MODEL.MASK_ON is False"),
+        ({"extra": ("LVIS",)}, ("bbox",), r"LVIS, but .*tiny\.json lacks its fields"),
+    ],
+)
+def test_metrics_that_cannot_be_computed(tiny, options, iou_types, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(iou_types, options)
