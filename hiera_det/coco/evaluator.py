@@ -70,6 +70,7 @@ class CocoEvaluator:
         self.limit = _LVIS_LIMIT if self.lvis else _COCO_LIMIT
         self.max_detections = max_detections
         self.results: list[dict[str, Any]] = []
+        self._label_of = {number: label for label, number in enumerate(annotations.category_ids, 1)}
         self._sizes = {record.image_id: (record.height, record.width) for record in annotations.records}
 
     def update(self, image_id: int, detections: Mapping[str, Any]) -> None:
@@ -156,38 +157,49 @@ class CocoEvaluator:
         return metrics
 
     def _truth(self) -> COCO:
-        """The ground truth, numbered from 1: ids have a meaning in the evaluation, 0 is "unmatched"."""
+        """The ground truth; annotations, images and classes are numbered from 1.
+
+        Their own ids may have a meaning in the evaluation (annotation 0 is "unmatched") or be none that it takes.
+        """
         annotations: list[dict[str, Any]] = []
-        for record in self.annotations.records:
+        for number, record in enumerate(self.annotations.records, 1):
             for instance in record.instances:
                 entry = _truth_entry(instance, record.height, record.width)
-                category = self.annotations.category_ids[instance.label - 1]
-                number = {"id": len(annotations) + 1, "image_id": record.image_id, "category_id": category}
-                annotations.append(entry | number)
+                ids = {"id": len(annotations) + 1, "image_id": number, "category_id": instance.label}
+                annotations.append(entry | ids)
         rarity = self.annotations.rarity or ["f"] * len(self.annotations.category_ids)
         truth = COCO()
         truth.dataset = {
             "images": [
-                {"id": record.image_id, "height": record.height, "width": record.width}
-                | self.annotations.image_extras.get(record.image_id, {})
-                for record in self.annotations.records
+                {"id": number, "height": record.height, "width": record.width, **self._extras(record.image_id)}
+                for number, record in enumerate(self.annotations.records, 1)
             ],
-            "categories": [
-                {"id": number, "name": str(number), "frequency": of}
-                for number, of in zip(self.annotations.category_ids, rarity, strict=True)
-            ],
+            "categories": [{"id": label, "name": str(label), "frequency": of} for label, of in enumerate(rarity, 1)],
             "annotations": annotations,
         }
         truth.createIndex()
         return truth
 
+    def _extras(self, image_id: int) -> dict[str, list[int]]:
+        """LVIS' fields of an image, with labels."""
+        extras = self.annotations.image_extras.get(image_id, {})
+        return {name: [self._label_of[number] for number in ids] for name, ids in extras.items()}
+
     def _detected(self, truth: COCO, iou_type: str) -> COCO:
         """The results; a mask counts as small, medium or large by its own area."""
         results = _best_of_images(self.results, _LVIS_LIMIT) if self.lvis else self.results
+        places = {record.image_id: number for number, record in enumerate(self.annotations.records, 1)}
         detected = COCO()
         detected.dataset = {name: truth.dataset[name] for name in ("images", "categories")}
         detected.dataset["annotations"] = [
-            {**result, "id": number, "iscrowd": 0, "area": _area_of_result(result, iou_type)}
+            {
+                **result,
+                "id": number,
+                "image_id": places[result["image_id"]],
+                "category_id": self._label_of[result["category_id"]],
+                "iscrowd": 0,
+                "area": _area_of_result(result, iou_type),
+            }
             for number, result in enumerate(results, 1)
         ]
         detected.createIndex()

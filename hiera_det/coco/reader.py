@@ -293,7 +293,7 @@ class AnnotationReader:
     def _extras(self, entries: list[Any], ids: set[int]) -> dict[int, dict[str, list[int]]]:
         """LVIS' lists of categories, of images that have any."""
         return {
-            entry["id"]: {key: [it for it in entry[key] if it in ids] for key in _EXTRAS}
+            entry["id"]: {key: [it for it in entry[key] if type(it) is int and it in ids] for key in _EXTRAS}
             for entry in entries
             if isinstance(entry, dict)
             and isinstance(entry.get("id"), int)
