@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hiera_det.coco.evaluator import CocoEvaluator, Metrics
 from hiera_det.coco.examination import Given, examine_datasets
+from hiera_det.coco.fits import examine_fit
 from hiera_det.coco.reader import read_annotations
 from hiera_det.coco.records import Annotations
 from hiera_det.coco.tables import metrics_table
@@ -23,7 +24,6 @@ from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
 from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
-from hiera_det.detection.data.fits import examine_fit
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.model.config_check import check_training_config
 from hiera_det.detection.model.detector import Detector, build_model

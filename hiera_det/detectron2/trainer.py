@@ -17,6 +17,7 @@ from detectron2.utils.logger import setup_logger
 
 from hiera_det import config
 from hiera_det.coco.examination import Given, examine_datasets
+from hiera_det.coco.fits import examine_fit
 from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
@@ -160,6 +161,8 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
         if comm.is_main_process():
             findings = Findings()
             read = examine_datasets({split: given}, findings)
+            if split in read:
+                examine_fit(cfg, read[split], findings, training=split == "TRAIN")
             findings.report(logger)
             annotations = read[split]
         else:
