@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
-from hiera_det.detectron2.data import classes_of, find_dataset, register_dataset
+from hiera_det.detectron2.data import annotations_of, check_classes, classes_of, find_dataset, register_dataset
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
 from hiera_det.utils.files import make_folder
@@ -139,6 +139,8 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     if not eval_only:
         _register(cfg, "TRAIN", files[0])
     _register(cfg, "TEST", files[1])
+    names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    _compare_classes(cfg, names)
     cfg.freeze()
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     return cfg
@@ -169,6 +171,20 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
             annotations = read_annotations(its.json_file, mask_format=given.mask_format)
         names.append(register_dataset(its, annotations))
     cfg.DATASETS[split] = tuple(names)
+
+
+def _compare_classes(cfg: CfgNode, names: Sequence[str]) -> None:
+    """See before the training that the datasets read here have the same classes, as many as the model.
+
+    Raises:
+        ValueError: they do not.
+    """
+    read = {name: annotations for name in names if (annotations := annotations_of(name)) is not None}
+    if read:
+        first, *others = read.values()
+        for other in others:
+            check_same_classes(first.source, first.class_names, other.class_names, other.source)
+        check_classes(cfg, list(read))
 
 
 def _set_device(cfg: CfgNode) -> None:
