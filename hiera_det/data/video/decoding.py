@@ -1,0 +1,67 @@
+"""Decoding packet by packet: the frames that come out, and the times of those that are lost."""
+
+from __future__ import annotations
+
+import errno
+import heapq
+from collections.abc import Iterable, Iterator
+
+import av
+
+from hiera_det.data.video.opened import Video
+
+__all__ = ["Decoding"]
+
+
+class Decoding:
+    """Decodes packets of a video, in the order of the file, to frames in the order in which they show.
+
+    Attributes:
+        lost: timestamps of frames that did not come: their packets are damaged, or those that they build upon.
+    """
+
+    def __init__(self, video: Video, since: int | None = None) -> None:
+        """Only frames of the timestamp ``since`` or later are given and missed."""
+        self.video, self.since = video, since
+        self.lost: set[int] = set()
+        self._awaited: list[int] = []  # a heap
+
+    def frames(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
+        """Decode."""
+        shown = None
+        for packet in packets:
+            self._await(packet)
+            for frame in self._decode(packet):
+                if frame.pts is not None and self.since is not None and frame.pts < self.since:
+                    continue
+                if frame.pts is not None:
+                    self._settle(frame.pts, missed=shown is not None and not frame.interlaced_frame)
+                    shown = frame.pts
+                if not frame.is_corrupt:
+                    yield frame
+                elif frame.pts is not None:
+                    self.lost.add(frame.pts)
+        if shown is not None:
+            self._settle(None, missed=not frame.interlaced_frame)
+
+    def _await(self, packet: av.Packet) -> None:
+        if self.video.frames_by_packet and packet.pts is not None and not packet.is_discard:
+            if self.since is None or packet.pts >= self.since:
+                heapq.heappush(self._awaited, packet.pts)
+
+    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except av.FFmpegError as error:
+            if error.errno == errno.ENOMEM:
+                raise
+            if packet.pts is not None and (self.since is None or packet.pts >= self.since):
+                self.lost.add(packet.pts)
+            return []
+
+    def _settle(self, pts: int | None, *, missed: bool) -> None:
+        """Frames before this one, which has come, will not come any more; None: none will."""
+        while self._awaited and (pts is None or self._awaited[0] <= pts):
+            earlier = heapq.heappop(self._awaited)
+            if missed and earlier != pts:
+                self.lost.add(earlier)

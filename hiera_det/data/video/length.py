@@ -1,0 +1,48 @@
+"""How long a video is: by its frames, not by its header."""
+
+from __future__ import annotations
+
+import heapq
+from pathlib import Path
+
+from hiera_det.data.video.clips import END_SLACK
+from hiera_det.data.video.opened import Video, errors_of_files, open_video
+
+__all__ = ["video_duration", "video_end"]
+
+_LONGEST = 30 * 24 * 3600.0  # seconds; damaged headers speak of centuries
+
+
+def video_duration(path: Path) -> float:
+    """Seconds from the container's start to the end of the last frame; the file is read without decoding it.
+
+    Raises:
+        ValueError: there is no video stream or no decoder for it, its packets have no timestamps, it lasts longer than
+            a month, or the file cannot be opened.
+        OSError: the file cannot be read.
+    """
+    return video_end(path)[0]
+
+
+def video_end(path: Path) -> tuple[float, float | None]:
+    """As :func:`video_duration`, and where the frames should end if the file is cut off; None: it is not.
+
+    Raises:
+        ValueError, OSError: as of :func:`video_duration`.
+    """
+    with errors_of_files(f"video {path} cannot be opened"), open_video(path) as video:
+        end = _last_end(video)
+        promised = video.promised_end()
+    if not 0 <= end <= _LONGEST:
+        raise ValueError(f"video {path} lasts {end:g} s by its timestamps; they are damaged, re-encode it")
+    return end, promised if promised is not None and end < promised - END_SLACK else None
+
+
+def _last_end(video: Video) -> float:
+    packets = (packet for packet in video.container.demux(video.stream) if packet.pts is not None)
+    stamps = {packet.pts: packet.duration or 0 for packet in packets if not packet.is_discard}
+    if not stamps:
+        raise ValueError(f"{video.path} has no packets with timestamps in its video stream")
+    last, *before = heapq.nlargest(2, stamps)
+    step = video.time_of(last) - video.time_of(before[0]) if before else video.step()
+    return video.time_of(last) + (float(stamps[last] * video.base) or step)
