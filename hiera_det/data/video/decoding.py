@@ -22,8 +22,9 @@ class Decoding:
 
     def __init__(self, video: Video, since: int | None = None) -> None:
         """Only frames of the timestamp ``since`` or later are given and missed."""
-        self.video, self.since = video, since
+        self.since = since
         self.lost: set[int] = set()
+        self._by_packet = video.frames_by_packet
         self._awaited: list[int] = []  # a heap
 
     def frames(self, packets: Iterable[av.Packet]) -> Iterator[av.VideoFrame]:
@@ -32,9 +33,9 @@ class Decoding:
         for packet in packets:
             self._await(packet)
             for frame in self._decode(packet):
-                if frame.pts is not None and self.since is not None and frame.pts < self.since:
-                    continue
                 if frame.pts is not None:
+                    if self._is_early(frame.pts):
+                        continue
                     self._settle(frame.pts, missed=shown is not None and not frame.interlaced_frame)
                     shown = frame.pts
                 if not frame.is_corrupt:
@@ -45,9 +46,11 @@ class Decoding:
             self._settle(None, missed=not frame.interlaced_frame)
 
     def _await(self, packet: av.Packet) -> None:
-        if self.video.frames_by_packet and packet.pts is not None and not packet.is_discard:
-            if self.since is None or packet.pts >= self.since:
-                heapq.heappush(self._awaited, packet.pts)
+        if self._by_packet and packet.pts is not None and not packet.is_discard and not self._is_early(packet.pts):
+            heapq.heappush(self._awaited, packet.pts)
+
+    def _is_early(self, pts: int) -> bool:
+        return self.since is not None and pts < self.since
 
     def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
         try:
@@ -55,7 +58,7 @@ class Decoding:
         except av.FFmpegError as error:
             if error.errno == errno.ENOMEM:
                 raise
-            if packet.pts is not None and (self.since is None or packet.pts >= self.since):
+            if packet.pts is not None and not self._is_early(packet.pts):
                 self.lost.add(packet.pts)
             return []
 

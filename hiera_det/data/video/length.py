@@ -10,6 +10,7 @@ from hiera_det.data.video.opened import Video, errors_of_files, open_video
 
 __all__ = ["video_duration", "video_end"]
 
+_DIGITS = 5  # of seconds: FFmpeg rounds the container's start to microseconds
 _LONGEST = 30 * 24 * 3600.0  # seconds; damaged headers speak of centuries
 
 
@@ -31,7 +32,7 @@ def video_end(path: Path) -> tuple[float, float | None]:
         ValueError, OSError: as of :func:`video_duration`.
     """
     with errors_of_files(f"video {path} cannot be opened"), open_video(path) as video:
-        end = _last_end(video)
+        end = round(_last_end(video), _DIGITS)
         promised = video.promised_end()
     if not 0 <= end <= _LONGEST:
         raise ValueError(f"video {path} lasts {end:g} s by its timestamps; they are damaged, re-encode it")
@@ -39,8 +40,11 @@ def video_end(path: Path) -> tuple[float, float | None]:
 
 
 def _last_end(video: Video) -> float:
-    packets = (packet for packet in video.container.demux(video.stream) if packet.pts is not None)
-    stamps = {packet.pts: packet.duration or 0 for packet in packets if not packet.is_discard}
+    stamps = {
+        packet.pts: packet.duration or 0
+        for packet in video.container.demux(video.stream)
+        if packet.pts is not None and not packet.is_discard
+    }
     if not stamps:
         raise ValueError(f"{video.path} has no packets with timestamps in its video stream")
     last, *before = heapq.nlargest(2, stamps)

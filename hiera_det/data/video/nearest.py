@@ -201,11 +201,12 @@ def _select(frames: Iterator[tuple[float, av.VideoFrame]], wanted: np.ndarray) -
 
 def _check_end(video: Video, keyframe: float, wanted: np.ndarray, found: _Found) -> None:
     promised = video.promised_end()
-    needed = max(keyframe, wanted[-1])
-    if promised is not None and found.end < min(needed, promised) - END_SLACK:
-        raise ValueError(
-            f"{video.path} is cut off: its frames end at {found.end:.3f} s, but {min(needed, promised):.3f} s is wanted, and the"
-            f" header says that they end at {promised:.3f} s"
-        )
+    if promised is not None:
+        needed = min(max(keyframe, wanted[-1]), promised)
+        if found.end < needed - END_SLACK:
+            raise ValueError(
+                f"{video.path} is cut off: its frames end at {found.end:.3f} s, but {needed:.3f} s is wanted and should"
+                f" be there, by the header up to {promised:.3f} s"
+            )
     if found.end < keyframe - END_SLACK:
         raise ValueError(f"{video.path} ends at {found.end:.3f} s, before the keyframe at {keyframe:.3f} s")

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.container import Flags, InputContainer
+from av.container import InputContainer
 
 __all__ = ["Video", "errors_of_files", "open_video", "to_pixels"]
+
+_GUESS_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
 
 
 class Video:
@@ -36,6 +38,7 @@ class Video:
         stream.thread_type = "NONE"
         self.path, self.container, self.stream = path, container, stream
         self.base = stream.time_base or Fraction(1, av.time_base)
+        self._num, self._den = self.base.numerator, self.base.denominator
         self.begin = (container.start_time or 0) / av.time_base
         self._formats = set(container.format.name.split(","))
 
@@ -70,11 +73,11 @@ class Video:
 
     def time_of(self, pts: int) -> float:
         """Seconds since the container's start, as :attr:`av.VideoFrame.time` has them."""
-        return float(pts) * self.base.numerator / self.base.denominator - self.begin
+        return float(pts) * self._num / self._den - self.begin
 
     def leave_times(self) -> None:
         """Let FFmpeg give no times to packets whose times the file does not tell."""
-        self.container.flags = self.container.flags & ~Flags.gen_pts.value
+        self.container.flags &= ~_GUESS_TIMES
 
     def promised_end(self) -> float | None:
         """Where the frames end by the header, in seconds since the container's start; None: it does not say.
