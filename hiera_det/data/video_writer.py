@@ -10,7 +10,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from hiera_det.data.video import frame_count, read_frames
+from hiera_det.data.video import OnLost, frame_count, read_frames
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["redraw_video", "write_video"]
@@ -24,7 +24,9 @@ _ENCODER = {"crf": "18", "preset": "veryfast", "g": "30", "bf": "0", "threads": 
 _COLOURS = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 
 
-def redraw_video(source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray]) -> None:
+def redraw_video(
+    source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray], on_lost: OnLost | None = None
+) -> None:
     """Write a video anew with each frame as ``draw`` returns it, without sound; nothing is left after an error.
 
     A frame keeps its time: seconds from the source's start are seconds of the target.
@@ -33,12 +35,13 @@ def redraw_video(source: Path, target: Path, draw: Callable[[float, np.ndarray],
         source: the video to read.
         target: the ``.mp4`` to write.
         draw: from seconds since the container's start and a frame (H, W, 3) uint8 RGB to a frame of the same type.
+        on_lost: see :func:`~hiera_det.data.video.read_frames`; frames that are lost are left out.
 
     Raises:
         ValueError: as of :func:`~hiera_det.data.video.read_frames` and :func:`write_video`.
         OSError: the source cannot be read, or the target not written.
     """
-    frames = tqdm(read_frames(source), desc=source.name, unit=" frames", total=frame_count(source))
+    frames = tqdm(read_frames(source, on_lost), desc=source.name, unit=" frames", total=frame_count(source))
     write_video(target, ((seconds, draw(seconds, frame)) for seconds, frame in frames))
 
 

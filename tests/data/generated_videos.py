@@ -1,4 +1,4 @@
-"""Tiny videos of every container and codec that PyAV's wheel writes, and what decoding them from the beginning gives."""
+"""Tiny videos of every container and codec that PyAV's wheel writes."""
 
 from __future__ import annotations
 
@@ -121,9 +121,35 @@ class _Pipe(io.RawIOBase):
 
 
 _CONTAINERS = {
-    "mp4": ("h264", "h264_b", "h264_open", "h264_refresh", "hevc", "hevc_closed", "vp9", "av1", "mpeg2", "mpeg4", "mpeg4_b", "mjpeg"),
+    "mp4": (
+        "h264",
+        "h264_b",
+        "h264_open",
+        "h264_refresh",
+        "hevc",
+        "hevc_closed",
+        "vp9",
+        "av1",
+        "mpeg2",
+        "mpeg4",
+        "mpeg4_b",
+        "mjpeg",
+    ),
     "mov": ("h264_b", "hevc", "mpeg4_b", "prores", "mjpeg"),
-    "mkv": ("h264", "h264_b", "h264_open", "h264_refresh", "hevc", "vp9", "av1", "mpeg2", "mpeg4", "mpeg4_b", "prores", "mjpeg"),
+    "mkv": (
+        "h264",
+        "h264_b",
+        "h264_open",
+        "h264_refresh",
+        "hevc",
+        "vp9",
+        "av1",
+        "mpeg2",
+        "mpeg4",
+        "mpeg4_b",
+        "prores",
+        "mjpeg",
+    ),
     "webm": ("vp9", "av1"),
     "ts": ("h264", "h264_b", "h264_open", "h264_refresh", "hevc", "hevc_closed", "mpeg2", "mpeg4", "mpeg4_b"),
     "mpg": ("mpeg2",),
@@ -136,13 +162,36 @@ _FRAGMENTED = (("movflags", "frag_keyframe+empty_moov"),)
 CASES = [
     *(Case(f"{suffix}-{codec}", suffix, codec) for suffix, codecs in _CONTAINERS.items() for codec in codecs),
     *(Case(f"fragmented-{codec}", "mp4", codec, flags=_FRAGMENTED) for codec in ("h264_b", "h264_open", "hevc", "av1")),
-    *(Case(f"live-{codec}", "webm", codec, piped=True, format="webm", flags=(("live", "1"),)) for codec in ("vp9", "av1")),
-    *(Case(f"gop{gop}-{codec}", "ts", codec, gop=gop, frames=120) for gop in (30, 250) for codec in ("h264", "h264_b", "hevc", "mpeg2")),
+    *(
+        Case(f"live-{codec}", "webm", codec, piped=True, format="webm", flags=(("live", "1"),))
+        for codec in ("vp9", "av1")
+    ),
+    *(
+        Case(f"gop{gop}-{codec}", "ts", codec, gop=gop, frames=120)
+        for gop in (30, 250)
+        for codec in ("h264", "h264_b", "hevc", "mpeg2")
+    ),
     *(Case(f"sound-{suffix}", suffix, "mpeg2", sound=5.0) for suffix in ("mpg", "vob", "ts")),
-    *(Case(f"{what}-{suffix}-{codec}", suffix, codec, **values) for suffix, codec in
-      (("mp4", "h264_b"), ("mkv", "h264_b"), ("ts", "h264_b"), ("mpg", "mpeg2"), ("avi", "mpeg4"), ("flv", "h264_b"), ("webm", "vp9"), ("mov", "hevc"))
-      for what, values in {
-        "start10": {"start": 10.0}, "negative": {"start": -0.48}, "fps1": {"fps": Fraction(1), "frames": 12, "gop": 5},
-        "uneven": {"times": "uneven"}, "ntsc": {"fps": Fraction(30000, 1001)}, "odd": {"size": (47, 63), "pixels": "yuv444p"},
-      }.items() if not (codec == "mpeg2" and what in ("fps1", "uneven", "odd")) and not (codec == "mpeg4" and what == "odd")),
+    *(
+        Case(f"{what}-{suffix}-{codec}", suffix, codec, **values)
+        for suffix, codec in (
+            ("mp4", "h264_b"),
+            ("mkv", "h264_b"),
+            ("ts", "h264_b"),
+            ("mpg", "mpeg2"),
+            ("avi", "mpeg4"),
+            ("flv", "h264_b"),
+            ("webm", "vp9"),
+            ("mov", "hevc"),
+        )
+        for what, values in {
+            "start10": {"start": 10.0},
+            "negative": {"start": -0.48},
+            "fps1": {"fps": Fraction(1), "frames": 12, "gop": 5},
+            "uneven": {"times": "uneven"},
+            "ntsc": {"fps": Fraction(30000, 1001)},
+            "odd": {"size": (47, 63), "pixels": "yuv444p"},
+        }.items()
+        if not (codec == "mpeg2" and what in ("fps1", "uneven", "odd")) and not (codec == "mpeg4" and what == "odd")
+    ),
 ]

@@ -48,7 +48,7 @@ def read_frames(path: Path, on_lost: OnLost | None = None) -> Iterator[tuple[flo
     """
 
     def fail(seconds: float, reason: str) -> None:
-        raise ValueError(f"{path}: {reason}")
+        raise ValueError(reason)
 
     with errors_of_files(f"video {path} cannot be decoded"), open_video(path) as video:
         yield from _all_frames(video, on_lost or fail)
@@ -62,15 +62,15 @@ def _all_frames(video: Video, on_lost: OnLost) -> Iterator[tuple[float, np.ndarr
         yield seconds, to_pixels(frame)
         end = seconds + (frame_duration(frame) or video.step())
     if end is None:
-        raise ValueError(f"{video.path} has a video stream without frames")
+        raise ValueError(f"{video.path} has a video stream without frames that can be decoded")
     _tell(video, decoding, np.inf, on_lost)
     promised = video.promised_end()
     if promised is not None and end < promised - END_SLACK:
-        on_lost(end, f"is cut off: its frames end at {end:.3f} s, but it should last {promised:.3f} s")
+        on_lost(end, f"{video.path} is cut off: its frames end at {end:.3f} s, but it should last {promised:.3f} s")
 
 
 def _tell(video: Video, decoding: Decoding, seconds: float, on_lost: OnLost) -> None:
     for time, pts in sorted((video.time_of(pts), pts) for pts in decoding.lost):
         if time < seconds:
             decoding.lost.remove(pts)
-            on_lost(time, f"the frame at {time:.3f} s is damaged and cannot be decoded")
+            on_lost(time, f"the frame of {video.path} at {time:.3f} s is damaged and cannot be decoded")

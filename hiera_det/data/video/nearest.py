@@ -12,7 +12,7 @@ import numpy as np
 
 from hiera_det.data.video.clips import END_SLACK
 from hiera_det.data.video.decoding import Decoding
-from hiera_det.data.video.opened import Video, errors_of_files, open_video, to_pixels
+from hiera_det.data.video.opened import BehindTheEndError, Video, errors_of_files, open_video, to_pixels
 from hiera_det.data.video.timeline import frame_duration, timed
 
 __all__ = ["read_nearest"]
@@ -37,9 +37,9 @@ def read_nearest(path: Path, keyframe: float, wanted: np.ndarray, *, max_pixels:
         (T, H, W, 3) uint8 RGB, turned as the file's display matrix says.
 
     Raises:
-        ValueError: there is no video stream, its frames have too many pixels or differ in size, the keyframe lies
-            behind the end, the video is cut off, a frame that is wanted is damaged, timestamps are missing or go
-            backward, or the file cannot be decoded.
+        BehindTheEndError: the keyframe lies behind the end.
+        ValueError: there is no video stream, its frames have too many pixels or differ in size, the video is cut off, a
+            frame that is wanted is damaged, timestamps are missing or go backward, or the file cannot be decoded.
         OSError: the file cannot be read.
     """
     with errors_of_files(f"video {path} cannot be decoded around {keyframe:.3f} s"):
@@ -165,7 +165,7 @@ def _from_the_beginning(video: Video, wanted: np.ndarray) -> _Found:
     found = _select(timed(video, decoding.frames(video.container.demux(video.stream))), wanted)
     lost = np.array(sorted(video.time_of(pts) for pts in decoding.lost))
     if not found.frames:
-        raise ValueError(f"{video.path} has a video stream without frames")
+        raise ValueError(f"{video.path} has a video stream without frames that can be decoded")
     if len(lost):
         distances = np.abs(lost[:, None] - wanted).min(axis=0)  # (T,)
         nearer = distances < np.abs(np.array(found.times) - wanted)
@@ -209,4 +209,4 @@ def _check_end(video: Video, keyframe: float, wanted: np.ndarray, found: _Found)
                 f" be there, by the header up to {promised:.3f} s"
             )
     if found.end < keyframe - END_SLACK:
-        raise ValueError(f"{video.path} ends at {found.end:.3f} s, before the keyframe at {keyframe:.3f} s")
+        raise BehindTheEndError(f"{video.path} ends at {found.end:.3f} s, before the keyframe at {keyframe:.3f} s")

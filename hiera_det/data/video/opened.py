@@ -12,9 +12,13 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-__all__ = ["Video", "errors_of_files", "open_video", "to_pixels"]
+__all__ = ["BehindTheEndError", "Video", "errors_of_files", "open_video", "to_pixels"]
 
 _GUESS_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
+
+
+class BehindTheEndError(ValueError):
+    """A time that is wanted lies behind the video's end."""
 
 
 class Video:
@@ -119,7 +123,7 @@ def errors_of_files(text: str) -> Iterator[None]:
     except av.FFmpegError as error:
         raise (OSError if isinstance(error, OSError) else ValueError)(f"{text}: {error.strerror}") from error
     except Exception as error:  # damaged headers and timestamps give nearly anything, TypeError and OverflowError too
-        if isinstance(error, MemoryError | OSError) or type(error) is ValueError:
+        if isinstance(error, MemoryError | OSError) or type(error) in (ValueError, BehindTheEndError):
             raise
         raise ValueError(f"{text}: {type(error).__name__}: {error}") from error
 

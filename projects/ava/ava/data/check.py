@@ -21,6 +21,7 @@ __all__ = ["Report", "check_data"]
 
 T = TypeVar("T")
 _SHOWN = 5  # names in one line
+_CLIP = 16, 4  # frames, and thirtieths of a second between them
 
 
 @dataclass
@@ -45,8 +46,8 @@ def check_data(root: str | Path, *, frames_begin: float, videos_begin: float, fp
     Below ``root``: ``annotations/`` with the label map (``.pbtxt``) and CSV files of which those with "excluded" in
     their name are exclusions, those with "detection" or "person_box" in theirs or their folder's, and ``.pkl`` files,
     person boxes, all others ground truth; ``frames/``, with ``frame_lists/*.csv`` if there are any, or ``videos/``, or
-    ``videos_15min/``, or several of these. Each file is read whole; of each annotated video the frames of the first
-    and the last keyframe are decoded.
+    ``videos_15min/``, or several of these. Each file is read whole; of each annotated video clips around the
+    first and the last keyframe are decoded.
 
     Args:
         root: the folder.
@@ -185,7 +186,7 @@ def _check_source(name: str, source: ClipSource, moments: dict[str, tuple[float,
     for video in tqdm(there, desc=name, leave=False):
         try:
             for second in moments[video]:
-                source.read(video, second, 1, 0)
+                source.read(video, second, *_CLIP)
         except (OSError, ValueError) as error:
             broken[video] = str(error)
     for text in list(broken.values())[:_SHOWN]:
@@ -193,7 +194,7 @@ def _check_source(name: str, source: ClipSource, moments: dict[str, tuple[float,
     if len(broken) > _SHOWN:
         report.add("problem", f"{name}: {len(broken)} videos in all that cannot be read: {_some(list(broken), 300)}")
     if there and not broken:
-        report.add("ok", f"{name}: first and last keyframe of {len(there)} annotated videos decoded")
+        report.add("ok", f"{name}: first and last keyframe of {len(there)} annotated videos decoded, in clips")
 
 
 def _some(items: Sequence[Any], shown: int = _SHOWN) -> str:
