@@ -89,6 +89,8 @@ class Video:
         A file that was cut off ends before. Headers that count seconds and not frames are not believed.
         """
         stream = self.stream
+        if "avi" in self._formats:  # FFmpeg takes its duration from the size of the file
+            return stream.frames * self.step() or None
         if stream.frames and stream.duration is not None:
             return float(((stream.start_time or 0) + stream.duration) * self.base) - self.begin
         # Matroska's header has the end of the longest stream, often sound; each stream's own is in a tag.
