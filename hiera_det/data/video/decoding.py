@@ -12,6 +12,8 @@ from hiera_det.data.video.opened import Video
 
 __all__ = ["Decoding"]
 
+_MAX_NVOP = 19  # bytes of a packet of MPEG-4 that repeats the frame before it; FFmpeg's MAX_NVOP_SIZE
+
 
 class Decoding:
     """Decodes packets of a video, in the order of the file, to frames in the order in which they show.
@@ -24,6 +26,7 @@ class Decoding:
         """Only frames of the timestamp ``since`` or later are given and missed."""
         self.since = since
         self.lost: set[int] = set()
+        self._codec = video.stream.codec_context.name
         self._by_packet = video.frames_by_packet
         self._awaited: list[int] = []  # a heap
 
@@ -36,7 +39,9 @@ class Decoding:
                 if frame.pts is not None:
                     if self._is_early(frame.pts):
                         continue
-                    self._settle(frame.pts, missed=shown is not None and not frame.interlaced_frame)
+                    self._settle(
+                        frame.pts, missed=not frame.interlaced_frame and (shown is not None or bool(self.lost))
+                    )
                     shown = frame.pts
                 if not frame.is_corrupt:
                     yield frame
@@ -46,7 +51,8 @@ class Decoding:
             self._settle(None, missed=not frame.interlaced_frame)
 
     def _await(self, packet: av.Packet) -> None:
-        if self._by_packet and packet.pts is not None and not packet.is_discard and not self._is_early(packet.pts):
+        coded = not packet.is_discard and packet.size > (_MAX_NVOP if self._codec == "mpeg4" else 0)
+        if self._by_packet and coded and packet.pts is not None and not self._is_early(packet.pts):
             heapq.heappush(self._awaited, packet.pts)
 
     def _is_early(self, pts: int) -> bool:

@@ -133,6 +133,6 @@ def _check(video: Video, keyframe: float, wanted: np.ndarray, found: _Found) -> 
     if found.end < keyframe - END_SLACK:
         raise BehindTheEndError(f"{video.path} ends at {found.end:.3f} s, before the keyframe at {keyframe:.3f} s")
     for goal, time in zip(wanted, found.times, strict=True):
-        for lost in found.lost:
-            if (abs(lost - goal), lost) < (abs(time - goal), time):
-                raise ValueError(f"the frame of {video.path} at {lost:.3f} s is damaged and cannot be decoded")
+        distance, lost = min(((abs(lost - goal), lost) for lost in found.lost), default=(np.inf, np.inf))
+        if (distance, lost) < (abs(time - goal), time):
+            raise ValueError(f"the frame of {video.path} at {lost:.3f} s is damaged and cannot be decoded")

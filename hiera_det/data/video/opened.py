@@ -71,7 +71,7 @@ class Video:
     @property
     def frames_by_packet(self) -> bool:
         """Whether each packet gives a frame of the packet's time, so that one that does not come is lost."""
-        codecs = {"h264", "hevc", "mpeg2video", "av1", "libdav1d", "vp9", "prores", "mjpeg"}
+        codecs = {"h264", "hevc", "mpeg2video", "mpeg4", "av1", "libdav1d", "vp9", "prores", "mjpeg"}
         explicit = bool(self._formats & {"mov", "matroska", "flv", "mpegts"})
         return explicit and self.stream.codec_context.name in codecs
 
