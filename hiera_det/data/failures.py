@@ -47,20 +47,22 @@ class Failures:
         if len(self.found) <= _TOLD:
             logger.warning("left out: %s at %.3f s: %s", kind, seconds, self.found[-1].reason)
         elif len(self.found) == _TOLD + 1:
-            logger.warning("left out: more of %s; all are listed at the end", self.video.name)
+            logger.warning("left out: more of %s; all are counted and listed at the end", self.video.name)
 
     def write(self, path: Path) -> None:
-        """Write a CSV ``video,kind,seconds,reason``; without failures it is a header alone.
+        """Write a CSV ``video,kind,seconds,reason``; without failures there is none, nor one of an earlier run.
 
         Raises:
             OSError: it cannot be written.
         """
+        if not self.found:
+            path.unlink(missing_ok=True)
+            return
         with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(("video", *Failure._fields))
             writer.writerows((self.video.name, kind, f"{seconds:.3f}", why) for kind, seconds, why in self.found)
-        if self.found:
-            logger.warning("%s could not be read; listed in %s", self._counts(), path)
+        logger.warning("%s could not be read; listed in %s", self._counts(), path)
 
     def check(self) -> None:
         """Raise for ``--strict``.

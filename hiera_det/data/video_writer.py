@@ -20,6 +20,7 @@ _STILL = _CLOCK // 30  # ticks that a single frame lasts
 # One thread, so that the file does not depend on the number of cores; no B-frames, with which the video's end would not
 # be exact; players can jump to every 30th frame at least.
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "30", "bf": "0", "threads": "1"}
+_MUXER = {"movie_timescale": str(_CLOCK)}  # in which a late start is written; milliseconds by default
 # BT.709 in TV's range, by FFmpeg's numbers; where colours are not tagged, players guess by the size.
 _COLOURS = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 
@@ -59,7 +60,7 @@ def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None:
     """
     stream, size, step = None, None, _STILL
     previous: int | None = None
-    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4", options=_MUXER) as container:
         for seconds, image in frames:
             if stream is None:
                 size = image.shape

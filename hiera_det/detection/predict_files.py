@@ -38,7 +38,7 @@ def predict(
     ``predictions.json``: COCO results, each with ``file_name`` besides. ``image_id`` is the file's name as a number
     where the names of all images are numbers, as COCO's are, otherwise the image's place in alphabetical order, from
     0; for a video the frame's number, from 0. Frames of a video that cannot be decoded are left out, and listed in
-    ``<name>.failed.csv``, which without any is a header alone.
+    ``<name>.failed.csv``.
 
     Args:
         predictor: the detector.

@@ -39,9 +39,8 @@ class Decoding:
                 if frame.pts is not None:
                     if self._is_early(frame.pts):
                         continue
-                    self._settle(
-                        frame.pts, missed=not frame.interlaced_frame and (shown is not None or bool(self.lost))
-                    )
+                    begun = shown is not None or bool(self.lost)  # else a file may begin with frames that lack others
+                    self._settle(frame.pts, missed=begun and not frame.interlaced_frame)
                     shown = frame.pts
                 if not frame.is_corrupt:
                     yield frame

@@ -123,9 +123,9 @@ def _select(frames: Iterator[tuple[float, av.VideoFrame]], wanted: np.ndarray) -
 
 def _check(video: Video, keyframe: float, wanted: np.ndarray, found: _Found) -> None:
     promised = video.promised_end()
-    if promised is not None:
-        needed = min(max(keyframe, wanted[-1]), promised)
-        if found.end < needed - END_SLACK:
+    if promised is not None and found.end < promised - END_SLACK:
+        needed = min(max(keyframe, wanted[-1] - END_SLACK), promised)
+        if found.end < needed:
             raise ValueError(
                 f"{video.path} is cut off: its frames end at {found.end:.3f} s, but {needed:.3f} s is wanted and should"
                 f" be there, by the header up to {promised:.3f} s"

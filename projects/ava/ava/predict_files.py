@@ -40,8 +40,7 @@ def predict(
 ) -> list[SecondPrediction]:
     """Predict, and write ``<name>.mp4``, ``<name>.csv`` (AVA's results) and ``<name>.json`` to a folder.
 
-    Seconds and frames that cannot be read are left out, and listed in ``<name>.failed.csv``; without any it is a header
-    alone.
+    Seconds and frames that cannot be read are left out, and listed in ``<name>.failed.csv``.
 
     Args:
         predictor: of actions.

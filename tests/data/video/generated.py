@@ -18,7 +18,7 @@ import numpy as np
 
 from hiera_det.data.video import read_nearest
 
-__all__ = ["CASES", "Case", "Truth", "deviation", "times_to_try", "truth_of", "write_case"]
+__all__ = ["CASES", "Case", "Truth", "damage", "deviation", "times_to_try", "truth_of", "write_case"]
 
 _X265 = "log-level=none:pools=none:frame-threads=1"
 _CODECS = {
@@ -177,6 +177,21 @@ class _Pipe(io.RawIOBase):
 
     def close(self) -> None:
         self._file.close()
+
+
+def damage(path: Path, *numbers: int) -> list[float]:
+    """Overwrite packets of a video, counted as they are decoded, but for their first bytes; gives their seconds."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        packets = [(p.pos, p.size, float(p.pts * p.time_base)) for p in container.demux(stream) if p.size]
+    content = bytearray(path.read_bytes())
+    times = []
+    for number in numbers:
+        start, size, time = packets[number]
+        content[start + 4 : start + size] = bytes(size - 4)
+        times.append(time)
+    path.write_bytes(content)
+    return times
 
 
 @dataclass(frozen=True)

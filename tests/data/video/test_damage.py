@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import av
 import numpy as np
 import pytest
 
 from hiera_det.data.video import read_frames, read_nearest
 from hiera_det.data.video_writer import redraw_video
-from tests.data.video.generated import Case, truth_of, write_case
-
-
-def damage(path, *numbers):
-    """Overwrite packets of a video, counted as they are decoded, but for their first bytes; gives their seconds."""
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        packets = [(p.pos, p.size, float(p.pts * p.time_base)) for p in container.demux(stream) if p.size]
-    content = bytearray(path.read_bytes())
-    times = []
-    for number in numbers:
-        start, size, time = packets[number]
-        content[start + 4 : start + size] = bytes(size - 4)
-        times.append(time)
-    path.write_bytes(content)
-    return times
+from tests.data.video.generated import Case, damage, truth_of, write_case
 
 
 @pytest.fixture(params=["h264 B", "hevc", "mpeg4 B"])
