@@ -2,7 +2,7 @@
 
 from hiera_det.data.video.clips import END_SLACK, NOMINAL_FPS, clip_offsets
 from hiera_det.data.video.frames import OnLost, frame_count, read_frames
-from hiera_det.data.video.length import video_duration, video_end
+from hiera_det.data.video.length import promised_duration, video_duration
 from hiera_det.data.video.nearest import read_nearest
 from hiera_det.data.video.opened import BehindTheEndError
 
@@ -13,8 +13,8 @@ __all__ = [
     "OnLost",
     "clip_offsets",
     "frame_count",
+    "promised_duration",
     "read_frames",
     "read_nearest",
     "video_duration",
-    "video_end",
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from hiera_det.data.video.clips import END_SLACK
 from hiera_det.data.video.opened import Video, errors_of_files, open_video
 
-__all__ = ["video_duration", "video_end"]
+__all__ = ["promised_duration", "video_duration"]
 
 _DIGITS = 5  # of seconds: FFmpeg rounds the container's start to microseconds
 _LONGEST = 30 * 24 * 3600.0  # seconds; damaged headers speak of centuries
@@ -22,21 +22,26 @@ def video_duration(path: Path) -> float:
             a month, or the file cannot be opened.
         OSError: the file cannot be read.
     """
-    return video_end(path)[0]
-
-
-def video_end(path: Path) -> tuple[float, float | None]:
-    """As :func:`video_duration`, and where the frames should end if the file is cut off; None: it is not.
-
-    Raises:
-        ValueError, OSError: as of :func:`video_duration`.
-    """
     with errors_of_files(f"video {path} cannot be opened"), open_video(path) as video:
         end = round(_last_end(video), _DIGITS)
-        promised = video.promised_end()
     if not 0 <= end <= _LONGEST:
         raise ValueError(f"video {path} lasts {end:g} s by its timestamps; they are damaged, re-encode it")
-    return end, promised if promised is not None and end < promised - END_SLACK else None
+    return end
+
+
+def promised_duration(path: Path, duration: float) -> float:
+    """Seconds that a file would last were it not cut off; of one that is not, or cannot be read, its duration.
+
+    Args:
+        path: the video.
+        duration: what :func:`video_duration` gives.
+    """
+    try:
+        with errors_of_files(f"video {path} cannot be opened"), open_video(path) as video:
+            promised = video.promised_end()
+    except (OSError, ValueError):
+        return duration
+    return duration if promised is None or promised <= duration + END_SLACK else promised
 
 
 def _last_end(video: Video) -> float:

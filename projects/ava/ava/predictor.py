@@ -10,7 +10,7 @@ import torch
 from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
-from hiera_det.data.video import END_SLACK, OnLost, clip_offsets, read_nearest, video_end
+from hiera_det.data.video import END_SLACK, OnLost, clip_offsets, promised_duration, read_nearest, video_duration
 from hiera_det.engine.predictor import Predictor
 from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.data.transforms import TestTransform
@@ -145,8 +145,8 @@ class ActionPredictor(Predictor):
 
 def _whole_seconds(path: Path) -> list[float]:
     """The seconds that end within the video; where it is cut off, those that are missing too."""
-    end, promised = video_end(path)
-    return [float(second) for second in range(max(int((promised or end) + _ROUNDING), 1))]
+    end = promised_duration(path, video_duration(path))
+    return [float(second) for second in range(max(int(end + _ROUNDING), 1))]
 
 
 def _warn(second: float, reason: str) -> None:

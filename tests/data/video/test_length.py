@@ -3,7 +3,7 @@ from __future__ import annotations
 import av
 import pytest
 
-from hiera_det.data.video import clip_offsets, read_nearest, video_duration, video_end
+from hiera_det.data.video import clip_offsets, promised_duration, read_nearest, video_duration
 from tests.data.video.noise import write_noise
 
 
@@ -29,17 +29,17 @@ def test_a_wrong_duration_in_the_header(tmp_path, seconds):
     clock = int.from_bytes(content[place : place + 4])
     content[place + 4 : place + 8] = (seconds * clock).to_bytes(4)
     path.write_bytes(content)
-    assert video_end(path) == (3.0, None)
+    assert video_duration(path) == promised_duration(path, 3.0) == 3.0
     read_nearest(path, 2.9, 2.9 + clip_offsets(4, 30))
 
 
 def test_a_video_that_is_cut_off(tmp_path):
     whole = write_noise(tmp_path / "whole.mkv", 90)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    end, promised = video_end(tmp_path / "cut.mkv")
-    assert 1 < end < 2 and promised == 3.0
-    assert video_duration(tmp_path / "cut.mkv") == end
-    assert video_end(whole) == (3.0, None)
+    end = video_duration(tmp_path / "cut.mkv")
+    assert 1 < end < 2 and promised_duration(tmp_path / "cut.mkv", end) == 3.0
+    assert promised_duration(whole, 3.0) == 3.0
+    assert promised_duration(tmp_path / "gone.mkv", 3.0) == 3.0
 
 
 def test_a_stream_without_timestamps(tmp_path):

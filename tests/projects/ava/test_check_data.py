@@ -10,6 +10,7 @@ import pytest
 
 from hiera_det.projects.ava.data.check import check_data
 from hiera_det.projects.ava.miniset import write_miniset
+from tests.data.video.generated import damage
 
 TOOL = Path(__file__).parents[3] / "projects" / "ava" / "check_data.py"
 
@@ -142,3 +143,9 @@ def test_the_tool_without_a_folder(tmp_path, monkeypatch, capsys):
         runpy.run_path(str(TOOL), run_name="__main__")
     assert stop.value.code == 2
     assert "no folder at" in capsys.readouterr().err
+
+
+def test_a_clip_is_read_at_both_ends(root):
+    """The last keyframe, at 3 s, is whole; the last frame of its clip, at 3.933 s, is not."""
+    damage(root / "videos" / "val_0001.mp4", 118)
+    assert "val_0001.mp4 at 3.933 s is damaged and cannot be decoded" in _only_problem(root)
