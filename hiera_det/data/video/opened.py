@@ -72,7 +72,7 @@ class Video:
     def frames_by_packet(self) -> bool:
         """Whether each packet gives a frame of the packet's time, so that one that does not come is lost."""
         codecs = {"h264", "hevc", "mpeg2video", "mpeg4", "av1", "libdav1d", "vp9", "prores", "mjpeg"}
-        explicit = bool(self._formats & {"mov", "matroska", "flv", "mpegts"})
+        explicit = bool(self._formats & {"mov", "matroska", "flv", "mpegts", "mpeg"})
         return explicit and self.stream.codec_context.name in codecs
 
     def time_of(self, pts: int) -> float:

@@ -30,7 +30,7 @@ def test_any_error_of_damaged_timestamps(tmp_path, monkeypatch, error):
     def fail(*_):
         raise error("from the depth")
 
-    monkeypatch.setattr("hiera_det.data.video.opened.Video.promised_end", fail)
+    monkeypatch.setattr("hiera_det.data.video.opened.Video.time_of", fail)
     expected = MemoryError if error is MemoryError else ValueError
     with pytest.raises(expected, match="from the depth") as of_duration:
         video_duration(path)
