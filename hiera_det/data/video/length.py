@@ -54,19 +54,27 @@ def promised_duration(path: Path, duration: float) -> float:
 
 
 def _last_end(video: Video) -> float | None:
-    """By the packets; None: some have no time."""
+    """By the packets; None: some have no time, or that of another."""
     packets = (packet for packet in video.container.demux(video.stream) if packet.size and not packet.is_discard)
-    stamps: dict[int | None, int] = {packet.pts: packet.duration or 0 for packet in packets}
-    untimed = stamps.pop(None, None)
-    if not stamps:
+    durations: dict[int, int] = {}
+    amiss = False
+    for packet in packets:
+        if packet.pts is None or (video.times_stray and packet.pts in durations):
+            amiss = True
+        else:
+            durations[packet.pts] = packet.duration or 0
+    if not durations:
         raise ValueError(f"{video.path} has no packets with timestamps in its video stream")
-    if untimed is not None:
+    if amiss:
         return None
-    last, *before = heapq.nlargest(2, (pts for pts in stamps if pts is not None))
+    last, *before = heapq.nlargest(2, durations)
     step = video.time_of(last) - video.time_of(before[0]) if before else video.step()
-    return video.time_of(last) + (float(stamps[last] * video.base) or step)
+    return video.time_of(last) + (float(durations[last] * video.base) or step)
 
 
 def _last_decoded_end(video: Video) -> float:
     frames = Decoding(video).frames(video.container.demux(video.stream))
-    return max((time + (frame_duration(frame) or video.step()) for time, frame in timed(video, frames)), default=0.0)
+    return max(
+        (time + (frame_duration(frame) or video.step()) for time, frame in timed(video, frames, joined=True)),
+        default=0.0,
+    )
