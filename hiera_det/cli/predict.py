@@ -42,7 +42,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model("--task", choices=("detect", "actions", "classify"), help="refuse weights of another task")
     files = parser.add_argument_group("input and output").add_argument
     files("--input", "--video", metavar="PATH", required=True, help="an image, a folder of images or a video")
-    files("--strict", action="store_true", help="fail if anything could not be read, once the rest is written")
+    files(
+        "--strict",
+        action="store_true",
+        default=None,
+        help="fail if anything could not be read, once the rest is written",
+    )
     files("--output", metavar="DIR", help="the folder to write to; needed but for classification")
     detection = parser.add_argument_group("detection").add_argument
     detection(
@@ -89,7 +94,7 @@ def _check(args: argparse.Namespace, task: str) -> None:
     if args.task not in (None, task):
         raise ValueError(f"--task {args.task}, but the weights {args.weights} are of the task {task!r}")
     every = {name for names in _OPTIONS.values() for name in names}
-    foreign = sorted(name for name in every - set(_OPTIONS[task]) if getattr(args, name) not in (None, [], False))
+    foreign = sorted(name for name in every - set(_OPTIONS[task]) if getattr(args, name) not in (None, []))
     if foreign:
         flags = ["KEY VALUE" if name == "overrides" else f"--{name.replace('_', '-')}" for name in foreign]
         raise ValueError(f"the weights {args.weights} are of the task {task!r}, which takes no {', '.join(flags)}")
@@ -126,7 +131,7 @@ def _detect(args: argparse.Namespace, predictor: Predictor) -> None:
 
     assert isinstance(predictor, DetectionPredictor)
     threshold = 0.5 if args.score_threshold is None else args.score_threshold
-    predict(predictor, args.input, args.output, score_threshold=threshold, strict=args.strict)
+    predict(predictor, args.input, args.output, score_threshold=threshold, strict=bool(args.strict))
 
 
 def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
@@ -148,5 +153,5 @@ def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
         detector=detector,
         min_person_score=0.8 if args.min_person_score is None else args.min_person_score,
         min_score=0.3 if args.min_score is None else args.min_score,
-        strict=args.strict,
+        strict=bool(args.strict),
     )
