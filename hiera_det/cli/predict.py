@@ -7,7 +7,8 @@
 The weights tell what is done. A detector writes drawn images or a video, and predictions.json (COCO results with
 file_name; image_id: the file's name where all names are numbers, else its place in alphabetical order; in a video the
 frame). An action detector takes persons from a file of boxes, or from a detector with a class "person"; it writes a
-drawn video, AVA's results CSV and a JSON. Weights of a classifier do what `hiera-det classify` does.
+drawn video, AVA's results CSV and a JSON. What of a video cannot be read is left out, and listed in a .failed.csv.
+Weights of a classifier do what `hiera-det classify` does.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     model("--task", choices=("detect", "actions", "classify"), help="refuse weights of another task")
     files = parser.add_argument_group("input and output").add_argument
     files("--input", "--video", metavar="PATH", required=True, help="an image, a folder of images or a video")
+    files(
+        "--strict",
+        action="store_true",
+        default=None,
+        help="fail if anything could not be read, once the rest is written",
+    )
     files("--output", metavar="DIR", help="the folder to write to; needed but for classification")
     detection = parser.add_argument_group("detection").add_argument
     detection(
@@ -63,8 +70,17 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 # What each task takes besides the model, --input and --output.
 _OPTIONS = {
-    "detect": ("score_threshold", "overrides", "config"),
-    "actions": ("boxes", "detector_weights", "detector_config", "min_person_score", "min_score", "overrides", "config"),
+    "detect": ("score_threshold", "overrides", "config", "strict"),
+    "actions": (
+        "boxes",
+        "detector_weights",
+        "detector_config",
+        "min_person_score",
+        "min_score",
+        "overrides",
+        "config",
+        "strict",
+    ),
     "classify": ("top_k",),
 }
 
@@ -115,7 +131,7 @@ def _detect(args: argparse.Namespace, predictor: Predictor) -> None:
 
     assert isinstance(predictor, DetectionPredictor)
     threshold = 0.5 if args.score_threshold is None else args.score_threshold
-    predict(predictor, args.input, args.output, score_threshold=threshold)
+    predict(predictor, args.input, args.output, score_threshold=threshold, strict=bool(args.strict))
 
 
 def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
@@ -141,4 +157,5 @@ def _predict_actions(args: argparse.Namespace, trained: TrainedModel) -> None:
         detector=detector,
         min_person_score=min_person_score,
         min_score=0.3 if args.min_score is None else args.min_score,
+        strict=bool(args.strict),
     )

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pycocotools.mask as mask_util
 
-from hiera_det.coco.image_files import some
 from hiera_det.coco.records import Annotations, ImageRecord, Instance
-from hiera_det.data.findings import Findings
+from hiera_det.data.findings import Findings, some
 
 __all__ = ["examine_annotations"]
 
@@ -84,7 +83,7 @@ def _examine_corners(boxed: list[tuple[ImageRecord, Instance]], findings: Findin
         findings.add(
             "problem",
             f"{name}: {len(suspects)} of {len(boxed)} boxes reach beyond their image, and would not as x1, y1, x2, y2:"
-            f" COCO's are x, y, width, height (images {some(map(str, dict.fromkeys(suspects)))})",
+            f" COCO's are x, y, width, height (images {some(dict.fromkeys(suspects))})",
         )
 
 

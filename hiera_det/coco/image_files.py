@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hiera_det.coco.records import ImageRecord
-from hiera_det.data.findings import Findings
+from hiera_det.data.findings import Findings, some
 from hiera_det.data.images import UnreadableImageError, read_header
 
-__all__ = ["examine_image_files", "some"]
+__all__ = ["examine_image_files"]
 
 _THREADS = 8  # files are waited for, on shared disks above all
-_NAMED = 3  # in one line
 _ORIENTATIONS = {2: "mirrored", 3: "upside down", 4: "mirrored and upside down"}  # that leave the size
 
 
@@ -59,10 +58,10 @@ def examine_image_files(
     unreadable = [it.unreadable for it in files if it.unreadable]
     if unreadable:
         kind = "problem" if all_needed or len(unreadable) == len(records) else "note"
-        findings.add(kind, f"{name}: {len(unreadable)} image files cannot be read: {some(unreadable, '; ')}")
+        findings.add(kind, f"{name}: {len(unreadable)} image files cannot be read: {some(unreadable, 3, '; ')}")
     if sizes := [it.size for it in files if it.size]:
         findings.add(
-            "problem", f"{name}: {len(sizes)} images are of another size than the JSON says: {some(sizes, '; ')}"
+            "problem", f"{name}: {len(sizes)} images are of another size than the JSON says: {some(sizes, 3, '; ')}"
         )
     if turned := [it.turned for it in files if it.turned]:
         findings.add(
@@ -70,13 +69,6 @@ def examine_image_files(
             f"{name}: {len(turned)} images are turned by their EXIF orientation, which their size does not show:"
             f" {some(turned)}; see whether their boxes were drawn on the turned image, as they are read",
         )
-
-
-def some(texts: Iterable[str], between: str = ", ") -> str:
-    """The first few texts, and how many there are besides."""
-    every = list(texts)
-    more = f" and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
-    return between.join(every[:_NAMED]) + more
 
 
 def _examine(record: ImageRecord, path: Path) -> _File | None:

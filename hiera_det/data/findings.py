@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hiera_det.utils.problems import listed
 
-__all__ = ["Findings"]
+__all__ = ["Findings", "some"]
 
 
 @dataclass
@@ -48,3 +50,10 @@ class Findings:
                 logger.log(logging.WARNING if kind == "note" else logging.INFO, "%s", text)
         if problems := self.problems:
             raise ValueError(listed(problems))
+
+
+def some(items: Iterable[Any], shown: int = 5, between: str = ", ") -> str:
+    """The first of them, and how many more there are."""
+    every = list(items)
+    more = f" and {len(every) - shown} more" if len(every) > shown else ""
+    return between.join(map(str, every[:shown])) + more

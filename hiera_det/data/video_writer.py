@@ -10,7 +10,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from hiera_det.data.video import frame_count, read_frames
+from hiera_det.data.video import OnLost, frame_count, read_frames
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["redraw_video", "write_video"]
@@ -20,11 +20,14 @@ _STILL = _CLOCK // 30  # ticks that a single frame lasts
 # One thread, so that the file does not depend on the number of cores; no B-frames, with which the video's end would not
 # be exact; players can jump to every 30th frame at least.
 _ENCODER = {"crf": "18", "preset": "veryfast", "g": "30", "bf": "0", "threads": "1"}
+_MUXER = {"movie_timescale": str(_CLOCK)}  # in which a late start is written; milliseconds by default
 # BT.709 in TV's range, by FFmpeg's numbers; where colours are not tagged, players guess by the size.
 _COLOURS = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
 
 
-def redraw_video(source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray]) -> None:
+def redraw_video(
+    source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray], on_lost: OnLost | None = None
+) -> None:
     """Write a video anew with each frame as ``draw`` returns it, without sound; nothing is left after an error.
 
     A frame keeps its time: seconds from the source's start are seconds of the target.
@@ -33,12 +36,13 @@ def redraw_video(source: Path, target: Path, draw: Callable[[float, np.ndarray],
         source: the video to read.
         target: the ``.mp4`` to write.
         draw: from seconds since the container's start and a frame (H, W, 3) uint8 RGB to a frame of the same type.
+        on_lost: see :func:`~hiera_det.data.video.read_frames`; frames that are lost are left out.
 
     Raises:
         ValueError: as of :func:`~hiera_det.data.video.read_frames` and :func:`write_video`.
         OSError: the source cannot be read, or the target not written.
     """
-    frames = tqdm(read_frames(source), desc=source.name, unit=" frames", total=frame_count(source))
+    frames = tqdm(read_frames(source, on_lost), desc=source.name, unit=" frames", total=frame_count(source))
     write_video(target, ((seconds, draw(seconds, frame)) for seconds, frame in frames))
 
 
@@ -56,7 +60,7 @@ def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None:
     """
     stream, size, step = None, None, _STILL
     previous: int | None = None
-    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4", options=_MUXER) as container:
         for seconds, image in frames:
             if stream is None:
                 size = image.shape

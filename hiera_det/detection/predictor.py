@@ -89,7 +89,7 @@ class DetectionPredictor(Predictor):
         return self._detect(to_pixels(source), score_threshold)
 
     def predict_video(self, path: str | Path, *, score_threshold: float | None = None) -> Iterator[Detections]:
-        """Detect on each frame of a video, one after another.
+        """Detect on each frame of a video, one after another; those that are damaged are left out, with a warning.
 
         Args:
             path: the file.
@@ -98,7 +98,7 @@ class DetectionPredictor(Predictor):
         Raises:
             OSError, ValueError: the file cannot be read or decoded.
         """
-        for seconds, frame in read_frames(Path(path)):
+        for seconds, frame in read_frames(Path(path), lambda _, reason: logger.warning("left out: %s", reason)):
             yield self._detect(frame, score_threshold, seconds)
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hiera_det.data.video import video_duration
+from hiera_det.data.video import promised_duration, video_duration
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.tables import read_times
 
@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 def clips_every(videos: Sequence[Item], seconds: float) -> list[Item]:
     """Clips around ``seconds / 2``, ``3 * seconds / 2``, … below each video's end; of a shorter video its middle.
 
-    A video that cannot be opened gives one clip, so that it is among the failures when that is read.
+    A video that cannot be opened gives one clip, so that it is among the failures when that is read; of one that is cut
+    off, so are the clips that are missing.
 
     Args:
         videos: an item for each, without a time.
@@ -63,8 +64,9 @@ def _clip(video: Item, time: float) -> Item:
 
 
 def _times(video: Item, seconds: float) -> list[float]:
+    path = Path(video.path)
     try:
-        end = video_duration(Path(video.path))
+        end = promised_duration(path, video_duration(path))
     except (OSError, ValueError) as error:
         logger.warning("%s", error)
         end = 0.0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hiera_det.data.failures import Failures
 from hiera_det.data.paths import make_output
 from hiera_det.data.video_writer import redraw_video
 from hiera_det.projects.ava.formats import Rows, write_results
@@ -34,8 +36,11 @@ def predict(
     detector: PersonDetector | None = None,
     min_person_score: float = 0.8,
     min_score: float = 0.3,
+    strict: bool = False,
 ) -> list[SecondPrediction]:
     """Predict, and write ``<name>.mp4``, ``<name>.csv`` (AVA's results) and ``<name>.json`` to a folder.
+
+    Seconds and frames that cannot be read are left out, and listed in ``<name>.failed.csv``.
 
     Args:
         predictor: of actions.
@@ -45,21 +50,32 @@ def predict(
         detector: likewise.
         min_person_score: likewise.
         min_score: actions below it are not drawn, nor in the JSON.
+        strict: what could not be read is an error, once the rest is written.
 
     Raises:
         FileNotFoundError: there is no such video.
-        ValueError, OSError: the video cannot be decoded or lies in the folder, the persons cannot be had, or the folder
-            cannot be written to.
+        ValueError, OSError: no second of the video can be decoded, it lies in the folder, the persons cannot be had, or
+            the folder cannot be written to.
     """
     video, output = Path(video), Path(output)
     if not video.is_file():
         raise FileNotFoundError(f"no video at {video}")
     make_output(output, video)
-    found = predictor.predict(video, boxes=boxes, detector=detector, min_person_score=min_person_score)
+    failures = Failures(video)
+    found = predictor.predict(
+        video,
+        boxes=boxes,
+        detector=detector,
+        min_person_score=min_person_score,
+        on_lost=partial(failures.add, "second"),
+    )
     write_results(output / f"{video.stem}.csv", _rows(video.stem, found, predictor.category_ids))
     write_json(output / f"{video.stem}.json", [_entry(prediction, min_score) for prediction in found], indent=1)
-    _draw(video, output / f"{video.stem}.mp4", found, min_score)
+    _draw(video, output / f"{video.stem}.mp4", found, min_score, failures)
+    failures.write(output / f"{video.stem}.failed.csv")
     logger.info("%d persons in %d seconds; %s", sum(len(prediction.boxes) for prediction in found), len(found), output)
+    if strict:
+        failures.check()
     return found
 
 
@@ -83,7 +99,7 @@ def _entry(prediction: SecondPrediction, min_score: float) -> dict[str, Any]:
     return {"second": prediction.second, "persons": persons}
 
 
-def _draw(source: Path, target: Path, found: Sequence[SecondPrediction], min_score: float) -> None:
+def _draw(source: Path, target: Path, found: Sequence[SecondPrediction], min_score: float, failures: Failures) -> None:
     """Write the video with the persons of the nearest second drawn in, where that is within half a second."""
 
     def draw(time: float, frame: np.ndarray) -> np.ndarray:
@@ -91,7 +107,7 @@ def _draw(source: Path, target: Path, found: Sequence[SecondPrediction], min_sco
         near = abs(nearest.second - time) <= 0.5
         return _draw_persons(frame, nearest, min_score) if near else frame
 
-    redraw_video(source, target, draw)
+    redraw_video(source, target, draw, partial(failures.add, "frame"))
 
 
 def _draw_persons(frame: np.ndarray, prediction: SecondPrediction, min_score: float) -> np.ndarray:

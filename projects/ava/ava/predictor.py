@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 from hiera_det.data.class_names import distinct_names
-from hiera_det.data.video import video_duration
+from hiera_det.data.video import END_SLACK, OnLost, clip_offsets, promised_duration, read_nearest, video_duration
 from hiera_det.engine.predictor import Predictor
 from hiera_det.projects.ava.config import defaults
 from hiera_det.projects.ava.data.transforms import TestTransform
-from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_person_boxes
 from hiera_det.projects.ava.model import ActionDetector, build_model
 from hiera_det.projects.ava.persons import PersonDetector, Persons, check_min_score, persons_detected, persons_of
@@ -22,6 +22,10 @@ from hiera_det.projects.ava.second import SecondPrediction
 from hiera_det.weights.trained import TrainedModel
 
 __all__ = ["ActionPredictor"]
+
+logger = logging.getLogger(__name__)
+
+_ROUNDING = 0.01  # seconds that rounded timestamps may take from a second at the end
 
 
 class ActionPredictor(Predictor):
@@ -62,8 +66,9 @@ class ActionPredictor(Predictor):
         boxes: str | Path | None = None,
         detector: PersonDetector | None = None,
         min_person_score: float = 0.8,
+        on_lost: OnLost | None = None,
     ) -> list[SecondPrediction]:
-        """Predict what the persons in a video do, second by second.
+        """Predict what the persons in a video do, second by second; seconds that cannot be read are left out.
 
         Args:
             video: the file.
@@ -72,11 +77,12 @@ class ActionPredictor(Predictor):
                 are classified.
             detector: in place of ``boxes``, a detector with a class "person"; every whole second is classified.
             min_person_score: persons of this score or more are classified, 0 to 1; the others are counted in the log.
+            on_lost: told of every second that cannot be read, and why; without it that is a warning in the log.
 
         Raises:
             FileNotFoundError: there is no such video.
-            ValueError, OSError: it cannot be decoded; the file of boxes cannot be read or has none of this video; the
-                detector knows no persons; or persons are given in both ways, or in none.
+            ValueError, OSError: no second of it can be decoded; the file of boxes cannot be read or has none of this
+                video; the detector knows no persons; or persons are given in both ways, or in none.
         """
         video = Path(video)
         if (boxes is None) == (detector is None):
@@ -86,26 +92,42 @@ class ActionPredictor(Predictor):
         check_min_score(min_person_score, "min_person_score")
         if detector is not None:
             detected = persons_detected(detector, min_person_score)
-            found = self.predict_seconds(video, detected, _whole_seconds(video))
+            found = self.predict_seconds(video, detected, _whole_seconds(video), on_lost)
             detected.log_left_out()
             return found
         assert boxes is not None
         seconds, persons = persons_of(read_person_boxes(boxes), video, min_person_score)
-        return self.predict_seconds(video, persons, seconds)
+        return self.predict_seconds(video, persons, seconds, on_lost)
 
-    def predict_seconds(self, video: Path, persons: Persons, seconds: list[float]) -> list[SecondPrediction]:
+    def predict_seconds(
+        self, video: Path, persons: Persons, seconds: list[float], on_lost: OnLost | None = None
+    ) -> list[SecondPrediction]:
         """Predict at given seconds of a video, in its own time, for the persons that a function gives.
 
+        ``on_lost`` is that of :meth:`predict`.
+
         Raises:
-            ValueError, OSError: the video cannot be decoded.
+            ValueError, OSError: no second of the video can be decoded.
         """
-        source = VideoFiles({video.stem: video})
-        found = []
+        found: list[SecondPrediction] = []
+        lost: list[str] = []
         for second in tqdm(seconds, desc="seconds"):
-            frames = source.read(video.stem, second, self.num_frames, self.rate)  # (T, H, W, 3)
+            try:
+                frames = self._clip(video, second)  # (T, H, W, 3)
+            except (OSError, ValueError) as error:
+                lost.append(str(error))
+                (on_lost or _warn)(second, lost[-1])
+                continue
             boxes, scores = persons(second, frames[len(frames) // 2])
             found.append(SecondPrediction(second, boxes, scores, self.classify(frames, boxes), self.class_names))
+        if lost and not found:
+            raise ValueError(f"none of the {len(seconds)} seconds of {video} can be read; the first: {lost[0]}")
         return found
+
+    def _clip(self, video: Path, second: float) -> np.ndarray:
+        if second < -END_SLACK:
+            raise ValueError(f"second {second:g} lies before the beginning of {video}")
+        return read_nearest(video, second, second + clip_offsets(self.num_frames, self.rate))
 
     @torch.no_grad()
     def classify(self, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -127,4 +149,10 @@ class ActionPredictor(Predictor):
 
 
 def _whole_seconds(path: Path) -> list[float]:
-    return [float(second) for second in range(max(int(video_duration(path)), 1))]
+    """The seconds that end within the video; where it is cut off, those that are missing too."""
+    end = promised_duration(path, video_duration(path))
+    return [float(second) for second in range(max(int(end + _ROUNDING), 1))]
+
+
+def _warn(second: float, reason: str) -> None:
+    logger.warning("left out: second %g: %s", second, reason)

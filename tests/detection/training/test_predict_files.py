@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from hiera_det.cli.predict import main
+from tests.data.video.generated import Case, damage, write_case
 
 
 @pytest.fixture
@@ -151,3 +152,31 @@ def test_output_over_the_input(predict, tmp_path):
     Image.fromarray(picture()).save(tmp_path / "output" / "a.png")
     with pytest.raises(ValueError, match="would overwrite"):
         predict(tmp_path / "output")
+
+
+def test_damaged_frames_of_a_video(predict, tmp_path, caplog):
+    """They are left out and listed; the others keep their numbers."""
+    (tmp_path / "in").mkdir()
+    source = write_case(Case("a", "mp4", "h264 B", frames=12, gop=4), tmp_path / "in" / "a.mp4")
+    lost = {round(25 * seconds) for seconds in damage(source, 6, 7)}
+    with pytest.raises(ValueError, match=r"2 frames of .*a\.mp4 could not be read \(--strict\); the rest is written"):
+        predict(source, "--strict")
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"a.mp4", "a.failed.csv", "predictions.json"}
+    output, results = predict(source)
+    lines = (output / "a.failed.csv").read_text().splitlines()
+    assert lines[0] == "video,kind,seconds,reason" and len(lines) == 3
+    assert [line.split(",")[:3] for line in lines[1:]] == [["a.mp4", "frame", f"{n / 25:.3f}"] for n in sorted(lost)]
+    assert f"2 frames could not be read; listed in {output / 'a.failed.csv'}" in caplog.text
+    assert {result["image_id"] for result in results} == set(range(12)) - lost
+    write_case(Case("a", "mp4", "h264 B", frames=12, gop=4), source)
+    predict(source, "--strict")
+    assert not (output / "a.failed.csv").exists()
+
+
+def test_strict_with_a_folder(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture()).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.png").write_bytes(b"no picture")
+    with pytest.raises(ValueError, match=r"1 of 2 images could not be read \(--strict\); the rest is written"):
+        predict(tmp_path / "in", "--strict")
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"a.png", "predictions.json"}

@@ -144,6 +144,7 @@ def test_other_wrong_arguments(run, folder):
         (["--config", "c"], "of the task 'classify', which takes no --config"),
         (["--score-threshold", "0.1"], "takes no --score-threshold"),
         (["--boxes", "b.csv", "--min-score", "0.1"], "takes no --boxes, --min-score"),
+        (["--strict", "--min-score", "0"], "takes no --min-score, --strict"),
         (["MODEL.DEVICE", "cpu"], "takes no KEY VALUE"),
         (["--task", "detect"], "--task detect, but the weights .* are of the task 'classify'"),
     ],

@@ -7,6 +7,8 @@ import pytest
 from hiera_det.features.inputs import clips
 from hiera_det.features.inputs.clips import clips_at, clips_every
 from hiera_det.features.inputs.items import Item
+from hiera_det.features.inputs.reading import UnreadableItemError, read_item
+from tests.data.video.generated import Case, write_case
 
 VIDEOS = [Item("b/x.mp4", "/d/b/x.mp4"), Item("a.mkv", "/d/a.mkv")]
 
@@ -79,3 +81,14 @@ def test_times_of_unknown_videos(tmp_path):
     (tmp_path / "t.csv").write_text("video_id,seconds\na.mkv,7\na,2\n")
     with pytest.raises(ValueError, match=r"1 video ids are not among the 2 videos, such as 'a'; .* like 'b/x\.mp4'"):
         clips_at(VIDEOS, tmp_path / "t.csv")
+
+
+def test_the_clips_that_a_cut_video_lacks_are_there_to_fail(tmp_path):
+    whole = write_case(Case("a", "mkv", "h264 B", frames=100), tmp_path / "a.mkv")
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    clips = clips_every([Item("cut.mkv", str(path))], 1.0)
+    assert [clip.time for clip in clips] == [0.5, 1.5, 2.5, 3.5]
+    read_item(clips[0], num_frames=2, rate=1, max_pixels=None)
+    with pytest.raises(UnreadableItemError, match=r"item cut\.mkv@3\.500: .*cut\.mkv is cut off"):
+        read_item(clips[3], num_frames=2, rate=1, max_pixels=None)

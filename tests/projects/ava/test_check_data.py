@@ -10,6 +10,7 @@ import pytest
 
 from hiera_det.projects.ava.data.check import check_data
 from hiera_det.projects.ava.miniset import write_miniset
+from tests.data.video.generated import damage
 
 TOOL = Path(__file__).parents[3] / "projects" / "ava" / "check_data.py"
 
@@ -38,13 +39,13 @@ def _only_problem(root):
 def test_a_whole_set(root):
     report = _check(root)
     assert report.problems == []
-    text = "\n".join(line for _, line in report.findings)
+    text = "\n".join(line for _, line in report.entries)
     assert "actions.pbtxt: 6 actions, ids 1 to 6" in text
     assert "train.csv: ground truth" in text and "train_person_boxes.csv: person boxes" in text
     assert "3 videos, 360 frames" in text
     assert "frames: first and last keyframe of 3 annotated videos decoded" in text
     assert "videos: first and last keyframe of 3 annotated videos decoded" in text
-    assert ("note", f"no exclusions in {root / 'annotations'}") in report.findings
+    assert ("note", f"no exclusions in {root / 'annotations'}") in report.entries
 
 
 def test_names_of_avas_own_files(root):
@@ -58,7 +59,7 @@ def test_names_of_avas_own_files(root):
     (root / "videos").rename(root / "videos_15min")
     report = _check(root)
     assert report.problems == []
-    text = "\n".join(line for _, line in report.findings)
+    text = "\n".join(line for _, line in report.entries)
     assert "ava_val_excluded_timestamps_v2.2.csv: 1 keyframes excluded" in text
     assert "ava_detection_val_boxes_and_labels.csv: person boxes" in text
     assert "videos_15min: first and last keyframe of 3" in text
@@ -115,7 +116,7 @@ def test_malformed_rows_are_named_with_their_line(root):
 def test_unknown_actions_and_flat_boxes_are_noted(root):
     with open(root / "annotations" / "val.csv", "a") as file:
         file.write("val_0001,0903,0.1,0.2,0.1,0.8,77,0\n")
-    notes = [text for kind, text in _check(root).findings if kind == "note"]
+    notes = [text for kind, text in _check(root).entries if kind == "note"]
     assert any("actions that no label map has: 77" in note for note in notes)
     assert any("1 boxes have no area" in note for note in notes)
 
@@ -155,7 +156,7 @@ def test_what_the_tables_hold_is_said(root):
     (annotations / "README.txt").write_text("no table")
     report = _check(root)
     assert report.problems == []
-    notes = "\n".join(text for kind, text in report.findings if kind == "note")
+    notes = "\n".join(text for kind, text in report.entries if kind == "note")
     assert "val.csv: 1 boxes reach beyond the frame, by up to 0.03 of its side" in notes
     assert "val.csv: 1 rows come again with the same box and action" in notes
     assert "val_excluded.csv: none of its videos is in the ground truth" in notes
@@ -168,7 +169,7 @@ def test_person_boxes_of_other_seconds_are_a_problem(root):
     problems = _check(root).problems
     assert "have no keyframe in common" in problems[0] and "with +900 s on the seconds of" in problems[0]
     path.write_text(path.read_text().replace("val_0001", "test_0001"))
-    assert any(kind == "note" and "have no video in common" in text for kind, text in _check(root).findings)
+    assert any(kind == "note" and "have no video in common" in text for kind, text in _check(root).entries)
 
 
 def test_every_frame_list_is_read_by_itself(root):
@@ -194,3 +195,9 @@ def test_frames_of_another_name(root):
     assert "DATASETS.FRAME_NAMES" in _check(root).problems[0]
     report = check_data(root, frames_begin=900.0, videos_begin=900.0, fps=30.0, frame_names="img_{:05d}.jpg")
     assert report.problems == []
+
+
+def test_a_clip_is_read_at_both_ends(root):
+    """The last keyframe, at 3 s, is whole; the last frame of its clip, at 3.933 s, is not."""
+    damage(root / "videos" / "val_0001.mp4", 118)
+    assert "val_0001.mp4 at 3.933 s is damaged and cannot be decoded" in _only_problem(root)

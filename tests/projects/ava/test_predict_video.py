@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from fractions import Fraction
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from hiera_det.projects.ava.data.videos import VideoFiles
 from hiera_det.projects.ava.formats import read_detections, read_person_boxes
 from hiera_det.projects.ava.persons import persons_detected
 from hiera_det.projects.ava.predictor import ActionPredictor
+from tests.data.video.generated import Case, damage, truth_of, write_case
 
 ACTIONS = {"stand", "crouch", "walk left", "walk right", "jump", "wave"}
 
@@ -156,3 +158,88 @@ def test_a_real_clip(shared_data, trained, tmp_path):
     predict.main([*weights, *video, "--boxes", str(boxes)])
     drawn = cv2.VideoCapture(str(tmp_path / "out" / "dog.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 150
+
+
+@pytest.fixture
+def predictor(monkeypatch):
+    """Finds in every clip a person who waves; ``clips`` has the seconds of those that it was given."""
+    predictor = ActionPredictor.__new__(ActionPredictor)
+    predictor.class_names, predictor.category_ids, predictor.num_frames, predictor.rate = ["wave"], [1], 4, 1
+    predictor.classify = lambda frames, boxes: np.ones((len(boxes), 1), np.float32)
+    detected = SimpleNamespace(
+        boxes=torch.tensor([[16.0, 12.0, 48.0, 40.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0])
+    )
+    predictor.detector = SimpleNamespace(class_names=["person"], predict=lambda frame, score_threshold: detected)
+    return predictor
+
+
+def test_a_bad_second_costs_that_second(predictor, tmp_path, caplog):
+    """Damaged packets around 2 s of 6, and a row of boxes beyond the end."""
+    path = write_case(Case("a", "mp4", "hevc", frames=150), tmp_path / "a.mp4")
+    damage(path, 49, 50, 51, 52)
+    out = tmp_path / "out"
+    found = predict_files.predict(predictor, path, out, detector=predictor.detector)
+    assert [one.second for one in found] == [0, 1, 3, 4, 5]
+    assert len(read_detections(out / "a.csv")) == 5
+    assert [entry["second"] for entry in json.loads((out / "a.json").read_text())] == [0, 1, 3, 4, 5]
+    with (out / "a.failed.csv").open() as file:
+        failed = list(csv.DictReader(file))
+    assert [(row["video"], float(row["seconds"])) for row in failed if row["kind"] == "second"] == [("a.mp4", 2)]
+    frames = [float(row["seconds"]) for row in failed if row["kind"] == "frame"]
+    assert frames and 1.5 < min(frames) < max(frames) < 2.6
+    assert all("is damaged and cannot be decoded" in row["reason"] for row in failed)
+    assert f"1 seconds and {len(frames)} frames could not be read; listed in {out / 'a.failed.csv'}" in caplog.text
+    assert len(list(read_frames(out / "a.mp4"))) == 150 - len(frames)
+
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("".join(f"a,{second},0.1,0.2,0.4,0.9,,0.95\n" for second in (1, 6.2, 70)))
+    with pytest.raises(ValueError, match=r"1 seconds and \d+ frames of .*a\.mp4 could not be read \(--strict\)"):
+        predict_files.predict(predictor, path, out, boxes=boxes, strict=True)
+    assert [entry["second"] for entry in json.loads((out / "a.json").read_text())] == [1, 6.2]
+    assert f"{path} ends at 6.000 s, before the keyframe at 70.000 s" in (out / "a.failed.csv").read_text()
+    assert "900" not in caplog.text and "FIRST_SECOND" not in caplog.text
+
+
+def test_a_cut_tail_costs_its_seconds(predictor, tmp_path):
+    path = write_case(Case("a", "mkv", "h264 B", frames=125), tmp_path / "a.mkv")
+    found = predict_files.predict(predictor, path, tmp_path / "out", detector=predictor.detector, strict=True)
+    assert [one.second for one in found] == [0, 1, 2, 3, 4]
+    assert not list((tmp_path / "out").glob("*.failed.csv"))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 55 // 100])
+    found = predict_files.predict(predictor, path, tmp_path / "out", detector=predictor.detector)
+    assert [one.second for one in found] == [0, 1, 2]
+    with (tmp_path / "out" / "a.failed.csv").open() as file:
+        failed = [(row["kind"], float(row["seconds"])) for row in csv.DictReader(file)]
+    assert [seconds for kind, seconds in failed if kind == "second"] == [3, 4]
+    assert failed[-1] == ("frame", pytest.approx(2.7, abs=0.3))
+
+
+def test_no_second_can_be_read(predictor, tmp_path):
+    path = write_case(Case("a", "mp4", "h264 B", frames=30), tmp_path / "a.mp4")
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text("a,902,0.1,0.2,0.4,0.9,,0.95\na,903,0.1,0.2,0.4,0.9,,0.95\n")
+    with pytest.raises(ValueError, match=r"none of the 2 seconds of .* the first: .*a\.mp4 ends at 1\.200 s, before"):
+        predict_files.predict(predictor, path, tmp_path / "out", boxes=boxes)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("case", "seconds"),
+    [
+        (Case("a", "webm", "vp9", frames=125, muxer=(("live", "1"),), piped=True), 5),  # no duration in its header
+        (Case("a", "mkv", "h264 B", fps=Fraction(1), frames=10), 10),
+        (Case("a", "mp4", "av1", frames=75), 3),
+        (Case("a", "ts", "h264 B", frames=75, start=250), 3),
+        (Case("a", "mkv", "h264 B", frames=50, start=250, sound=4.0), 12),  # the sound begins at 0
+        (Case("a", "ts", "mpeg2", frames=50, sound=4.0), 2),  # and goes on
+        (Case("a", "mp4", "h264 B", uneven=True), 6),
+    ],
+    ids=lambda value: f"{value.suffix} {value.codec}" if isinstance(value, Case) else str(value),
+)
+def test_seconds_are_those_of_the_frames(predictor, tmp_path, case, seconds):
+    path = write_case(case, tmp_path / f"a.{case.suffix}")
+    found = predict_files.predict(predictor, path, tmp_path / "out", detector=predictor.detector, strict=True)
+    assert [one.second for one in found] == list(range(seconds))
+    with av.open(str(tmp_path / "out" / "a.mp4")) as container:
+        drawn = [frame.time for frame in container.decode(video=0)]
+    np.testing.assert_allclose(drawn, truth_of(path).times, atol=1 / 90_000)

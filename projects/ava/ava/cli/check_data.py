@@ -50,15 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     if not args.root.is_dir():
         raise FileNotFoundError(f"no folder at {args.root}")
-    report = check_data(
+    findings = check_data(
         args.root,
         frames_begin=args.frames_begin,
         videos_begin=args.videos_begin,
         fps=args.fps,
         frame_names=args.frame_names,
     )
-    for kind, text in report.findings:
-        print(f"{kind:8} {text}")
-    print(f"{len(report.problems)} problems")
-    if report.problems:
-        raise SystemExit(1)
+    findings.show()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from hiera_det.projects.ava.data.check_tables import check_annotations, some, try_to
+from hiera_det.data.findings import Findings, some
+from hiera_det.projects.ava.data.check_tables import check_annotations, try_to
 from hiera_det.projects.ava.data.clips import ClipSource
 from hiera_det.projects.ava.data.frame_lists import read_frame_list
 from hiera_det.projects.ava.data.frame_names import FRAME_NAMES
@@ -18,38 +18,22 @@ from hiera_det.projects.ava.data.frames import FrameFolders
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
 from hiera_det.projects.ava.formats import Rows
 
-__all__ = ["Report", "check_data"]
+__all__ = ["check_data"]
 
 _SHOWN = 5  # names in one line
-
-
-@dataclass
-class Report:
-    """Findings in order, each with whether it is a "problem", a "note" or "ok"."""
-
-    findings: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, kind: str, text: str) -> None:
-        """Append a finding."""
-        self.findings.append((kind, text))
-
-    @property
-    def problems(self) -> list[str]:
-        """Texts of the problems."""
-        return [text for kind, text in self.findings if kind == "problem"]
+_CLIP = 16, 4  # frames, and thirtieths of a second between them
 
 
 def check_data(
     root: str | Path, *, frames_begin: float, videos_begin: float, fps: float, frame_names: str = FRAME_NAMES
-) -> Report:
+) -> Findings:
     """Check a folder of AVA's layout as SlowFast describes it, which the mini-set has too.
 
     Below ``root``: ``annotations/`` with the label map (``.pbtxt``, or a ``.txt`` or CSV with "label_map", "action" or
     "class" in its name) and CSV files of which those with "excluded" in their name are exclusions, those with
     "detection" or "person_box" in theirs or their folder's, and ``.pkl`` files, person boxes, all others ground truth;
-    ``frames/``, with ``frame_lists/*.csv`` if there are any, or ``videos/``, or
-    ``videos_15min/``, or several of these. Each file is read whole; of each annotated video the frames of the first
-    and the last keyframe are decoded.
+    ``frames/``, with ``frame_lists/*.csv`` if there are any, or ``videos/``, or ``videos_15min/``, or several of
+    these. Each file is read whole; of each annotated video clips around the first and the last keyframe are decoded.
 
     Args:
         root: the folder.
@@ -59,27 +43,27 @@ def check_data(
         frame_names: pattern of their files' names, where there are no frame lists.
     """
     root = Path(root)
-    report = Report()
-    annotations = check_annotations(root / "annotations", report)
+    findings = Findings()
+    annotations = check_annotations(root / "annotations", findings)
     moments = _moments(annotations)
     lists = sorted((root / "frame_lists").glob("*.csv"))
     folders = [name for name in ("frames", "videos", "videos_15min") if (root / name).is_dir()]
     if not folders:
-        report.add("problem", f"{root} has neither frames/ nor videos/ nor videos_15min/")
+        findings.add("problem", f"{root} has neither frames/ nor videos/ nor videos_15min/")
     for name in folders:
         if name == "frames":
-            if not _check_lists(lists, report):
+            if not _check_lists(lists, findings):
                 continue
             open_frames = partial(FrameFolders, first_second=frames_begin, fps=fps, names=frame_names)
-            frames = try_to(report, open_frames, root / name, lists)
+            frames = try_to(findings, open_frames, root / name, lists)
             if frames is not None:
-                _check_frames_there(frames, lists, report)
-                _check_source(name, frames, moments, report)
+                _check_frames_there(frames, lists, findings)
+                _check_source(name, frames, moments, findings)
         else:
-            files = try_to(report, find_videos, root / name)
+            files = try_to(findings, find_videos, root / name)
             if files is not None:
-                _check_source(name, VideoFiles(files, first_second=videos_begin), moments, report)
-    return report
+                _check_source(name, VideoFiles(files, first_second=videos_begin), moments, findings)
+    return findings
 
 
 def _moments(tables: Sequence[Rows]) -> dict[str, tuple[float, float]]:
@@ -93,33 +77,33 @@ def _moments(tables: Sequence[Rows]) -> dict[str, tuple[float, float]]:
     return moments
 
 
-def _check_lists(lists: Sequence[Path], report: Report) -> bool:
+def _check_lists(lists: Sequence[Path], findings: Findings) -> bool:
     """Read each frame list by itself; whether all can be read."""
     seen: dict[str, Path] = {}
     sound = True
     for path in lists:
-        listed = try_to(report, read_frame_list, path)
+        listed = try_to(findings, read_frame_list, path)
         if listed is None:
             sound = False
             continue
         late = [f"{video} from {frames.first}" for video, frames in listed.items() if frames.first]
         if late:
-            report.add("note", f"{path}: frame_id 0 is not there of {len(late)} videos: {some(late)}")
+            findings.add("note", f"{path}: frame_id 0 is not there of {len(late)} videos: {some(late)}")
         both = [video for video in listed if video in seen]
         if both:
-            report.add("note", f"{path}: {len(both)} videos are in {seen[both[0]].name} too: {some(both)}")
+            findings.add("note", f"{path}: {len(both)} videos are in {seen[both[0]].name} too: {some(both)}")
         seen |= dict.fromkeys(listed, path)
     return sound
 
 
-def _check_frames_there(source: FrameFolders, lists: Sequence[Path], report: Report) -> None:
+def _check_frames_there(source: FrameFolders, lists: Sequence[Path], findings: Findings) -> None:
     """Compare the files on disk with those that the lists name or the numbers ask for."""
-    report.add(
+    findings.add(
         "ok" if lists else "note", f"{len(lists)} frame lists" + ("" if lists else ": frames are counted on disk")
     )
     total = 0
     for video in tqdm(source.videos, desc="frame folders", leave=False):
-        paths = try_to(report, source.paths, video)
+        paths = try_to(findings, source.paths, video)
         if paths is None:
             continue
         names = [str(path) for path in paths]
@@ -132,15 +116,15 @@ def _check_frames_there(source: FrameFolders, lists: Sequence[Path], report: Rep
         }
         missing = [name for name in names if name not in there]
         if missing:
-            report.add("problem", f"frames of {video}: {len(missing)} of {len(names)} missing: {some(missing)}")
+            findings.add("problem", f"frames of {video}: {len(missing)} of {len(names)} missing: {some(missing)}")
         total += len(names) - len(missing)
-    report.add("ok", f"{source.root}: {len(source.videos)} videos, {total} frames")
+    findings.add("ok", f"{source.root}: {len(source.videos)} videos, {total} frames")
 
 
-def _check_source(name: str, source: ClipSource, moments: dict[str, tuple[float, float]], report: Report) -> None:
+def _check_source(name: str, source: ClipSource, moments: dict[str, tuple[float, float]], findings: Findings) -> None:
     missing = sorted(set(moments) - set(source.videos))
     if missing:
-        report.add(
+        findings.add(
             "problem", f"{name}: {len(missing)} of {len(moments)} annotated videos missing: {some(missing, 300)}"
         )
     there = sorted(set(moments) & set(source.videos))
@@ -148,12 +132,12 @@ def _check_source(name: str, source: ClipSource, moments: dict[str, tuple[float,
     for video in tqdm(there, desc=name, leave=False):
         try:
             for second in moments[video]:
-                source.read(video, second, 1, 0)
+                source.read(video, second, *_CLIP)
         except (OSError, ValueError) as error:
             broken[video] = str(error)
     for text in list(broken.values())[:_SHOWN]:
-        report.add("problem", text)
+        findings.add("problem", text)
     if len(broken) > _SHOWN:
-        report.add("problem", f"{name}: {len(broken)} videos in all that cannot be read: {some(list(broken), 300)}")
+        findings.add("problem", f"{name}: {len(broken)} videos in all that cannot be read: {some(list(broken), 300)}")
     if there and not broken:
-        report.add("ok", f"{name}: first and last keyframe of {len(there)} annotated videos decoded")
+        findings.add("ok", f"{name}: first and last keyframe of {len(there)} annotated videos decoded, in clips")

@@ -8,74 +8,66 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
+from hiera_det.data.findings import Findings, some
 from hiera_det.projects.ava.common_keyframes import why_none_in_common
 from hiera_det.projects.ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
 from hiera_det.projects.ava.pickled_boxes import PICKLES
 
-if TYPE_CHECKING:
-    from hiera_det.projects.ava.data.check import Report
-
-__all__ = ["check_annotations", "some", "try_to"]
+__all__ = ["check_annotations", "try_to"]
 
 T = TypeVar("T")
-_SHOWN = 5  # names in one line
 _SCORE = 0.8  # the default of DATASETS.MIN_BOX_SCORE
 _LABELS = re.compile(r"label_?map|label_?list|action|class", re.IGNORECASE)
 
 
-def check_annotations(folder: Path, report: Report) -> list[Rows]:
+def check_annotations(folder: Path, findings: Findings) -> list[Rows]:
     """Read all files; returns the rows of ground truth and person boxes."""
     roles: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         roles[_role(path)].append(path)
     for path in roles["compressed"]:
-        report.add("problem", f"{path} is compressed; unpack it")
+        findings.add("problem", f"{path} is compressed; unpack it")
     for role in ("label map", "ground truth"):
         if not roles[role]:
-            report.add("problem", f"no {role} in {folder}")
+            findings.add("problem", f"no {role} in {folder}")
     for role in ("person boxes", "exclusions"):
         if not roles[role]:
-            report.add("note", f"no {role} in {folder}")
+            findings.add("note", f"no {role} in {folder}")
     known: set[int] = set()
     for path in roles["label map"]:
-        names = try_to(report, read_label_map, path)
+        names = try_to(findings, read_label_map, path)
         if names is not None:
-            report.add("ok", f"{path}: {len(names)} actions, ids {min(names)} to {max(names)}")
+            findings.add("ok", f"{path}: {len(names)} actions, ids {min(names)} to {max(names)}")
             known |= set(names)
-    truth = _read_tables(roles["ground truth"], "ground truth", read_ground_truth, known, report)
-    persons = _read_tables(roles["person boxes"], "person boxes", read_person_boxes, known, report)
-    _check_exclusions(roles["exclusions"], truth, report)
+    truth = _read_tables(roles["ground truth"], "ground truth", read_ground_truth, known, findings)
+    persons = _read_tables(roles["person boxes"], "person boxes", read_person_boxes, known, findings)
+    _check_exclusions(roles["exclusions"], truth, findings)
     for path, rows in persons.items():
         below = int((rows.score < _SCORE).sum())
         if below:
-            report.add("note", f"{path}: {below} of {len(rows)} boxes score below {_SCORE:g}, DATASETS.MIN_BOX_SCORE")
-        _check_common(path, rows, truth if len(truth) == len(roles["ground truth"]) else {}, report)
+            findings.add("note", f"{path}: {below} of {len(rows)} boxes score below {_SCORE:g}, DATASETS.MIN_BOX_SCORE")
+        _check_common(path, rows, truth if len(truth) == len(roles["ground truth"]) else {}, findings)
     return [*truth.values(), *persons.values()]
 
 
-def try_to(report: Report, action: Callable[..., T], *args: Any) -> T | None:
+def try_to(findings: Findings, action: Callable[..., T], *args: Any) -> T | None:
     """Do something; what is wrong with its input is a problem, what it says in the log a note."""
     try:
-        with _log_as_notes(report):
+        with _log_as_notes(findings):
             return action(*args)
     except (OSError, ValueError) as error:
-        report.add("problem", str(error))
+        findings.add("problem", str(error))
         return None
 
 
-def some(items: list[Any], shown: int = _SHOWN) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(map(str, items[:shown])) + (f" and {len(items) - shown} more" if len(items) > shown else "")
-
-
 @contextmanager
-def _log_as_notes(report: Report) -> Iterator[None]:
+def _log_as_notes(findings: Findings) -> Iterator[None]:
     package, handler = logging.getLogger("hiera_det"), logging.Handler(logging.INFO)
-    handler.emit = lambda record: report.add("note", record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: findings.add("note", record.getMessage())  # type: ignore[method-assign]
     level = package.level
     package.addHandler(handler)
     package.setLevel(logging.INFO)
@@ -104,50 +96,50 @@ def _role(path: Path) -> str:
 
 
 def _read_tables(
-    paths: list[Path], role: str, reader: Callable[[Path], Rows], known: set[int], report: Report
+    paths: list[Path], role: str, reader: Callable[[Path], Rows], known: set[int], findings: Findings
 ) -> dict[Path, Rows]:
     tables = {}
     for path in paths:
-        rows = try_to(report, reader, path)
+        rows = try_to(findings, reader, path)
         if rows is not None:
-            _check_rows(path, role, rows, known, report)
+            _check_rows(path, role, rows, known, findings)
             tables[path] = rows
     return tables
 
 
-def _check_rows(path: Path, role: str, rows: Rows, known: set[int], report: Report) -> None:
+def _check_rows(path: Path, role: str, rows: Rows, known: set[int], findings: Findings) -> None:
     if not len(rows):
-        report.add("problem", f"{path}: no rows of {role}")
+        findings.add("problem", f"{path}: no rows of {role}")
         return
     seconds = f"seconds {rows.second.min():g} to {rows.second.max():g}"
-    report.add("ok", f"{path}: {role}, {len(rows)} rows of {len(rows.videos)} videos, {seconds}")
+    findings.add("ok", f"{path}: {role}, {len(rows)} rows of {len(rows.videos)} videos, {seconds}")
     unknown = sorted(set(rows.action[rows.action > 0].tolist()) - known)
     if known and unknown:
-        report.add("note", f"{path}: actions that no label map has: {some(unknown)}")
+        findings.add("note", f"{path}: actions that no label map has: {some(unknown)}")
     flat = int((rows.boxes[:, :2] >= rows.boxes[:, 2:]).any(axis=1).sum())
     if flat:
-        report.add("note", f"{path}: {flat} boxes have no area")
+        findings.add("note", f"{path}: {flat} boxes have no area")
     table = np.column_stack([rows.video, rows.second, rows.boxes, rows.action])
     table = table[np.lexsort(table.T)]
     again = int((table[1:] == table[:-1]).all(axis=1).sum())
     if again:
-        report.add("note", f"{path}: {again} rows come again with the same box and action; each counts")
+        findings.add("note", f"{path}: {again} rows come again with the same box and action; each counts")
 
 
-def _check_common(path: Path, persons: Rows, truth: dict[Path, Rows], report: Report) -> None:
+def _check_common(path: Path, persons: Rows, truth: dict[Path, Rows], findings: Findings) -> None:
     """See that person boxes are of keyframes that some ground truth has; AVA's test set has none."""
     reasons = {name: why_none_in_common(rows, persons, (str(name), str(path))) for name, rows in truth.items()}
     if reasons and all(reasons.values()):
         others = [name for name, rows in truth.items() if set(rows.videos) & set(persons.videos)]
-        report.add("problem" if others else "note", str(reasons[(others or list(truth))[0]]))
+        findings.add("problem" if others else "note", str(reasons[(others or list(truth))[0]]))
 
 
-def _check_exclusions(paths: list[Path], truth: dict[Path, Rows], report: Report) -> None:
+def _check_exclusions(paths: list[Path], truth: dict[Path, Rows], findings: Findings) -> None:
     videos = {video for rows in truth.values() for video in rows.videos}
     for path in paths:
-        excluded = try_to(report, read_exclusions, path)
+        excluded = try_to(findings, read_exclusions, path)
         if excluded is None:
             continue
-        report.add("ok", f"{path}: {len(excluded)} keyframes excluded")
+        findings.add("ok", f"{path}: {len(excluded)} keyframes excluded")
         if excluded and videos and not videos & {video for video, _ in excluded}:
-            report.add("note", f"{path}: none of its videos is in the ground truth")
+            findings.add("note", f"{path}: none of its videos is in the ground truth")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
-from hiera_det.data.video import END_SLACK, clip_offsets, read_nearest
+from hiera_det.data.video import END_SLACK, BehindTheEndError, clip_offsets, read_nearest
 
 __all__ = ["VideoFiles", "find_videos"]
 
@@ -41,7 +41,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 class VideoFiles:
-    """Video files that FFmpeg reads, of any frame rate: each moment is shown by the frame nearest in time.
+    """Video files that FFmpeg reads, of any frame rate: each time is shown by the frame nearest to it.
 
     Times count from the container's start, as ffmpeg's command line counts them.
 
@@ -74,4 +74,10 @@ class VideoFiles:
         keyframe = second - self.first_second
         if keyframe < -END_SLACK:
             raise ValueError(f"second {second:g} lies before second {self.first_second:g}, with which {path} begins")
-        return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))
+        try:
+            return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))
+        except BehindTheEndError as error:
+            raise BehindTheEndError(
+                f"{error}; the annotations' second {second:g} is taken for that, as the files are said to begin with"
+                f" second {self.first_second:g} (DATASETS.FIRST_SECOND)"
+            ) from error
