@@ -13,6 +13,8 @@ import torch
 from pycocotools.coco import COCO
 from torch import Tensor
 
+from hiera_det.data.pixels import as_rgb
+from hiera_det.data.reading import in_format
 from hiera_det.engine.loggers import log_image
 from hiera_det.utils.visualize import draw_instances, side_by_side, write_image
 
@@ -26,7 +28,7 @@ class ComparisonImages:
     """The first images of an evaluation, drawn with their truth and their detections.
 
     Args:
-        image_format: of the images that come, "RGB" or "BGR".
+        image_format: of the images that come, as ``INPUT.FORMAT``.
     """
 
     def __init__(self, image_format: str) -> None:
@@ -38,7 +40,7 @@ class ComparisonImages:
         self._kept = []
 
     def keep(self, image: Tensor, target: Mapping[str, Any], detections: Mapping[str, Tensor]) -> None:
-        """Keep an image (3, H, W) with its detections, until there are enough."""
+        """Keep an image (C, H, W) with its detections, until there are enough."""
         if len(self._kept) < NUM_IMAGES:
             on_cpu = {name: value.cpu() for name, value in detections.items()}
             self._kept.append((target, on_cpu, _as_array(image, self.image_format)))
@@ -80,8 +82,8 @@ class TrainingImages(L.Callback):
 
 
 def _as_array(image: Tensor, image_format: str) -> np.ndarray:
-    """(3, H, W) to RGB (H, W, 3)."""
-    return (image.flip(0) if image_format == "BGR" else image).permute(1, 2, 0).cpu().numpy()
+    """(C, H, W) to RGB (H, W, 3)."""
+    return as_rgb(in_format(image, image_format).permute(1, 2, 0).cpu().numpy())
 
 
 def _ground_truth(coco: COCO, image_id: int, category_ids: Sequence[int]) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
 from hiera_det.data.class_names import check_same_classes
+from hiera_det.data.reading import reading_of
 from hiera_det.detection.coco_evaluator import CocoEvaluator, Metrics, format_table
 from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
@@ -84,7 +85,12 @@ class DetectionTask(Task):
 
     def _read(self, files: DatasetFiles, transform: Any, masks: str | None, filter_empty: bool) -> CocoDataset:
         dataset = CocoDataset(
-            files, transform, image_format=self.cfg.INPUT.FORMAT, mask_format=masks, filter_empty=filter_empty
+            files,
+            transform,
+            image_format=self.cfg.INPUT.FORMAT,
+            mask_format=masks,
+            filter_empty=filter_empty,
+            reading=reading_of(self.cfg),
         )
         expected = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
         if len(dataset.category_ids) != expected:

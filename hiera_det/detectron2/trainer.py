@@ -29,7 +29,11 @@ __all__ = ["defaults", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
-_TORCHVISION_ALONE = {"LOGGERS": "detectron2's trainer writes metrics.json and TensorBoard's events alone"}
+_TORCHVISION_ALONE = {
+    "LOGGERS": "detectron2's trainer writes metrics.json and TensorBoard's events alone",
+    "INPUT.MAX_PIXELS": "detectron2 reads images of up to PIL's limit",
+    "INPUT.PIXEL_RANGE": "detectron2 has white for all above 255",
+}
 
 
 def defaults() -> CfgNode:

@@ -91,7 +91,7 @@ class Extractor:
         """
         if isinstance(source, list | tuple):
             return [self.extract(one) for one in source]
-        pixels = _clip(source) if self.model.input_dims == 3 else to_pixels(source)
+        pixels = _clip(source) if self.model.input_dims == 3 else to_pixels(source, **self._preprocess.reading)
         tensor, _ = self._preprocess(pixels, torch.zeros(0, 4))
         found = self.model([tensor], [torch.zeros(0, 4)])
         maps = {

@@ -24,7 +24,10 @@ def open_source(cfg: CfgNode) -> ClipSource:
     root = Path(node.ROOT)
     if node.SOURCE == "frames":
         lists = [root / path for path in node.FRAME_LISTS]
-        return FrameFolders(root / node.FRAMES, lists, first_second=node.FIRST_SECOND, fps=node.FPS)
+        limit = cfg.INPUT.MAX_PIXELS
+        return FrameFolders(root / node.FRAMES, lists, first_second=node.FIRST_SECOND, fps=node.FPS, max_pixels=limit)
     if node.SOURCE == "videos":
-        return VideoFiles(find_videos(root / node.VIDEOS), first_second=node.FIRST_SECOND)
+        return VideoFiles(
+            find_videos(root / node.VIDEOS), first_second=node.FIRST_SECOND, max_pixels=cfg.INPUT.MAX_PIXELS
+        )
     raise ValueError(f"DATASETS.SOURCE is {node.SOURCE!r}; expected 'frames' or 'videos'")
