@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from hiera_det.data.folders import choose_files, count_endings, files_in
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.utils.files import make_folder
 
@@ -22,7 +23,7 @@ _SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
 
 
 def find_files(source: Path, kind: str) -> list[Path]:
-    """The file itself, or the files of a folder, in alphabetical order.
+    """The file itself, or the files of a folder, in alphabetical order; what else is in it is counted in the log.
 
     Args:
         source: a file or a folder.
@@ -30,20 +31,23 @@ def find_files(source: Path, kind: str) -> list[Path]:
 
     Raises:
         FileNotFoundError: there is no such file, or no file of the kind in the folder.
-        ValueError: the file is of another kind.
+        OSError: the folder cannot be read.
+        ValueError: the file is of another kind, or no regular file.
     """
     if not source.exists():
         raise FileNotFoundError(f"no image, folder or video at {source}")
     suffixes = _SUFFIXES[kind]
-    if source.is_file():
+    if not source.is_dir():
         if source.suffix.lower() not in suffixes:
             known = "; ".join(f"endings of {name}s: {' '.join(endings)}" for name, endings in _SUFFIXES.items())
             raise ValueError(f"{source} is no {kind} by its name; {known}")
         return [source]
-    found = sorted(path for path in source.iterdir() if path.suffix.lower() in suffixes)
-    if not found:
-        raise FileNotFoundError(f"no {kind} in {source}; looked for {' '.join(suffixes)}")
-    return found
+    names = files_in(source)
+    chosen = choose_files(names, suffixes, f"folder {source}", kind)
+    if not chosen:
+        holds = count_endings(names)
+        raise FileNotFoundError(f"no {kind} in {source}; looked for {' '.join(suffixes)}; there is: {holds}")
+    return [source / name for name in chosen]
 
 
 def read_each(paths: Sequence[Path], read: Callable[[Path], T]) -> Iterator[tuple[Path, T]]:
@@ -70,6 +74,8 @@ def read_each(paths: Sequence[Path], read: Callable[[Path], T]) -> Iterator[tupl
             yield path, content
     if len(failures) == len(paths):
         raise ValueError(f"none of the {len(paths)} files can be read, such as {failures[0]}")
+    if failures:
+        logger.info("%d of %d files were skipped", len(failures), len(paths))
 
 
 def make_output(output: Path, source: Path) -> None:
