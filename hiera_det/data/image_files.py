@@ -74,7 +74,10 @@ def read_header(source: Path | bytes, *, name: str = "", max_pixels: int | None 
     try:
         with open_image(source, max_pixels=max_pixels) as image:
             orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # PNG's own would decode
-            return ImageHeader(image.width, image.height, orientation if orientation in range(1, 9) else 1)
+            width, height = image.size
+            if image.format == "TIFF":  # PIL gives the size of the turned image
+                width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
+            return ImageHeader(width, height, orientation if orientation in range(1, 9) else 1)
     except MemoryError:
         raise
     except Exception as error:  # on damaged files PIL raises nearly anything

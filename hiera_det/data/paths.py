@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from tqdm import tqdm
 
 from hiera_det.data.folders import choose_files, count_endings, files_in
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.utils.files import make_folder
+from hiera_det.utils.visualize import write_image
 
-__all__ = ["find_files", "make_output", "read_each"]
+__all__ = ["drawn_files", "find_files", "make_output", "read_each", "write_drawn"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_DRAWN = (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff")  # which OpenCV writes
+_OF_THE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 _SUFFIXES = {"image": IMAGE_SUFFIXES, "video": VIDEO_SUFFIXES}
 
 
@@ -88,3 +93,31 @@ def make_output(output: Path, source: Path) -> None:
     if output.resolve() == (source if source.is_dir() else source.parent).resolve():
         raise ValueError(f"output folder {output} is where the input lies: the results would overwrite it")
     make_folder(output, "output folder")
+
+
+def drawn_files(paths: Sequence[Path], output: Path) -> list[Path]:
+    """Where the drawn image of each file goes: under its own name, or ``<name>.png`` if the format cannot be written.
+
+    Raises:
+        ValueError: two of them would go to one file.
+    """
+    targets = [output / (path.name if path.suffix.lower() in _DRAWN else f"{path.name}.png") for path in paths]
+    first: dict[Path, Path] = {}
+    for path, target in zip(paths, targets, strict=True):
+        if first.setdefault(target, path) is not path:
+            raise ValueError(f"{first[target].name} and {path.name} would both be drawn in {target}; rename one")
+    return targets
+
+
+def write_drawn(target: Path, image: np.ndarray) -> None:
+    """Write a drawn image (H, W, 3) uint8 RGB; where it alone cannot be written, the log says why.
+
+    Raises:
+        OSError: nothing can be written there, as on a full disk.
+    """
+    try:
+        write_image(target, image)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _OF_THE_NAME:
+            raise
+        logger.warning("not drawn: %s (%s)", target.name, getattr(error, "strerror", None) or error)
