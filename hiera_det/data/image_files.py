@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from hiera_det.data.suffixes import IMAGE_FORMATS
 
@@ -75,7 +76,7 @@ def read_header(source: Path | bytes, *, name: str = "", max_pixels: int | None 
         with open_image(source, max_pixels=max_pixels) as image:
             orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1)  # PNG's own would decode
             width, height = image.size
-            if image.format == "TIFF":  # PIL gives the size of the turned image
+            if isinstance(image, TiffImageFile):  # whose size is the turned image's
                 width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
             return ImageHeader(width, height, orientation if orientation in range(1, 9) else 1)
     except MemoryError:

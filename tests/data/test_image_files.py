@@ -127,9 +127,7 @@ def test_a_limit_that_a_program_gave_pil_is_obeyed(png, monkeypatch):
         read_image(png)
 
 
-@pytest.mark.parametrize(
-    ("orientation", "size"), [(1, (30, 20)), (3, (30, 20)), (6, (20, 30)), (8, (20, 30)), (9, (30, 20))]
-)
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8, 9])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
 def test_a_header_knows_how_the_image_is_turned(tmp_path, name, orientation):
     exif = Image.Exif()
