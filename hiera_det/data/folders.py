@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["choose_files", "count_endings", "files_below", "files_in", "folders_of_glob"]
+__all__ = ["choose_files", "count_endings", "files_below", "files_in", "passed_over_by_glob"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,18 +70,28 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def folders_of_glob(pattern: str) -> Iterator[str]:
-    """The folders that :func:`glob.glob` looks into, of which it passes over in silence those that it cannot read."""
+def passed_over_by_glob(pattern: str) -> Iterator[tuple[str, OSError]]:
+    """The folders that :func:`glob.glob` would look into but cannot, which it passes over in silence, and why."""
     parts = Path(pattern).parts
     seen: set[str] = set()
-    for place, part in enumerate(parts):
-        if glob.has_magic(part):
-            above = os.path.join("", *parts[: place + (part == "**")])
-            matches = glob.glob(os.path.join(above, ""), recursive=True) if glob.has_magic(above) else [above or "."]
-            for folder in matches:
+    first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
+    for place, part in enumerate(parts[first:], first):
+        above = os.path.join("", *parts[: place + (part == "**")])
+        folders = (
+            glob.glob(os.path.join(above, ""), recursive=True) if place > first or part == "**" else [above or "."]
+        )
+        for folder in folders:
+            try:
+                if not glob.has_magic(part):
+                    os.lstat(os.path.join(folder, part))
+                elif folder not in seen:
+                    os.scandir(folder).close()
+            except FileNotFoundError:
+                pass
+            except OSError as error:
                 if folder not in seen:
-                    seen.add(folder)
-                    yield folder
+                    yield folder, error
+            seen.add(folder)
 
 
 def choose_files(names: Sequence[str], suffixes: tuple[str, ...], where: str, kind: str) -> list[str]:

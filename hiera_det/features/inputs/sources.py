@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hiera_det.data.annotations import read_annotations
-from hiera_det.data.folders import choose_files, count_endings, files_below, folders_of_glob
+from hiera_det.data.folders import choose_files, count_endings, files_below, passed_over_by_glob
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.tars import expand_braces, images_of_tar
@@ -103,11 +103,8 @@ class Finder:
         logger.warning("%s; what is in it is left out", text)
 
     def _glob(self, pattern: str) -> Iterable[Item]:
-        for folder in folders_of_glob(pattern):
-            try:
-                os.scandir(folder).close()
-            except OSError as error:
-                self._pass_over(folder, error)
+        for folder, error in passed_over_by_glob(pattern):
+            self._pass_over(folder, error)
         matches = sorted({name for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)})
         if not matches:
             raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")

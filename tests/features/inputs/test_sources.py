@@ -70,14 +70,6 @@ def test_a_folder_without_images(tree, tmp_path):
         _find(tree)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read all folders")
-def test_a_folder_that_cannot_be_read(tree):
-    (tree / "a").chmod(0)
-    with pytest.raises(OSError, match="Permission denied"):
-        _find(tree)
-    (tree / "a").chmod(0o700)
-
-
 @pytest.mark.parametrize(
     ("pattern", "ids"),
     [
