@@ -77,10 +77,8 @@ def passed_over_by_glob(pattern: str) -> Iterator[tuple[str, OSError]]:
     first = next(place for place, part in enumerate(parts) if glob.has_magic(part))
     for place, part in enumerate(parts[first:], first):
         above = os.path.join("", *parts[: place + (part == "**")])
-        folders = (
-            glob.glob(os.path.join(above, ""), recursive=True) if place > first or part == "**" else [above or "."]
-        )
-        for folder in folders:
+        is_fixed = place == first and part != "**"
+        for folder in [above or "."] if is_fixed else glob.glob(os.path.join(above, ""), recursive=True):
             try:
                 if not glob.has_magic(part):
                     os.lstat(os.path.join(folder, part))

@@ -82,7 +82,7 @@ def test_a_folder_below_that_cannot_be_read(tree, lock, caplog, pattern):
     source = f"{tree}/{pattern}" if pattern else tree
     assert "open/1.jpg" in ids(source) and "locked/2.jpg" not in ids(source)
     assert f"folder {tree}/locked" in caplog.text and "cannot be read: Permission denied; what is in it" in caplog.text
-    with pytest.raises(ValueError, match=r"locked/? cannot be read: Permission denied; to go on without it"):
+    with pytest.raises(ValueError, match=r"locked cannot be read: Permission denied; to go on without it"):
         ids(source, strict=True)
 
 
@@ -103,7 +103,7 @@ def test_a_folder_without_permission(tree, caplog, pattern):
             ids(f"{tree}/*/2.jpg")  # a name without a wildcard
     finally:
         (tree / "locked").chmod(0o700)
-    assert caplog.text.count("locked/ cannot be read: Permission denied") == 2
+    assert caplog.text.count("locked cannot be read: Permission denied") == 2
 
 
 def test_a_pipe_among_images(tree):

@@ -97,7 +97,7 @@ class Finder:
         return self._of_names(root, names, f"folder {folder}")
 
     def _pass_over(self, folder: str, error: OSError) -> None:
-        text = f"folder {folder} cannot be read: {error.strerror}"
+        text = f"folder {folder.rstrip(os.sep)} cannot be read: {error.strerror}"
         if self.strict:
             raise ValueError(f"{text}; to go on without it leave out --strict")
         logger.warning("%s; what is in it is left out", text)
