@@ -117,8 +117,8 @@ def _check(cfg: CfgNode, input_shape: ShapeSpec) -> None:
     wanted = {1: ("L",), 3: ("RGB", "BGR"), 4: ("RGBA",)}.get(input_shape.channels, ())
     if cfg.INPUT.FORMAT not in wanted:
         raise ValueError(
-            f"MODEL.PIXEL_MEAN has {input_shape.channels} values and INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; for"
-            " detectron2 expected 1 and L, 3 and RGB or BGR, or 4 and RGBA"
+            f"MODEL.PIXEL_MEAN has {input_shape.channels} values and INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; detectron2"
+            " takes 3 channels as RGB or BGR, 1 as L, 4 as RGBA"
         )
     square, largest = cfg.MODEL.HIERA.SQUARE_PAD, max(cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TEST)
     if square and (square < largest or cfg.INPUT.MIN_SIZE_TEST == 0):
