@@ -87,8 +87,8 @@ def _bits_of(values: np.ndarray, bits: int | None, name: str) -> int:
     if largest < 2**14 and "bits" not in _told:
         _told.add("bits")
         logger.warning(
-            "%s has pixels of 16 bits, the largest is %d: taken as %d bits, 0 to %d. So it is done image by image; set"
-            " INPUT.PIXEL_RANGE, to [0, 4095] for 12 bits, so that all are read alike",
+            "%s has pixels of 16 bits, the largest is %d: taken as %d bits, 0 to %d. This is decided image by image;"
+            " set INPUT.PIXEL_RANGE, to [0, 4095] for 12 bits, and all are read alike",
             *(name, largest, guess, 2**guess - 1),
         )
     return guess

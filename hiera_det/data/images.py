@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -14,6 +15,11 @@ from hiera_det.data.depth import declared_bits, is_deep, narrowed
 from hiera_det.data.image_files import MAX_PIXELS, UnreadableImageError, check_size, open_image, unreadable
 
 __all__ = ["Reading", "UnreadableImageError", "convert_image", "read_image"]
+
+
+logger = logging.getLogger(__name__)
+
+_told: set[str] = set()  # what this process has warned of
 
 
 class Reading(TypedDict, total=False):
@@ -79,6 +85,9 @@ def _converted(
     image: Image.Image, source: Path | bytes | None, name: str, channels: int, pixel_range: Sequence[float]
 ) -> Image.Image:
     layout, bits, file_format = _layout(image), declared_bits(image), image.format
+    if file_format == "TIFF" and getattr(image, "is_animated", False) and "pages" not in _told:
+        _told.add("pages")
+        logger.warning("%s has several pages; of such files the first is read", name)
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     image = ImageOps.exif_transpose(image)
     if is_deep(image.mode):

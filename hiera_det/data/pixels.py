@@ -69,8 +69,9 @@ def as_rgb(pixels: np.ndarray) -> np.ndarray:
 
 def as_image(pixels: np.ndarray) -> Image.Image:
     """(H, W, C) uint8 as :func:`to_pixels` gives it to the PIL image of mode "L", "RGB" or "RGBX" that it was."""
-    mode = {1: "L", 3: "RGB", 4: "RGBX"}[pixels.shape[2]]
-    return Image.frombytes(mode, (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+    if pixels.shape[2] == 4:
+        return Image.frombytes("RGBX", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def _planes(image: Image.Image) -> np.ndarray:

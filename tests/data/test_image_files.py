@@ -67,11 +67,15 @@ def test_other_formats_are_named(name, other):
         read_image(file.getvalue(), name="x.png")
 
 
-def test_of_several_frames_the_first(tmp_path):
+def test_of_several_frames_the_first(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("hiera_det.data.images._told", set())
     first, second = (Image.new("RGB", (8, 8), (level, 0, 0)) for level in (100, 200))
     for name in ("a.gif", "a.tif", "a.png", "a.webp"):
         first.save(tmp_path / name, save_all=True, append_images=[second], lossless=True)
         assert np.asarray(read_image(tmp_path / name))[0, 0].tolist() == [100, 0, 0]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path / 'a.tif'} has several pages; of such files the first is read"
+    ]
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "socket", "loop", "gone", "long", "nul"])
