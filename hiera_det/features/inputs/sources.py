@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hiera_det.data.annotations import read_annotations
 from hiera_det.data.folders import choose_files, count_endings, files_below, passed_over_by_glob
+from hiera_det.data.image_files import check_regular
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.tars import expand_braces, images_of_tar
@@ -68,8 +69,12 @@ class Finder:
         return self._file(source)
 
     def _file(self, source: str) -> Iterable[Item]:
-        if not os.path.isfile(source):
+        if not os.path.exists(source):
             raise FileNotFoundError(f"no file or folder at {source}")
+        try:
+            check_regular(source)
+        except OSError as error:
+            raise ValueError(f"input {source}: {error}") from error
         suffix = os.path.splitext(source)[1].lower()
         if suffix == ".txt":
             return self._list(Path(source))

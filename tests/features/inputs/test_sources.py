@@ -123,6 +123,12 @@ def test_a_missing_input(tree):
         _find(tree / "nothing")
 
 
+def test_a_pipe_is_no_input(tree):
+    os.mkfifo(tree / "pipe.txt")
+    with pytest.raises(ValueError, match=r"input .*pipe\.txt: it is a named pipe, expected a file"):
+        _find(tree / "pipe.txt")
+
+
 def test_a_list(tree):
     (tree / "a" / "list.txt").write_bytes(b"\xef\xbb\xbf../b.jpg\r\n\r\n# z.PNG\n  c/1.tiff \ngone.jpg\n")
     items = _find(tree / "a" / "list.txt")
