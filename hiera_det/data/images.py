@@ -119,14 +119,15 @@ def _lost(image: Image.Image, layout: str, channels: int, pixel_range: Sequence[
 
 
 def _read_by_opencv(source: Path | bytes, orientation: int, narrow: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
-    """The channels as they are stored, RGB or RGBA; colours of more than 8 bits have one range."""
+    """The channels as they are stored, RGB or RGBA; colours of more than 8 bits are brought to 8 together."""
     content = source if isinstance(source, bytes) else source.read_bytes()
     values: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 3:
         raise ValueError("OpenCV, which reads colours of 16 bits and fourth channels, cannot decode it")
     values = cv2.cvtColor(values, cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     if values.dtype != np.uint8:
-        values = np.concatenate([narrow(values[..., :3]), (values[..., 3:] / 256).astype(np.uint8)], axis=2)
+        parts = np.split(values, range(3, values.shape[2]), axis=2)  # a fourth channel may be of another range
+        values = np.concatenate([narrow(part) for part in parts], axis=2)
     image = Image.fromarray(values)
     image.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(image)

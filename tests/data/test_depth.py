@@ -119,6 +119,16 @@ def test_colours_of_12_bits(save, caplog, name, channels):
     assert (np.asarray(read_image(path, pixel_range=(0, 65535))) == values[..., :3] >> 8).all()
 
 
+@pytest.mark.parametrize("fourth", [4095, 65535])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_fourth_channel_has_a_range_of_its_own(save, name, fourth):
+    """Of near infrared, or of transparency, which fills 16 bits."""
+    values = np.random.default_rng(0).integers(0, 4096, (5, 7, 4), np.uint16)
+    values[..., 3] = fourth
+    pixels = np.asarray(read_image(save(values, name), channels=4))
+    assert (pixels[..., :3] == values[..., :3] >> 4).all() and (pixels[..., 3] == 255).all()
+
+
 def test_colours_of_12_bits_turned(tmp_path):
     """A PNG's EXIF; of TIFF it is OpenCV that turns."""
     values = np.random.default_rng(0).integers(0, 4096, (5, 7, 3), np.uint16)
