@@ -134,10 +134,12 @@ def _read_by_opencv(source: Path | bytes, orientation: int, narrow: Callable[[np
 
 
 def _with_channels(image: Image.Image, channels: int) -> Image.Image:
+    if image.mode == {1: "L", 3: "RGB"}.get(channels):
+        return image  # to convert it would copy it
     if channels == 3:
         return image.convert("RGB")
     if channels == 1:
-        return image.convert("L") if image.mode in ("1", "L", "LA") else image.convert("RGB").convert("L")
+        return image.convert("L") if image.mode in ("1", "LA") else image.convert("RGB").convert("L")
     if image.mode in ("PA", "LA", "La") or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("RGBA")
     if image.mode not in ("RGBA", "RGBX"):
