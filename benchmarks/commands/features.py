@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from benchmarks.candidate import DTYPES, OURS, Candidate, Job, check_names
 from benchmarks.cases import Case, combinations
 from benchmarks.rounds import Settings, run_case
+from hiera_det.data.image_files import open_image
 from hiera_det.features.batching import Batch, batches
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.extractor import FeatureExtractor
@@ -90,7 +91,7 @@ def _build_extraction(cfg: CfgNode, items: Sequence[Item], device: str) -> Job:
 
 
 def _read(transform: Callable[[Image.Image], Tensor], paths: Sequence[str]) -> Tensor:
-    return torch.stack([transform(Image.open(path).convert("RGB")) for path in paths])  # (B, 3, H, W)
+    return torch.stack([transform(open_image(Path(path)).convert("RGB")) for path in paths])  # (B, 3, H, W)
 
 
 def _build_timm(cfg: CfgNode, items: Sequence[Item], device: str) -> Job:

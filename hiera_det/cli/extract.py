@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--coco-boxes", action="store_true", help="take the boxes of the COCO JSON's annotations instead")
     add("--every", type=float, metavar="S", help="seconds between the clips of a video")
     add("--times", metavar="CSV", help="times of clips instead: video_id,seconds")
-    add("--strict", action="store_true", help="end at the first image that cannot be read")
+    add("--strict", action="store_true", help="end at the first image or folder that cannot be read")
     output = parser.add_argument_group("output and processes").add_argument
     output("--output", metavar="DIR", required=True, help="folder of the store")
     output(
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         boxes=args.boxes and Path(args.boxes),
         coco_boxes=args.coco_boxes,
         image_root=args.image_root and Path(args.image_root),
+        strict=args.strict,
     )
     failed = extract(cfg, items, args.output, engine=args.engine, strict=args.strict)
     print(f"{len(items) - failed} items in {args.output}, {failed} could not be read")

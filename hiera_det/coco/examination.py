@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hiera_det.coco.examine import examine_annotations
-from hiera_det.coco.image_files import examine_image_files
+from hiera_det.coco.examine_annotations import examine_annotations
+from hiera_det.coco.examine_files import examine_image_files
 from hiera_det.coco.reader import AnnotationError, read_annotations
 from hiera_det.coco.records import Annotations
 from hiera_det.coco.tables import dataset_table
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
+from hiera_det.data.image_files import MAX_PIXELS
 
 __all__ = ["Given", "examine_datasets"]
 
@@ -31,7 +32,11 @@ class Given:
 
 
 def examine_datasets(
-    given: Mapping[str, Given], findings: Findings, num_classes: int | None = None
+    given: Mapping[str, Given],
+    findings: Findings,
+    num_classes: int | None = None,
+    *,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> dict[str, Annotations]:
     """Read the annotations of each split, look at its image files and boxes, and compare the classes.
 
@@ -39,6 +44,7 @@ def examine_datasets(
         given: by split, "TRAIN" and "TEST" or one of them. Every image of "TEST" is needed.
         findings: gets what is found.
         num_classes: that ``MODEL.ROI_HEADS.NUM_CLASSES`` has; None: it does not matter.
+        max_pixels: of an image, ``INPUT.MAX_PIXELS``.
 
     Returns:
         What could be read, by split.
@@ -54,7 +60,14 @@ def examine_datasets(
         for note in annotations.notes:
             findings.add("note", f"{its.files.json_file}: {note}")
         examine_annotations(annotations, findings, name)
-        examine_image_files(annotations.records, its.files.image_root, findings, name, all_needed=split == "TEST")
+        examine_image_files(
+            annotations.records,
+            its.files.image_root,
+            findings,
+            name,
+            all_needed=split == "TEST",
+            max_pixels=max_pixels,
+        )
     _compare_classes(found, findings, num_classes)
     return found
 

@@ -17,8 +17,9 @@ REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``TASK``, ``MODEL.HIERA``, ``SOLVER.OPTIMIZER``, ``TEST.METRICS`` and ``LOGGERS``, of which detectron2 runs
-    have the default alone.
+    They are ``TASK``, ``MODEL.HIERA``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``, ``SOLVER.OPTIMIZER``,
+    ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of ``INPUT`` and ``LOGGERS`` detectron2 runs have the default
+    alone.
     """
     cfg.TASK = "detection"  # or "actions", with the keys of projects/ava
     hiera = cfg.MODEL.HIERA = type(cfg)()
@@ -37,6 +38,10 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.ACTIVATION_CHECKPOINTING = False
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
+    cfg.INPUT.MAX_PIXELS = 200_000_000  # of an image file; larger ones are refused before they are decoded
+    # Of pixels of more than 8 bits the values that become black and white, [0, 4095] for 12 bits; []: as the file says,
+    # or else image by image 8, 12 or 16 bits. Pixels of 32 bits need it.
+    cfg.INPUT.PIXEL_RANGE = []
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
     cfg.TEST.METRICS = []  # besides AP, of AR, AR-by-class, boundary, LVIS
     cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
@@ -180,7 +185,7 @@ def _model_defaults() -> CfgNode:
 
 def _input_defaults() -> CfgNode:
     node = CfgNode()
-    node.FORMAT = "BGR"
+    node.FORMAT = "BGR"  # or "RGB"; "L" for one channel, "RGBA" for four: MODEL.PIXEL_MEAN has a value for each
     node.MASK_FORMAT = "polygon"  # or "bitmask"
     node.MIN_SIZE_TRAIN = (800,)
     node.MIN_SIZE_TRAIN_SAMPLING = "choice"  # or "range"

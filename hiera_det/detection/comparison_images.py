@@ -15,6 +15,8 @@ from torch import Tensor
 
 from hiera_det.coco.records import Annotations, ImageRecord
 from hiera_det.coco.results import DecodedMasks
+from hiera_det.data.pixels import as_rgb
+from hiera_det.data.reading import in_format
 from hiera_det.engine.loggers import log_image
 from hiera_det.utils.visualize import draw_instances, side_by_side, write_image
 
@@ -31,7 +33,7 @@ class ComparisonImages:
     """The first images of an evaluation, drawn with their truth and their detections.
 
     Args:
-        image_format: of the images that come, "RGB" or "BGR".
+        image_format: of the images that come, as ``INPUT.FORMAT``.
     """
 
     def __init__(self, image_format: str) -> None:
@@ -43,7 +45,7 @@ class ComparisonImages:
         self._kept = []
 
     def keep(self, image: Tensor, image_id: int, results: list[dict[str, Any]]) -> None:
-        """Keep an image (3, H, W) with its detections as COCO results, until there are enough."""
+        """Keep an image (C, H, W) with its detections as COCO results, until there are enough."""
         if len(self._kept) < NUM_IMAGES:
             self._kept.append((image_id, _as_array(image, self.image_format), results))
 
@@ -95,8 +97,8 @@ class TrainingImages(L.Callback):
 
 
 def _as_array(image: Tensor, image_format: str) -> np.ndarray:
-    """(3, H, W) to RGB (H, W, 3)."""
-    return (image.flip(0) if image_format == "BGR" else image).permute(1, 2, 0).cpu().numpy()
+    """(C, H, W) to RGB (H, W, 3)."""
+    return as_rgb(in_format(image, image_format).permute(1, 2, 0).cpu().numpy())
 
 
 def _ground_truth(record: ImageRecord) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def count_complexity(cfg: CfgNode, size: int) -> list[Part]:
     """
     with torch.device("meta"):
         model = build_model(cfg).eval()
-        image = torch.zeros(1, 3, size, size)
+        image = torch.zeros(1, len(cfg.MODEL.PIXEL_MEAN), size, size)
     pyramid, roi = model.backbone, model.roi_heads
     maps = pyramid.bottom_up(image)
     levels = pyramid(image)

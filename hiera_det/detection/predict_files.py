@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from hiera_det.data.failures import Failures
-from hiera_det.data.paths import find_files, make_output, read_each
+from hiera_det.data.paths import drawn_files, find_files, make_output, read_each, write_drawn
 from hiera_det.data.pixels import to_pixels
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
 from hiera_det.data.video_writer import redraw_video
 from hiera_det.detection.detections import Detections
 from hiera_det.detection.predictor import DetectionPredictor
 from hiera_det.utils.files import write_json
-from hiera_det.utils.visualize import write_image
 
 __all__ = ["predict"]
 
@@ -34,7 +33,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Detect on an image, on all images of a folder, or on a video.
 
-    Writes each image with its detections drawn in, under its own name, or ``<name>.mp4`` for a video, and
+    Writes each image with its detections drawn in, under its own name (or with ``.png`` behind it where OpenCV does not
+    write its format), or ``<name>.mp4`` for a video, and
     ``predictions.json``: COCO results, each with ``file_name`` besides. ``image_id`` is the file's name as a number
     where the names of all images are numbers, as COCO's are, otherwise the image's place in alphabetical order, from
     0; for a video the frame's number, from 0. Frames of a video that cannot be decoded are left out, and listed in
@@ -54,7 +54,8 @@ def predict(
         FileNotFoundError: there is no such file, or no image in the folder.
         OSError: the output folder cannot be written to.
         ValueError: the file is of no known kind, cannot be read, or the output would overwrite the input. An image of
-            a folder that cannot be read is skipped, with a warning in the log; with ``strict`` it is an error.
+            a folder that cannot be read is skipped, with a warning in the log, and so is the drawing of one that cannot
+            be written for its name or its size; with ``strict`` what cannot be read is an error at the end.
     """
     source, output = Path(source), Path(output)
     is_video = source.suffix.lower() in VIDEO_SUFFIXES and source.is_file()
@@ -83,10 +84,11 @@ def _predict_images(
     ids = dict(zip(paths, numbers if len(set(numbers)) == len(paths) else range(len(paths)), strict=True))
     results: list[dict[str, Any]] = []
     skipped = len(paths)
-    for path, pixels in read_each(paths, to_pixels):  # (H, W, 3)
+    drawn = dict(zip(paths, drawn_files(paths, output), strict=True))
+    for path, pixels in read_each(paths, partial(to_pixels, **predictor.reading)):  # (H, W, C)
         found = predictor.predict(pixels, score_threshold=score_threshold)
         results += _results(ids[path], path.name, found)
-        write_image(output / path.name, np.asarray(found.draw()))
+        write_drawn(drawn[path], np.asarray(found.draw()))
         skipped -= 1
     return results, skipped
 

@@ -10,12 +10,12 @@ from typing import overload
 import numpy as np
 import torch
 from fvcore.common.config import CfgNode
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.config import get_cfg
-from hiera_det.data.pixels import ImageSource, to_pixels
+from hiera_det.data.pixels import ImageSource, as_image, as_rgb, to_pixels
+from hiera_det.data.reading import in_format, reading_of
 from hiera_det.data.video import read_frames
 from hiera_det.detection.data.transforms import build_test_transform
 from hiera_det.detection.detections import Detections
@@ -38,6 +38,7 @@ class DetectionPredictor(Predictor):
     model: Detector
 
     def __init__(self, trained: TrainedModel, cfg: CfgNode, device: str = "auto") -> None:
+        self.reading = reading_of(cfg)
         super().__init__(trained, cfg, device)
         self._transform = build_test_transform(cfg)
 
@@ -86,7 +87,7 @@ class DetectionPredictor(Predictor):
         """
         if isinstance(source, list | tuple):
             return [self.predict(one, score_threshold=score_threshold) for one in source]
-        return self._detect(to_pixels(source), score_threshold)
+        return self._detect(to_pixels(source, **self.reading), score_threshold)
 
     def predict_video(self, path: str | Path, *, score_threshold: float | None = None) -> Iterator[Detections]:
         """Detect on each frame of a video, one after another; those that are damaged are left out, with a warning.
@@ -99,20 +100,19 @@ class DetectionPredictor(Predictor):
             OSError, ValueError: the file cannot be read or decoded.
         """
         for seconds, frame in read_frames(Path(path), lambda _, reason: logger.warning("left out: %s", reason)):
-            yield self._detect(frame, score_threshold, seconds)
+            yield self._detect(to_pixels(frame, **self.reading), score_threshold, seconds)
 
     @torch.no_grad()
     def _detect(self, image: np.ndarray, score_threshold: float | None, seconds: float | None = None) -> Detections:
-        """Detect on (H, W, 3) uint8 RGB."""
+        """Detect on (H, W, C) uint8, as :func:`~hiera_det.data.pixels.to_pixels` gives it."""
         if score_threshold is not None and not 0 <= score_threshold <= 1:
             raise ValueError(f"score_threshold is {score_threshold}; expected 0 to 1")
-        resized, _ = self._transform(Image.fromarray(image), {})
-        tensor = F.pil_to_tensor(resized)  # (3, H', W')
-        tensor = tensor.flip(0) if self.cfg.INPUT.FORMAT == "BGR" else tensor
+        resized, _ = self._transform(as_image(image), {})
+        tensor = in_format(F.pil_to_tensor(resized), self.cfg.INPUT.FORMAT)  # (C, H', W')
         (found,) = self.model.detect([tensor.to(self.device)], [image.shape[:2]], score_threshold)
         labels = found["labels"].cpu() - 1  # the detector's own are 1..K
         ids: Tensor = torch.tensor(self.category_ids)[labels]
         masks = found["masks"].cpu() if "masks" in found else None
         return Detections(
-            image, found["boxes"].cpu(), found["scores"].cpu(), labels, ids, masks, self.class_names, seconds
+            as_rgb(image), found["boxes"].cpu(), found["scores"].cpu(), labels, ids, masks, self.class_names, seconds
         )

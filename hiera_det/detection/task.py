@@ -22,6 +22,7 @@ from hiera_det.coco.tables import metrics_table
 from hiera_det.data.catalog import DatasetFiles, resolve_dataset
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
+from hiera_det.data.reading import reading_of
 from hiera_det.detection.comparison_images import ComparisonImages, TrainingImages
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
@@ -78,7 +79,8 @@ class DetectionTask(Task):
         """Read both sets, and look at image files, sizes, boxes and classes."""
         splits = ("TRAIN", "TEST") if training else ("TEST",)
         given = {split: its for split in splits if (its := self._given(split)) is not None}
-        read = examine_datasets(given, findings, self.cfg.MODEL.ROI_HEADS.NUM_CLASSES)
+        limit = reading_of(self.cfg)["max_pixels"]
+        read = examine_datasets(given, findings, self.cfg.MODEL.ROI_HEADS.NUM_CLASSES, max_pixels=limit)
         for split, content in read.items():
             examine_fit(self.cfg, content, findings, training=split == "TRAIN")
         if not findings.problems:
@@ -98,6 +100,7 @@ class DetectionTask(Task):
             mask_format=given.mask_format,
             filter_empty=self.cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
             annotations=self._annotations("TRAIN", given),
+            reading=reading_of(self.cfg),
         )
 
     @cached_property
@@ -121,6 +124,7 @@ class DetectionTask(Task):
             mask_format=None,
             filter_empty=False,
             annotations=annotations,
+            reading=reading_of(self.cfg),
         )
 
     @staticmethod

@@ -113,8 +113,13 @@ def _check(cfg: CfgNode, input_shape: ShapeSpec) -> None:
         raise ValueError(
             "the config has no MODEL.HIERA: call hiera_det.detectron2.add_hiera_config(cfg) right after get_cfg()"
         )
-    if input_shape.channels != 3:
-        raise ValueError(f"MODEL.PIXEL_MEAN has {input_shape.channels} values; Hiera takes images of 3 channels")
+    # detectron2 has PIL convert images to INPUT.FORMAT, whatever PIXEL_MEAN has.
+    wanted = {1: ("L",), 3: ("RGB", "BGR"), 4: ("RGBA",)}.get(input_shape.channels, ())
+    if cfg.INPUT.FORMAT not in wanted:
+        raise ValueError(
+            f"MODEL.PIXEL_MEAN has {input_shape.channels} values and INPUT.FORMAT is {cfg.INPUT.FORMAT!r}; detectron2"
+            " takes 3 channels as RGB or BGR, 1 as L, 4 as RGBA"
+        )
     square, largest = cfg.MODEL.HIERA.SQUARE_PAD, max(cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TEST)
     if square and (square < largest or cfg.INPUT.MIN_SIZE_TEST == 0):
         raise ValueError(

@@ -33,7 +33,11 @@ __all__ = ["defaults", "evaluate", "train"]
 
 logger = logging.getLogger(__name__)
 
-_TORCHVISION_ALONE = {"LOGGERS": "detectron2's trainer writes metrics.json and TensorBoard's events alone"}
+_TORCHVISION_ALONE = {
+    "LOGGERS": "detectron2's trainer writes metrics.json and TensorBoard's events alone",
+    "INPUT.MAX_PIXELS": "detectron2 reads images of up to PIL's limit",
+    "INPUT.PIXEL_RANGE": "detectron2 has white for all above 255",
+}
 
 
 def defaults() -> CfgNode:
@@ -136,6 +140,7 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     setup_logger(str(folder), distributed_rank=comm.get_rank(), name="hiera_det")
     logger.info("backend: detectron2")
     _set_device(cfg)
+    _set_format(cfg)
     if not eval_only:
         _register(cfg, "TRAIN", files[0])
     _register(cfg, "TEST", files[1])
@@ -193,6 +198,23 @@ def _set_device(cfg: CfgNode) -> None:
     if cfg.MODEL.DEVICE == "cpu" and cfg.SOLVER.AMP.ENABLED:
         logger.info("SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU")
         cfg.SOLVER.AMP.ENABLED = False
+
+
+def _set_format(cfg: CfgNode) -> None:
+    """For one channel the format by which detectron2 reads grey.
+
+    Raises:
+        ValueError: there are four channels, of which it would resize the fourth as transparency.
+    """
+    channels = len(cfg.MODEL.PIXEL_MEAN)
+    if channels == 1 and cfg.INPUT.FORMAT != "L":
+        logger.info("MODEL.PIXEL_MEAN has one value: INPUT.FORMAT is L in place of %s", cfg.INPUT.FORMAT)
+        cfg.INPUT.FORMAT = "L"
+    if channels == 4:
+        raise ValueError(
+            "MODEL.PIXEL_MEAN has 4 values, but detectron2 would take a fourth channel for transparency and weigh the"
+            " colours with it; take --backend torchvision"
+        )
 
 
 def _train(cfg: CfgNode, files: tuple, resume: bool) -> None:

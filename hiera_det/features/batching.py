@@ -69,7 +69,9 @@ class _Items(Dataset):
         self.items = [item for part in parts for item in plan[part]]
         self.preprocess = Preprocess(cfg)
         self.with_boxes = "roi" in cfg.FEATURES.VECTORS
-        self.reading = {"num_frames": cfg.INPUT.NUM_FRAMES, "rate": cfg.INPUT.RATE, "max_pixels": cfg.INPUT.MAX_PIXELS}
+        node = cfg.INPUT
+        self.reading = {"num_frames": node.NUM_FRAMES, "rate": node.RATE}
+        self.reading |= {"max_pixels": node.MAX_PIXELS, "pixel_range": node.PIXEL_RANGE}
 
     def __len__(self) -> int:
         return len(self.items)

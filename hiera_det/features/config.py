@@ -32,6 +32,7 @@ def defaults() -> CfgNode:
     cfg.INPUT.MIN_SIZE_TEST = 800  # of "shortest_edge"
     cfg.INPUT.MAX_SIZE_TEST = 1333
     cfg.INPUT.MAX_PIXELS = 40_000_000  # of an image or frame as decoded; larger ones fail
+    cfg.INPUT.PIXEL_RANGE = base.INPUT.PIXEL_RANGE
     cfg.INPUT.NUM_FRAMES = 16  # of a clip
     cfg.INPUT.RATE = 4  # spacing of its frames, in thirtieths of a second
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from hiera_det.data.reading import reading_of
 from hiera_det.data.resize import center_offset, resized, short_side_size, shortest_edge_size, side_before_crop
 
 __all__ = ["Preprocess"]
@@ -39,13 +40,15 @@ class Preprocess:
         node = cfg.INPUT
         if node.RESIZE not in MODES:
             raise ValueError(f"INPUT.RESIZE is {node.RESIZE!r}; expected one of {', '.join(MODES)}")
-        if node.FORMAT not in ("RGB", "BGR"):
-            raise ValueError(f"INPUT.FORMAT is {node.FORMAT!r}; expected RGB or BGR")
+        if len(cfg.MODEL.PIXEL_MEAN) != 3:
+            raise ValueError(
+                f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values; features are taken of 3 channels"
+            )
+        self.reading, self.max_pixels = reading_of(cfg), node.MAX_PIXELS
         if min(node.SIZE, node.MIN_SIZE_TEST, node.MAX_SIZE_TEST) < 1:
             raise ValueError("INPUT.SIZE, INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST are in pixels, at least 1")
         self.mode = node.RESIZE
         self.side = node.SIZE
-        self.max_pixels = node.MAX_PIXELS
         self.square_pad = cfg.MODEL.HIERA.SQUARE_PAD
         if self.mode in ("crop", "squash"):
             self._check_fits(self.side, self.side)

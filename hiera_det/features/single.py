@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiera_det.data.image_files import MAX_PIXELS
 from hiera_det.data.pixels import ImageSource, to_pixels
 from hiera_det.engine.options import choose_device
 from hiera_det.features.config import defaults
@@ -65,6 +66,7 @@ class Extractor:
         cfg.MODEL.HIERA.NAME = variant_of(weights.encoder, source)
         cfg.MODEL.WEIGHTS = source
         cfg.MODEL.DEVICE = str(choose_device(device))
+        cfg.INPUT.MAX_PIXELS = MAX_PIXELS
         cfg.FEATURES.MAPS = ["res2", "res3", "res4", "res5"]
         cfg.FEATURES.DTYPE = "fp32"
         return cls(load_extractor(cfg), Preprocess(cfg))
@@ -91,7 +93,7 @@ class Extractor:
         """
         if isinstance(source, list | tuple):
             return [self.extract(one) for one in source]
-        pixels = _clip(source) if self.model.input_dims == 3 else to_pixels(source)
+        pixels = _clip(source) if self.model.input_dims == 3 else to_pixels(source, **self._preprocess.reading)
         tensor, _ = self._preprocess(pixels, torch.zeros(0, 4))
         found = self.model([tensor], [torch.zeros(0, 4)])
         maps = {

@@ -76,7 +76,7 @@ class HieraBackbone(HieraEncoder, Publishable):
 
     @classmethod
     def from_config(cls, cfg: Any, out_features: Sequence[str] | None = None, **arguments: Any) -> Self:
-        """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`; images come normalised, with 3 channels.
+        """Build from `MODEL.HIERA` and `MODEL.BACKBONE.FREEZE_AT`, for a channel per value of `MODEL.PIXEL_MEAN`.
 
         Args:
             cfg: the config.
@@ -107,6 +107,7 @@ class HieraBackbone(HieraEncoder, Publishable):
             window_sizes=tuple(node.WINDOW_SIZES),
             drop_path_rate=node.DROP_PATH_RATE,
             activation_checkpointing=node.ACTIVATION_CHECKPOINTING,
+            in_chans=len(cfg.MODEL.PIXEL_MEAN),
             **{key: value for key, value in changes.items() if value is not None},
             **arguments,
         )
@@ -126,7 +127,8 @@ class HieraBackbone(HieraEncoder, Publishable):
         """Compute the maps.
 
         Args:
-            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W; the temporal stride divides T.
+            x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised; any H and W; the temporal stride divides T. Of
+                another `in_chans` than 3, as many channels.
 
         Returns:
             By name, (B, C, ceil(H / s), ceil(W / s)), or (B, C, T / t, ceil(H / s), ceil(W / s)) for video, in

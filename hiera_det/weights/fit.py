@@ -1,4 +1,4 @@
-"""A file's tensors made to fit a model of another input: size, clip length, image to video, position embedding."""
+"""A file's tensors made to fit a model of another input: size, channels, clip length, image to video."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from hiera_det.hiera import pos_embed as pe
 from hiera_det.hiera.encoder import HieraEncoder
 
-__all__ = ["fit"]
+__all__ = ["fit", "fit_channels"]
 
 _PATCHES = "patch_embed.proj.weight"
 _SPATIAL = ("pos_embed", "pos_embed_spatial")
@@ -25,6 +25,8 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
     forms differ. A global part of another size than the model's is resized here and again as the model runs: a SAM 2
     trunk is the same function at all sizes only in a model with its ``pos_embed_size``.
 
+    Weights of 3 channels in a model of another number: see :func:`fit_channels`.
+
     Args:
         state: under the original's names.
         model: with the position embedding to fit.
@@ -33,8 +35,8 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
         What was done, by the name of the tensor.
 
     Raises:
-        ValueError: video weights for an image model, an embedding whose grid cannot be told, window parts of another
-            size, or tensors that have not the dimensions of an embedding.
+        ValueError: video weights for an image model, channels that cannot be fitted, an embedding whose grid cannot be
+            told, window parts of another size, or tensors that have not the dimensions of an embedding.
     """
     _check_dims(state)
     done: dict[str, str] = {}
@@ -45,9 +47,47 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
         raise ValueError("the weights are a video model's, the model is for images: choose a variant such as …_16x224")
     if wants_clip and not is_clip:
         _inflate(state, model, done)
+    _fit_channels(state, model, done)
     _fit_spatial(state, model, done)
     _fit_temporal(state, model, done)
     return done
+
+
+def fit_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:
+    """Fit the kernel of a patch embedding to another number of channels.
+
+    One channel: the sum over the three, so that a grey image has the features of its RGB copy where the three have one
+    mean and standard deviation. More than three: the three as they are, in their order, and zeros for the others, which
+    then change nothing until they are trained.
+
+    Args:
+        kernel: (C, channels of the file, ...).
+        channels: of the model.
+
+    Returns:
+        The kernel, and what was done; nothing: it fits.
+
+    Raises:
+        ValueError: the file's has other than 3 channels, or the model has 2.
+    """
+    there = kernel.shape[1]
+    if there == channels:
+        return kernel, ""
+    if there != 3 or channels == 2:
+        raise ValueError(
+            f"the weights take images of {there} channels, the model's are of {channels} (as many as MODEL.PIXEL_MEAN"
+            " has values); only weights of 3 can be fitted, to 1 or to more than 3"
+        )
+    if channels == 1:
+        return kernel.sum(1, keepdim=True), "3 channels added up to 1: grey in place of RGB"
+    zeros = kernel.new_zeros(kernel.shape[0], channels - 3, *kernel.shape[2:])
+    return torch.cat([kernel, zeros], 1), f"3 channels kept, zeros for the other {channels - 3}"
+
+
+def _fit_channels(state: dict[str, Tensor], model: HieraEncoder, done: dict[str, str]) -> None:
+    state[_PATCHES], how = fit_channels(state[_PATCHES], model.patch_embed.proj.in_channels)
+    if how:
+        done[_PATCHES] = f"{done[_PATCHES]}; {how}" if _PATCHES in done else how
 
 
 def _check_dims(state: dict[str, Tensor]) -> None:

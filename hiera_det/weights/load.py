@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from hiera_det.weights.fit import fit_channels
 from hiera_det.weights.formats import unwrapped
 from hiera_det.weights.hiera import find_encoder, hiera_in, load_hiera
 from hiera_det.weights.read import check_numbers, read_checkpoint, state_dict_of
@@ -138,6 +139,11 @@ def check_same_model(state: Mapping[str, Tensor], own: Mapping[str, Tensor], sou
 def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str, licence: str) -> LoadReport:
     """A whole detector into one, of perhaps other classes: in place of class layers of another shape, its own stay."""
     own = file_state_dict(model)
+    report = LoadReport(source, "detectron2", licence)
+    state = {**state}
+    for key in own.keys() & state.keys():
+        if key.endswith("patch_embed.proj.weight") and _other_channels(state[key].shape, own[key].shape):
+            state[key], report.resized[key] = fit_channels(state[key], own[key].shape[1])
     there = [key for key in own if CLASS_LAYERS.fullmatch(key) and key in state]
     other = [key for key in there if _of_other_classes(state[key].shape, own[key].shape)]
     whole = {**state, **{key: own[key] for key in other}}
@@ -147,7 +153,7 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str, l
         command = shlex.join(["hiera-det", "convert", source, "backbone.pth", "--to", "original"])
         raise ValueError(f"{error}\nTo start from its backbone alone, take it out: {command}") from error
     load_state(model, whole, source)
-    report = LoadReport(source, "detectron2", licence, missing=sorted(other))
+    report.missing = sorted(other)
     report.loaded = sorted(own.keys() - set(other))
     if other:
         logger.warning("%s has another number of classes; initialised anew: %s", source, ", ".join(other))
@@ -158,6 +164,10 @@ def _load_detector(model: nn.Module, state: Mapping[str, Tensor], source: str, l
 
 def _of_other_classes(found: torch.Size, own: torch.Size) -> bool:
     return found != own and len(found) == len(own) and found[1:] == own[1:]
+
+
+def _other_channels(found: torch.Size, own: torch.Size) -> bool:
+    return len(found) == len(own) > 1 and found[1] == 3 != own[1] and own[1] != 2 and found[2:] == own[2:]
 
 
 def _check_numbers(state: Mapping[str, Tensor], own: Mapping[str, Tensor], source: str) -> None:

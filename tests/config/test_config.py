@@ -17,7 +17,7 @@ from hiera_det.projects.ava.config import defaults as actions_defaults
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DETECTRON2_ALONE = ("retinanet_hiera_b",)
-OWN_KEYS = ("TASK", "SOLVER.OPTIMIZER", "TEST.METRICS", "LOGGERS")
+OWN_KEYS = ("TASK", "INPUT.MAX_PIXELS", "INPUT.PIXEL_RANGE", "SOLVER.OPTIMIZER", "TEST.METRICS", "LOGGERS")
 SHIPPED = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith(("base_", "features_")))
 # The paper, table 10: parameters in millions and "FLOPs" (multiply-adds) at 1024 x 1024 in T.
 PAPER = {"mask_rcnn_hiera_b": (73, 0.6), "mask_rcnn_hiera_b_plus": (92, 0.6), "mask_rcnn_hiera_l": (236, 1.2)}

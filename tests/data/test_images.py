@@ -28,7 +28,7 @@ def test_16_bit_grey_that_pil_opens_as_32_bit(tmp_path, monkeypatch):
     path = _save(tmp_path / "a.png", Image.fromarray(WIDE))
     opened = Image.open(path).convert("I")  # as PIL did before version 11
     opened.format = "PNG"
-    monkeypatch.setattr(Image, "open", lambda _: opened)
+    monkeypatch.setattr(Image, "open", lambda *_, **__: opened)
     assert np.asarray(read_image(path))[0, :, 0].tolist() == NARROW
 
 

@@ -184,3 +184,14 @@ def test_keys_are_added_as_detectron2s_nodes():
     add_hiera_config(cfg)
     assert type(cfg.MODEL.HIERA) is type(cfg)
     assert cfg.clone().MODEL.HIERA == cfg.MODEL.HIERA
+
+
+@pytest.mark.parametrize(("channels", "image_format"), [(1, "L"), (4, "RGBA")])
+def test_channels_of_pixel_mean(config, channels, image_format):
+    keys = ["MODEL.PIXEL_MEAN", str([1.0] * channels), "MODEL.PIXEL_STD", str([1.0] * channels)]
+    model = build_model(config("base_rcnn_fpn", *keys, "INPUT.FORMAT", image_format, *NO_SQUARE)).eval()
+    assert model.backbone.bottom_up.patch_embed.proj.in_channels == channels
+    with torch.no_grad():
+        model([{"image": torch.zeros(channels, 64, 64, dtype=torch.uint8)}])
+    with pytest.raises(ValueError, match=rf"PIXEL_MEAN has {channels} values and INPUT.FORMAT is 'RGB'; detectron2"):
+        build_backbone(config("base_rcnn_fpn", *keys, "INPUT.FORMAT", "RGB", *NO_SQUARE))

@@ -362,3 +362,20 @@ def test_mixed_precision_is_for_gpus(new_run):
     run = new_run("detectron2")
     run("SOLVER.AMP.ENABLED", "True", "SOLVER.MAX_ITER", "1", *NO_TEST)
     assert "SOLVER.AMP.ENABLED is for GPUs: computing in fp32 on the CPU" in run.log
+
+
+def test_grey_in_both_backends(new_run):
+    """Trained on detectron2, which reads it as L, and evaluated on both with the same figures."""
+    keys = ["MODEL.PIXEL_MEAN", "[120.0]", "MODEL.PIXEL_STD", "[60.0]"]
+    writer, reader = new_run("detectron2"), new_run()
+    writer("SOLVER.MAX_ITER", "2", "VIS_PERIOD", "0", *keys, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0")
+    assert "INPUT.FORMAT is L in place of RGB" in writer.log
+    weights = ["MODEL.WEIGHTS", str(writer.folder / "model_final.pth")]
+    reader("--eval-only", *keys, *weights, "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0")
+    assert_same_results(reader, writer)
+
+
+def test_four_channels_are_no_transparency(new_run):
+    keys = ["MODEL.PIXEL_MEAN", "[1.0, 1.0, 1.0, 1.0]", "MODEL.PIXEL_STD", "[1.0, 1.0, 1.0, 1.0]"]
+    with pytest.raises(ValueError, match=r"take a fourth channel for transparency .*; take --backend torchvision"):
+        new_run("detectron2")(*keys, "INPUT.FORMAT", "RGBA")

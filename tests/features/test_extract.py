@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -168,3 +169,34 @@ def test_an_error_of_writing_ends_the_run(monkeypatch, config, pictures, tool, t
     left = contents(tmp_path / "f")
     assert {"00000.sha256", "00001.sha256", "00002.sha256"} <= set(left) and "00003.sha256" not in left
     assert left.items() <= contents(whole).items()
+
+
+def test_odd_inputs_end_no_run(tool, config, tmp_path, monkeypatch, caplog, capsys):
+    """A pipe and a file of another format fail, a folder that cannot be listed is left out; the rest is there."""
+    root = tmp_path / "in"
+    (root / "locked").mkdir(parents=True)
+    deep = np.linspace(0, 4095, 32 * 32).reshape(32, 32).astype(np.uint16)
+    Image.fromarray(deep).save(root / "deep.png")
+    Image.fromarray((deep >> 4).astype(np.uint8)).save(root / "plain.png")
+    (root / "postscript.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%EOF")
+    os.mkfifo(root / "pipe.jpg")
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(
+        ValueError, match="locked cannot be read: Permission denied; to go on without it leave out --st"
+    ):
+        tool.main([*arguments(config, root, tmp_path / "f"), "--strict"])
+    tool.main([*arguments(config, root, tmp_path / "f"), "INPUT.PIXEL_RANGE", "[0, 4095]"])
+    assert "folder " in caplog.text and "locked cannot be read: Permission denied" in caplog.text
+    assert "2 items in" in capsys.readouterr().out
+    store = FeatureStore(tmp_path / "f")
+    assert set(store) == {"deep.png", "plain.png"}
+    torch.testing.assert_close(store["deep.png"]["res5"], store["plain.png"]["res5"])
+    failed = (tmp_path / "f" / "failed.csv").read_text()
+    assert "it is a named pipe" in failed and "of the format EPS" in failed

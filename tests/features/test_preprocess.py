@@ -159,3 +159,8 @@ def test_what_is_refused(picture):
         preprocess("INPUT.SIZE", 0)
     with pytest.raises(ValueError, match="box 1 lies outside the centre crop"):
         preprocess("INPUT.RESIZE", "crop")(picture, torch.tensor([[30.0, 10.0, 60.0, 50.0], [0.0, 0.0, 4.0, 60.0]]))
+
+
+def test_three_channels_alone():
+    with pytest.raises(ValueError, match=r"MODEL\.PIXEL_MEAN has 1 values; features are taken of 3 channels"):
+        preprocess("MODEL.PIXEL_MEAN", "[1.0]", "MODEL.PIXEL_STD", "[1.0]")

@@ -190,3 +190,35 @@ def test_an_encoder_without_embedding_is_missing_one_not_broken():
     model = video_model(pos_embed="resize")
     with pytest.raises(ValueError, match="missing in the file: pos_embed_spatial"):
         load_hiera(model, HieraWeights(state, {}), "x.pth")
+
+
+def test_a_grey_image_has_the_maps_of_its_rgb_copy(redraw, relative_error):
+    source, model = image_model(redraw), image_model(in_chans=1)
+    resized = fill(model, source)
+    assert resized == {"patch_embed.proj.weight": "3 channels added up to 1: grey in place of RGB"}
+    grey = torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(2))
+    expected = maps(source, grey.expand(-1, 3, -1, -1))
+    for name, found in maps(model, grey).items():
+        assert relative_error(found, expected[name]) < 1e-5
+
+
+def test_a_fourth_channel_changes_nothing_before_it_is_trained(redraw, relative_error):
+    source, model = image_model(redraw), image_model(in_chans=4)
+    assert fill(model, source) == {"patch_embed.proj.weight": "3 channels kept, zeros for the other 1"}
+    x = torch.randn(1, 4, 128, 128, generator=torch.Generator().manual_seed(2))
+    expected = maps(source, x[:, :3])
+    for name, found in maps(model, x).items():
+        assert relative_error(found, expected[name]) < 1e-5
+
+
+def test_channels_of_a_clip(redraw):
+    source, model = image_model(redraw), video_model(in_chans=1)
+    how = fill(model, source)["patch_embed.proj.weight"]
+    assert how.startswith("inflated: ") and how.endswith("; 3 channels added up to 1: grey in place of RGB")
+
+
+@pytest.mark.parametrize(("there", "wanted"), [(1, 3), (4, 3), (3, 2), (1, 4)])
+def test_channels_that_cannot_be_fitted(redraw, there, wanted):
+    message = rf"x\.pth: the weights take images of {there} channels, the model's are of {wanted} \(as many as MODEL"
+    with pytest.raises(ValueError, match=message):
+        fill(image_model(in_chans=wanted), image_model(in_chans=there))

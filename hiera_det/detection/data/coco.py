@@ -16,7 +16,8 @@ from torchvision.transforms.v2 import functional as F
 from hiera_det.coco.reader import read_annotations
 from hiera_det.coco.records import Annotations, ImageRecord
 from hiera_det.data.catalog import DatasetFiles
-from hiera_det.data.images import UnreadableImageError, read_image
+from hiera_det.data.images import Reading, UnreadableImageError, read_image
+from hiera_det.data.reading import FORMATS, in_format
 from hiera_det.detection.data.targets import make_sample, make_target
 from hiera_det.detection.data.transforms import DetectionTransform
 
@@ -34,16 +35,17 @@ class CocoDataset(Dataset):
     training: the integer ``draw`` alone seeds the transform's random numbers, and in place of an image that cannot be
     read the next one is taken, with a warning in the log.
 
-    An item is ``(image, target)``: the image (3, H, W) uint8, 0-255, in the order of ``image_format``; the target as
+    An item is ``(image, target)``: the image (C, H, W) uint8, 0-255, in the order of ``image_format``; the target as
     :func:`hiera_det.detection.data.targets.make_target` describes it.
 
     Args:
         files: the JSON and the image folder.
         transform: from ``build_train_transform`` or ``build_test_transform``.
-        image_format: "RGB" or "BGR".
+        image_format: ``INPUT.FORMAT``.
         mask_format: "polygon", "bitmask", or None for boxes only.
         filter_empty: leave out the images without instances (crowd regions do not count).
         annotations: of the JSON, where they were read before.
+        reading: how images are read, as :func:`~hiera_det.data.reading.reading_of` gives it.
 
     Attributes:
         files: as given.
@@ -64,9 +66,10 @@ class CocoDataset(Dataset):
         mask_format: str | None,
         filter_empty: bool,
         annotations: Annotations | None = None,
+        reading: Reading | None = None,
     ) -> None:
-        if image_format not in ("RGB", "BGR"):
-            raise ValueError(f"INPUT.FORMAT is {image_format!r}, expected RGB or BGR")
+        if image_format not in FORMATS:
+            raise ValueError(f"INPUT.FORMAT is {image_format!r}, expected one of {', '.join(FORMATS)}")
         if mask_format not in ("polygon", "bitmask", None):
             raise ValueError(f"INPUT.MASK_FORMAT is {mask_format!r}, expected polygon or bitmask")
         if annotations is None:
@@ -84,6 +87,7 @@ class CocoDataset(Dataset):
         self.files = files
         self.transform = transform
         self.image_format = image_format
+        self.reading = reading or Reading()
         self.mask_format = mask_format
         self.category_ids = content.category_ids
         self.class_names = content.class_names
@@ -111,12 +115,11 @@ class CocoDataset(Dataset):
             mask_format=self.mask_format,
             recompute_boxes=self.transform.crops and self.mask_format is not None,
         )
-        pixels = F.pil_to_tensor(image)  # (3, H, W)
-        return (pixels.flip(0) if self.image_format == "BGR" else pixels), target
+        return in_format(F.pil_to_tensor(image), self.image_format), target  # (C, H, W)
 
     def _load(self, record: ImageRecord) -> Image.Image:
         path = self.files.image_root / record.file_name
-        image = read_image(path)
+        image = read_image(path, **self.reading)
         if (image.height, image.width) != (record.height, record.width):
             raise ValueError(
                 f"image {path} has height {image.height} and width {image.width}, but "

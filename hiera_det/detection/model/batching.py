@@ -36,10 +36,10 @@ class Batching(nn.Module):
         """Batch images.
 
         Args:
-            images: (3, H, W) each, uint8 or float, 0-255.
+            images: (C, H, W) each, uint8 or float, 0-255.
 
         Returns:
-            ``tensors`` (B, 3, height, width) float32, and ``image_sizes``, each image's (height, width).
+            ``tensors`` (B, C, height, width) float32, and ``image_sizes``, each image's (height, width).
 
         Raises:
             ValueError: no images, one of another shape, or one larger than ``square``.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hiera_det.config import CfgNode, value_of
+from hiera_det.data.reading import FORMATS, reading_of
 
 # Key: the values that it may have, of what a trained model computes.
 SUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -27,7 +28,7 @@ SUPPORTED: dict[str, tuple[Any, ...]] = {
     "MODEL.ROI_MASK_HEAD.NAME": ("MaskRCNNConvUpsampleHead",),
     "MODEL.ROI_MASK_HEAD.POOLER_TYPE": ("ROIAlignV2",),
     "MODEL.ROI_MASK_HEAD.NORM": ("", "LN"),
-    "INPUT.FORMAT": ("RGB", "BGR"),
+    "INPUT.FORMAT": tuple(FORMATS),
 }
 # The same, of training alone. (hiera_det.detection.data checks those of INPUT that concern training images.)
 SUPPORTED_IN_TRAINING: dict[str, tuple[Any, ...]] = {
@@ -48,8 +49,6 @@ SUPPORTED_IN_TRAINING: dict[str, tuple[Any, ...]] = {
 }
 # Key: how many values it needs.
 LENGTHS = {
-    "MODEL.PIXEL_MEAN": 3,
-    "MODEL.PIXEL_STD": 3,
     "MODEL.RPN.IOU_THRESHOLDS": 2,
     "MODEL.RPN.BBOX_REG_WEIGHTS": 4,
     "MODEL.ROI_HEADS.IOU_THRESHOLDS": 1,
@@ -64,6 +63,7 @@ def check_config(cfg: CfgNode) -> None:
         ValueError: it does not; the message names the key, its value, and what is supported.
     """
     _check_values(cfg, SUPPORTED)
+    reading_of(cfg)  # PIXEL_MEAN, PIXEL_STD and the keys of images
     for key, length in LENGTHS.items():
         if len(value_of(cfg, key)) != length:
             raise _unsupported(cfg, key, f"{length} of them")

@@ -43,7 +43,7 @@ class Detector(nn.Module):
         """Losses in training, detections in evaluation.
 
         Args:
-            images: (3, H, W) each, uint8 or float, 0-255, channels as in ``INPUT.FORMAT``, already resized.
+            images: (C, H, W) each, uint8 or float, 0-255, channels as in ``INPUT.FORMAT``, already resized.
                 Normalised and padded here.
             targets: in training, for each image ``boxes`` (N, 4) float32 xyxy in pixels of the given image,
                 ``labels`` (N,) int64 1..K, and with masks on ``masks`` (N, H, W) uint8 or bool, or
@@ -110,7 +110,7 @@ def build_model(cfg: CfgNode, backbone: nn.Module | None = None) -> Detector:
 
     Args:
         cfg: see hiera_det/config/defaults.py.
-        backbone: maps (B, 3, H, W) to a dict of maps, with their ``channels`` and ``strides``; None: the
+        backbone: maps (B, C, H, W) to a dict of maps, with their ``channels`` and ``strides``; None: the
             Hiera of ``MODEL.HIERA``, with the maps of ``MODEL.FPN.IN_FEATURES``.
 
     Raises:

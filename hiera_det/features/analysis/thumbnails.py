@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def thumbnails(store: FeatureStore, ids: Collection[str]) -> dict[str, Image.Ima
             if item.path not in members:
                 members[item.path] = _members(item.path)
             item = members[item.path].get(item.member, item)
-        pictures[row["id"]] = thumbnail(item)
+        pictures[row["id"]] = thumbnail(item, pixel_range=store.spec.get("INPUT.PIXEL_RANGE", ()))
     return pictures
 
 
@@ -50,13 +50,13 @@ def _members(path: str) -> dict[str, Item]:
         return {}
 
 
-def thumbnail(item: Item) -> Image.Image:
+def thumbnail(item: Item, *, pixel_range: Sequence[float] = ()) -> Image.Image:
     """The item's picture with its longer side at 200 pixels; a grey tile that says so where it cannot be read.
 
     Why a picture cannot be read goes to the log: files may have been moved since their features were taken.
     """
     try:  # its features were taken within the limit of pixels that their run was given
-        pixels = read_item(item, num_frames=1, rate=0, max_pixels=None)  # (H, W, 3), or (1, H, W, 3) of a clip
+        pixels = read_item(item, num_frames=1, rate=0, max_pixels=None, pixel_range=pixel_range)  # ((1,) H, W, 3)
     except UnreadableItemError as error:
         logger.warning("no picture: %s", error)
         return _missing()

@@ -146,7 +146,7 @@ def load_classifier(source: str, device: str = "auto") -> Classifier:
     config = read_config(source)
     model = _built(weights, config, source)
     size = tuple(n * stride for n, stride in zip(model.pos_embed_grid, model.patch_stride, strict=True))
-    if size[-2] != size[-1]:
+    if size[-2] != size[-1] or min(size) < 1:
         raise ValueError(f"{source} is of a model for {size[-2]} x {size[-1]} pixels; expected squares")
     if missing := load_hiera(model, weights, source).missing:
         raise ValueError(f"{source}: tensors of other shapes than the model's: {', '.join(missing)}")
@@ -164,7 +164,7 @@ def _built(weights: HieraWeights, config: Mapping[str, Any], source: str) -> Hie
     if is_own(config):
         try:
             return Hiera(**config)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:  # of sizes below 1, too
             raise ValueError(f"the config.json beside {source} describes no Hiera ({error})") from error
     head = weights.classifier["head.projection.weight"]
     if head.ndim != 2:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hiera_det.data.paths import find_files, make_output, read_each
+from hiera_det.data.paths import drawn_files, find_files, make_output, read_each, write_drawn
 from hiera_det.features.classification.classifier import Classifier
 from hiera_det.utils.files import write_json
-from hiera_det.utils.visualize import draw_lines, write_image
+from hiera_det.utils.visualize import draw_lines
 
 __all__ = ["as_text", "classify"]
 
@@ -29,7 +29,8 @@ def classify(
         classifier: of images or clips.
         source: a file or a folder. Of a video the clip in the middle is classified.
         output: a folder, which is made, for ``predictions.json`` and each image with its classes drawn in, under its
-            own name; of a video the clip's middle frame, ``<name>.jpg``. None: nothing is written.
+            own name (or with ``.png`` behind it where OpenCV does not write its format); of a video the clip's middle
+            frame, ``<name>.jpg``. None: nothing is written.
         top_k: so many classes of each, the most probable first.
 
     Returns:
@@ -50,8 +51,10 @@ def classify(
         files = find_files(source, kind)
     except ValueError as error:
         raise ValueError(f"{error}; these weights classify {kind}s, name others for another kind") from error
+    drawn: dict[Path, Path] = {}
     if output is not None:
         make_output(Path(output), source)
+        drawn = dict(zip(files, _targets(files, Path(output), kind), strict=True))
 
     def classified(path: Path) -> tuple[np.ndarray, list[dict[str, Any]]]:
         pixels = classifier.read(path)
@@ -61,7 +64,7 @@ def classify(
     for path, (pixels, classes) in read_each(files, classified):
         results.append({"file_name": path.name, "classes": classes})
         if output is not None:
-            _draw(Path(output) / path.name, pixels, classes)
+            write_drawn(drawn[path], _drawn(pixels, classes))
     if output is not None:
         write_json(Path(output) / "predictions.json", results)
         logger.info("%d files; images and predictions.json in %s", len(results), output)
@@ -70,14 +73,18 @@ def classify(
 
 def as_text(results: list[dict[str, Any]]) -> str:
     """The results of :func:`classify` as lines to read."""
-    return "\n".join(line for result in results for line in (result["file_name"], *_lines(result["classes"])))
+    lines = [line for result in results for line in (result["file_name"], *_lines(result["classes"]))]
+    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")  # names need not be in UTF-8
 
 
 def _lines(classes: list[dict[str, Any]]) -> list[str]:
     return [f"{100 * entry['score']:6.2f}%  {entry['label']} ({entry['category_id']})" for entry in classes]
 
 
-def _draw(target: Path, pixels: np.ndarray, classes: list[dict[str, Any]]) -> None:
-    if pixels.ndim == 4:
-        target, pixels = target.with_name(f"{target.name}.jpg"), pixels[len(pixels) // 2]
-    write_image(target, draw_lines(pixels, _lines(classes), min_side=MIN_SIDE))
+def _targets(files: list[Path], output: Path, kind: str) -> list[Path]:
+    return drawn_files(files, output) if kind == "image" else [output / f"{path.name}.jpg" for path in files]
+
+
+def _drawn(pixels: np.ndarray, classes: list[dict[str, Any]]) -> np.ndarray:
+    frame = pixels[len(pixels) // 2] if pixels.ndim == 4 else pixels
+    return draw_lines(frame, _lines(classes), min_side=MIN_SIDE)

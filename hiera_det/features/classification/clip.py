@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hiera_det.data.image_files import check_regular
 from hiera_det.data.video import clip_offsets, read_nearest, video_duration
 
 __all__ = ["read_center_clip"]
@@ -19,8 +20,9 @@ def read_center_clip(path: Path, num_frames: int) -> np.ndarray:
     Of a video that is shorter than the clip, the first and the last frame are repeated.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: the file cannot be read, or is no regular file.
         ValueError: it cannot be decoded.
     """
+    check_regular(path)
     middle = video_duration(path) / 2
     return read_nearest(path, middle, middle + clip_offsets(num_frames, RATE))

@@ -32,8 +32,9 @@ def labels_of(config: Mapping[str, Any], num_classes: int, source: str, *, clips
     """
     if labels := config.get("id2label"):
         if not isinstance(labels, dict) or set(labels) != {str(index) for index in range(num_classes)}:
+            there = f"has {len(labels)} entries" if isinstance(labels, dict | list) else f"is {labels!r:.80}"
             raise ValueError(
-                f"id2label in the config.json of {source} has {len(labels)} entries; expected an object with a label"
+                f"id2label in the config.json of {source} {there}; expected an object with a label"
                 f" for each of the {num_classes} classes of the weights, '0' to '{num_classes - 1}'"
             )
         names = [str(labels[str(index)]) for index in range(num_classes)]

@@ -23,12 +23,13 @@ def find_items(
     video: bool = False,
     image_root: Path | None = None,
     coco_boxes: bool = False,
+    strict: bool = False,
 ) -> list[Item]:
     """Find all images, or all clips of videos, that the inputs stand for.
 
     An input is, with the ids of its items and their order:
         a file: its name.
-        a folder: all files of the kind below it, by path relative to it, sorted.
+        a folder: all files of the kind below it, by path relative to it, sorted; hidden ones are left out.
         a glob, ``**`` too: by path relative to the folders before the first wildcard, sorted.
         a list ``.txt`` of a path per line, relative to the list's folder (empty lines and those that begin with ``#``
             are skipped): the paths as written, in their order.
@@ -44,6 +45,7 @@ def find_items(
         video: videos, else images.
         image_root: folder that the file names of COCO files start from; None: by COCO's layout.
         coco_boxes: take the boxes of the COCO files, without crowd regions.
+        strict: a folder below an input that cannot be read is an error; else it is left out, with a warning.
 
     Raises:
         OSError: a file or folder is not there or cannot be read.
@@ -60,7 +62,7 @@ def find_items(
         raise ValueError("boxes come either from a table or from the COCO file, but both are asked for")
     if coco_boxes and not any(source.lower().endswith(".json") for source in inputs):
         raise ValueError(f"boxes are to come from a COCO file, but none is among the inputs: {' '.join(inputs)}")
-    finder = Finder(video, image_root, coco_boxes)
+    finder = Finder(video, image_root, coco_boxes, strict)
     items = [item for source in inputs for item in finder.find(source)]
     _check_names(
         items,
@@ -79,6 +81,9 @@ def _check_names(items: Sequence[Item], advice: str) -> None:
     seen: dict[str, Item] = {}
     for item in items:
         first = seen.setdefault(item.id, item)
+        if first is not item and first.member and first.source == item.source:
+            places = f"at bytes {first.offset} and {item.offset}"
+            raise ValueError(f"{item.path} holds {item.member!r} twice, {places}; pack it again, each name once")
         if first is not item:
             raise ValueError(f"id {item.id!r} comes twice, from {first.source} and from {item.source}; {advice}")
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,14 @@ class UnreadableItemError(ValueError):
     """An item that cannot be read, or not with its boxes; the message, of one line, names it."""
 
 
-def read_item(item: Item, *, num_frames: int = 16, rate: int = 4, max_pixels: int | None) -> np.ndarray:
+def read_item(
+    item: Item,
+    *,
+    num_frames: int = 16,
+    rate: int = 4,
+    max_pixels: int | None,
+    pixel_range: Sequence[float] = (),
+) -> np.ndarray:
     """Decode an item.
 
     Args:
@@ -27,6 +35,7 @@ def read_item(item: Item, *, num_frames: int = 16, rate: int = 4, max_pixels: in
         num_frames: of a clip.
         rate: spacing of a clip's frames in thirtieths of a second.
         max_pixels: an image, or a clip's frame, of more is not decoded; None: any is.
+        pixel_range: of an image, see :func:`~hiera_det.data.images.read_image`.
 
     Returns:
         (H, W, 3) uint8 RGB, of a clip (T, H, W, 3).
@@ -39,7 +48,8 @@ def read_item(item: Item, *, num_frames: int = 16, rate: int = 4, max_pixels: in
             wanted = item.time + clip_offsets(num_frames, rate)  # (T,)
             return read_nearest(Path(item.path), item.time, wanted, max_pixels=max_pixels)
         source = Path(item.path) if item.offset < 0 else _read_member(item)
-        return np.array(read_image(source, name=item.source, max_pixels=max_pixels))  # (H, W, 3), writable
+        image = read_image(source, name=item.source, max_pixels=max_pixels, pixel_range=pixel_range)
+        return np.array(image)  # (H, W, 3), writable
     except (OSError, ValueError) as error:
         raise UnreadableItemError(_one_line(f"item {item.id}: {error}")) from error
 

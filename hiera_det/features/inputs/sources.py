@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hiera_det.coco.reader import read_annotations, read_file_names
+from hiera_det.data.folders import choose_files, count_endings, files_below, passed_over_by_glob
+from hiera_det.data.image_files import check_regular
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.features.inputs.items import Item
 from hiera_det.features.inputs.tars import expand_braces, images_of_tar
 
 __all__ = ["Finder"]
+
+logger = logging.getLogger(__name__)
 
 _COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.(gz|bz2|xz|zst|lz4|lzma|z))$")
 
@@ -28,11 +32,13 @@ class Finder:
         video: videos, else images.
         image_root: of COCO JSONs; None: by COCO's layout, ``val2017`` beside the folder of ``instances_val2017.json``.
         coco_boxes: take the boxes of COCO JSONs.
+        strict: a folder below another that cannot be read is an error, else a warning.
     """
 
     video: bool
     image_root: Path | None
     coco_boxes: bool
+    strict: bool = False
 
     @property
     def kind(self) -> str:
@@ -62,8 +68,12 @@ class Finder:
         return self._file(source)
 
     def _file(self, source: str) -> Iterable[Item]:
-        if not os.path.isfile(source):
+        if not os.path.exists(source):
             raise FileNotFoundError(f"no file or folder at {source}")
+        try:
+            check_regular(source)
+        except OSError as error:
+            raise ValueError(f"input {source}: {error}") from error
         suffix = os.path.splitext(source)[1].lower()
         if suffix == ".txt":
             return self._list(Path(source))
@@ -87,26 +97,33 @@ class Finder:
 
     def _folder(self, folder: str) -> list[Item]:
         root = os.path.join(os.path.abspath(folder), "")
-        names = [name.removeprefix(root) for name in _walk(root)]
+        names = sorted(name.removeprefix(root) for name in files_below(root, self._pass_over))
         return self._of_names(root, names, f"folder {folder}")
 
+    def _pass_over(self, folder: str, error: OSError) -> None:
+        text = f"folder {folder.rstrip(os.sep)} cannot be read: {error.strerror}"
+        if self.strict:
+            raise ValueError(f"{text}; to go on without it leave out --strict")
+        logger.warning("%s; what is in it is left out", text)
+
     def _glob(self, pattern: str) -> Iterable[Item]:
-        matches = sorted({name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)})
+        for folder, error in passed_over_by_glob(pattern):
+            self._pass_over(folder, error)
+        matches = sorted({name for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)})
         if not matches:
             raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")
         if pattern.lower().endswith(".tar"):
             return (item for name in matches for item in self._tar(name))
         root = os.path.join(os.path.abspath(_fixed_folder(pattern)), "")
-        return self._of_names(root, [os.path.abspath(name).removeprefix(root) for name in matches], pattern)
+        names = sorted(os.path.abspath(name).removeprefix(root) for name in matches)
+        return self._of_names(root, names, pattern)
 
     def _of_names(self, root: str, names: Sequence[str], where: str) -> list[Item]:
         """Items of those files below a folder that are of the kind."""
-        names = sorted(names)
-        chosen = [name for name in names if name.lower().endswith(self.suffixes)]
+        chosen = choose_files(names, self.suffixes, where, self.kind)
         if not chosen:
-            there = Counter(os.path.splitext(name)[1].lower() or "no ending" for name in names).most_common(5)
-            holds = ", ".join(f"{count} {suffix}" for suffix, count in there) or "nothing"
-            raise ValueError(f"no {self.kind} in {where}; looked for {' '.join(self.suffixes)}; there is: {holds}")
+            looked = " ".join(self.suffixes)
+            raise ValueError(f"no {self.kind} in {where}; looked for {looked}; there is: {count_endings(names)}")
         return [Item(name, root + name) for name in chosen]
 
     def _list(self, path: Path) -> list[Item]:
@@ -149,19 +166,6 @@ class Finder:
             text = "is a compressed tar file, which cannot be read by seeking; unpack it to a .tar"
             raise ValueError(f"input {source} {text}")
         return images_of_tar(os.path.abspath(source))
-
-
-def _walk(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """All files below a folder, through links too, but never back into a folder that is being walked."""
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _walk(entry.path, (*above, real))
-            else:
-                yield entry.path
 
 
 def _fixed_folder(pattern: str) -> str:

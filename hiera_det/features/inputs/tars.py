@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hiera_det.data.suffixes import IMAGE_SUFFIXES
 from hiera_det.features.inputs.items import Item
@@ -14,6 +16,8 @@ from hiera_det.features.inputs.items import Item
 __all__ = ["expand_braces", "images_of_tar"]
 
 logger = logging.getLogger(__name__)
+
+_CHUNK = 2048 * tarfile.BLOCKSIZE
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -61,19 +65,27 @@ def images_of_tar(path: str) -> list[Item]:
 
 
 def _members(path: str) -> Iterator[tarfile.TarInfo]:
+    """Of all archives in the file: ``cat a.tar b.tar`` puts one behind the end mark of the other."""
     last = "its beginning"
     with open(path, "rb") as file:
+        start, size = 0, os.fstat(file.fileno()).st_size
         try:
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
-                    if not member.isdir():
-                        yield member
-                    last = f"member {member.name!r}"
+            while start < size or not start:
+                file.seek(start)
+                with tarfile.open(fileobj=file, mode="r:") as tar:
+                    while (member := tar.next()) is not None:
+                        tar.members.clear()  # type: ignore[attr-defined]  # else all headers stay in memory
+                        if not member.isdir():
+                            yield member
+                        last = f"member {member.name!r}"
+                    end = tar.offset
+                if start and end == start:
+                    raise tarfile.ReadError(f"{size - start} bytes at byte {start}, behind an end mark, are no archive")
                 # tarfile takes a damaged header or the end of the file for the end of the archive.
-                file.seek(tar.offset)
+                file.seek(end)
                 if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                     raise tarfile.ReadError("no end mark where one is due")
+                start = _behind_zeros(file, end)
         except tarfile.TarError as error:
             if kind := _compression(path):
                 text = f"{path} is compressed ({kind}), which cannot be read by seeking; unpack it to a .tar"
@@ -82,6 +94,17 @@ def _members(path: str) -> Iterator[tarfile.TarInfo]:
                 f"{path} ({Path(path).stat().st_size} bytes) is cut off or damaged at or behind {last}: {error}; "
                 "copy or make it again"
             ) from error
+
+
+def _behind_zeros(file: BinaryIO, start: int) -> int:
+    """Where the first block begins, from one of zeros on, that is of something else; the file's end, if none is."""
+    file.seek(start)
+    while chunk := file.read(_CHUNK):
+        zeros = len(chunk) - len(chunk.lstrip(b"\0"))
+        start += zeros // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE if zeros < len(chunk) else zeros
+        if zeros < len(chunk):
+            break
+    return start
 
 
 def _compression(path: str) -> str | None:

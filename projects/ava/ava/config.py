@@ -70,6 +70,7 @@ def _input_defaults() -> CfgNode:
     node = CfgNode()
     node.NUM_FRAMES = 16
     node.RATE = 4  # of 30 frames a second
+    node.MAX_PIXELS = 200_000_000  # of a frame; larger ones are refused before they are decoded
     node.MIN_SIZE_TRAIN = [256, 320]  # range of the short side, in pixels
     node.CROP_SIZE = 224  # training crop
     node.FLIP = True  # left and right; off where actions have a direction

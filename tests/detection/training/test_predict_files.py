@@ -180,3 +180,64 @@ def test_strict_with_a_folder(predict, tmp_path):
     with pytest.raises(ValueError, match=r"1 of 2 images could not be read \(--strict\); the rest is written"):
         predict(tmp_path / "in", "--strict")
     assert {path.name for path in (tmp_path / "output").iterdir()} == {"a.png", "predictions.json"}
+
+
+def test_what_cannot_be_read_or_drawn_is_named(predict, tmp_path, caplog):
+    """And the rest goes on: a pipe is not waited for, a name too long for the drawing costs the drawing alone."""
+    (tmp_path / "in").mkdir()
+    longest, multibyte = "n" * 246 + ".gif", "\u753b" * 83 + ".png"  # 250 and 253 bytes; with .png behind it too many
+    for name in ("a.png", "b.gif", longest, multibyte):
+        Image.fromarray(picture()).save(tmp_path / "in" / name)
+    os.mkfifo(tmp_path / "in" / "pipe.jpg")
+    (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "in" / "._a.png").write_bytes(b"a resource fork")
+    with caplog.at_level(logging.INFO):
+        output, results = predict(tmp_path / "in")
+    assert {path.name for path in output.iterdir()} == {
+        "a.png",
+        "b.gif.png",
+        longest + ".png",
+        multibyte,
+        "predictions.json",
+    }
+    assert {result["file_name"] for result in results} == {"a.png", "b.gif", longest, multibyte}
+    assert "6 image(s), left out: 1 hidden" in caplog.text
+    assert "skipped: pipe.jpg" in caplog.text and "it is a named pipe" in caplog.text
+    assert "skipped: loop.jpg" in caplog.text and "2 of 6 files were skipped" in caplog.text
+
+
+def test_a_drawing_of_too_long_a_name(predict, tmp_path, caplog):
+    (tmp_path / "in").mkdir()
+    name = "n" * 250 + ".gif"
+    for each in ("a.png", name):
+        Image.fromarray(picture()).save(tmp_path / "in" / each)
+    output, results = predict(tmp_path / "in")
+    assert {path.name for path in output.iterdir()} == {"a.png", "predictions.json"}
+    assert {result["file_name"] for result in results} == {"a.png", name}
+    assert f"not drawn: {name}.png (File name too long)" in caplog.text
+
+
+def test_a_full_disk_ends_it(predict, tmp_path, monkeypatch):
+    Image.fromarray(picture()).save(tmp_path / "a.png")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hiera_det.data.paths.write_image", fail)
+    with pytest.raises(OSError, match="No space left"):
+        predict(tmp_path / "a.png")
+
+
+def test_two_images_of_one_drawing(predict, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.gif", "a.gif.png"):
+        Image.fromarray(picture()).save(tmp_path / "in" / name)
+    with pytest.raises(ValueError, match=r"a\.gif and a\.gif\.png would both be drawn in .*; rename one"):
+        predict(tmp_path / "in")
+
+
+@pytest.mark.parametrize("name", ["a.pipe", "a.jpg"])
+def test_an_input_that_is_a_pipe(predict, tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=r"no image by its name|it is a named pipe"):
+        predict(tmp_path / name)

@@ -239,12 +239,16 @@ def test_configs_that_do_not_fit(tmp_path):
     build_hiera("hiera_mini_64", num_classes=7).save_pretrained(tmp_path)
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "input_size": [0, 0]}))
+    with pytest.raises(ValueError, match="is of a model for 0 x 0 pixels; expected squares"):
+        load_classifier(str(tmp_path))
     path.write_text(json.dumps({**config, "num_classes": 8}))
     with pytest.raises(ValueError, match=r"head\.projection"):
         load_classifier(str(tmp_path))
-    path.write_text(json.dumps({**config, "depth": 8}))
-    with pytest.raises(ValueError, match=r"the config\.json beside .* describes no Hiera .*depth"):
-        load_classifier(str(tmp_path))
+    for key, value in (("depth", 8), ("embed_dim", -1), ("num_classes", -1), ("head_init_scale", 0)):
+        path.write_text(json.dumps({**config, key: value}))
+        with pytest.raises(ValueError, match=r"the config\.json beside .* describes no Hiera \("):
+            load_classifier(str(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -22,3 +22,6 @@ def test_labels_of_a_config():
     for wrong in ({"0": "a"}, {"0": "a", "1": "b", "2": "c"}, {"0": "a", "2": "b"}, ["a", "b"]):
         with pytest.raises(ValueError, match=rf"config.json of x has {len(wrong)} entries; .* each of the 2 classes"):
             labels_of({"id2label": wrong}, 2, "x", clips=False)
+    for wrong in (5, "cat", True):
+        with pytest.raises(ValueError, match=rf"config.json of x is {wrong!r}; expected an object with"):
+            labels_of({"id2label": wrong}, 2, "x", clips=False)

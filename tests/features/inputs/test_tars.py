@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hiera_det.features.inputs.find import find_items
 from hiera_det.features.inputs.tars import expand_braces, images_of_tar
 
 NAMES = ["b/2.jpg", "b/2.json", "a.left.PNG", "._a.png", "b/.x.jpg", "c.cls"]
@@ -139,3 +140,61 @@ def test_no_tar_file(tmp_path):
     (tmp_path / "s.tar").write_text("not an archive" * 100)
     with pytest.raises(ValueError, match=r"s\.tar \(1400 bytes\) is cut off or damaged at or behind its beginning"):
         images_of_tar(str(tmp_path / "s.tar"))
+
+
+def _joined(pack, *archives: dict[str, bytes], between: bytes = b"") -> str:
+    """Archives one behind the other, as ``cat a.tar b.tar`` puts them."""
+    parts = [Path(pack(members, f"{number}.tar")).read_bytes() for number, members in enumerate(archives)]
+    path = Path(pack({}, "all.tar"))
+    path.write_bytes(between.join(parts))
+    return str(path)
+
+
+@pytest.mark.parametrize("zeros", [0, 512, 7 * 512, 1 << 21])
+def test_archives_one_behind_another(pack, zeros):
+    contents = {"a.jpg": b"1" * 600, "b.jpg": b"2", "c.jpg": b"3", "d.png": b"4" * 512}
+    two = {name: contents[name] for name in ("a.jpg", "b.jpg")}
+    path = _joined(pack, two, {"c.jpg": b"3"}, {}, {"d.png": b"4" * 512}, between=bytes(zeros))
+    items = images_of_tar(path)
+    assert [item.id for item in items] == list(contents)
+    raw = Path(path).read_bytes()
+    assert [raw[item.offset : item.offset + item.length] for item in items] == list(contents.values())
+
+
+def test_a_lone_block_of_zeros(pack):
+    """As GNU tar names it: an end mark is of two."""
+    first = Path(pack({"a.jpg": b"1"}, "0.tar", file_format=tarfile.USTAR_FORMAT)).read_bytes()[:1024]
+    path = Path(pack({"b.jpg": b"2"}, "1.tar"))
+    path.write_bytes(first + bytes(512) + path.read_bytes())
+    assert [item.id for item in images_of_tar(str(path))] == ["a.jpg", "b.jpg"]
+
+
+@pytest.mark.parametrize("rest", [b"!", b"<html>" * 200, b"\0" * 100 + b"x"])
+def test_what_is_no_archive_behind_the_end(pack, rest):
+    path = Path(pack({"a.jpg": b"1"}))
+    content = path.read_bytes()
+    path.write_bytes(content + rest)
+    message = rf"at or behind member 'a\.jpg': {len(rest)} bytes at byte {len(content)}, behind an end mark, are no"
+    with pytest.raises(ValueError, match=message):
+        images_of_tar(str(path))
+
+
+def test_a_second_archive_that_is_cut_off(pack):
+    path = Path(_joined(pack, {"a.jpg": b"1"}, {"b.jpg": b"2", "c.jpg": b"3"}))
+    path.write_bytes(path.read_bytes()[:-9200])
+    with pytest.raises(ValueError, match=r"is cut off or damaged at or behind member 'b\.jpg'"):
+        images_of_tar(str(path))
+
+
+def test_a_name_that_comes_twice(pack):
+    path = _joined(pack, {"a.jpg": b"1"}, {"a.jpg": b"2"})
+    with pytest.raises(ValueError, match=r"all\.tar holds 'a\.jpg' twice, at bytes \d+ and \d+; pack it again"):
+        find_items([path])
+
+
+def test_the_trial(shared_data):
+    path = shared_data.parent / "trials" / "tar" / "cat.tar"
+    if not path.is_file():
+        pytest.skip(f"no trial at {path}")
+    names = [item.id for item in images_of_tar(str(path))]
+    assert names == ["./img_0.jpg", "./sub/img_0.jpg", "sub/img_0.jpg", "img_1.jpg"]

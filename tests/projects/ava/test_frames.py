@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 
 from hiera_det.data.video import clip_offsets
 from hiera_det.projects.ava.data.clips import clip_indices
-from hiera_det.projects.ava.data.frames import FrameFolders, read_frame_list
+from hiera_det.projects.ava.data.frames import FrameFolders, read_frame, read_frame_list
 
 COUNT = 90
 
@@ -168,3 +169,16 @@ def test_a_source_in_use_can_be_sent_to_a_worker(root):
     copy = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(copy.read("a", 901, 4, 4), before)
     assert "a" in copy.videos
+
+
+def test_what_is_no_frame_is_named(root, tmp_path):
+    path = _copy(root, tmp_path) / "a_000031.jpg"
+    with pytest.raises(OSError, match=r"a_0000\d\d\.jpg cannot be decoded .*48 x 32 pixels are more than"):
+        FrameFolders(tmp_path, max_pixels=1000).read("a", 901, 4, 4)
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    with pytest.raises(OSError, match=r"a_000031\.jpg cannot be decoded \(24 bytes\)$"):
+        read_frame(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"a_000031\.jpg cannot be read: it is a named pipe"):
+        read_frame(path)

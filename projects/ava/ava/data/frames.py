@@ -11,7 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+from PIL import UnidentifiedImageError
 
+from hiera_det.data.image_files import MAX_PIXELS, check_regular, open_image
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.clips import clip_indices
 from hiera_det.projects.ava.data.frame_lists import Frames, read_frame_list, read_frame_lists
@@ -38,6 +40,7 @@ class FrameFolders:
         fps: of the frames on disk.
         names: pattern of the files' names, as of :class:`~hiera_det.projects.ava.data.frame_names.FrameNames`; frame
             lists give the names themselves.
+        max_pixels: of a frame; larger ones are refused before they are decoded.
 
     Raises:
         OSError: there is no such folder or list.
@@ -52,12 +55,14 @@ class FrameFolders:
         first_second: float = FIRST_SECOND,
         fps: float = NOMINAL_FPS,
         names: str = FRAME_NAMES,
+        max_pixels: int | None = MAX_PIXELS,
     ) -> None:
         if not fps > 0:
             raise ValueError(f"frames at {fps} per second, expected a number above 0")
         self.root = Path(root)
         self.first_second = first_second
         self.fps = fps
+        self.max_pixels = max_pixels
         if not self.root.is_dir():
             raise FileNotFoundError(f"no folder of frames at {self.root}")
         self._names = FrameNames(names)
@@ -114,9 +119,11 @@ class FrameFolders:
         distinct, places = np.unique(indices, return_inverse=True)
         files = [os.path.join(self.root, str(paths[int(index)])) for index in distinct]
         # One task per thread: for small pictures a task for each costs more than it saves.
-        tasks = [self._pool().submit(_read_frames, files[start::_THREADS]) for start in range(1, _THREADS)]
+        tasks = [
+            self._pool().submit(_read_frames, files[start::_THREADS], self.max_pixels) for start in range(1, _THREADS)
+        ]
         frames: list[np.ndarray] = [np.empty(0)] * len(files)
-        frames[::_THREADS] = _read_frames(files[::_THREADS])
+        frames[::_THREADS] = _read_frames(files[::_THREADS], self.max_pixels)
         for start, task in enumerate(tasks, 1):
             frames[start::_THREADS] = task.result()
         for file, frame in zip(files, frames, strict=True):
@@ -134,25 +141,35 @@ class FrameFolders:
         return self._threads[1]
 
 
-def _read_frames(paths: Sequence[str]) -> list[np.ndarray]:
-    return [read_frame(path) for path in paths]
+def _read_frames(paths: Sequence[str], max_pixels: int | None) -> list[np.ndarray]:
+    return [read_frame(path, max_pixels=max_pixels) for path in paths]
 
 
-def read_frame(path: str | Path) -> np.ndarray:
+def read_frame(path: str | Path, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Read an image: (H, W, 3) uint8 RGB.
 
     Raises:
-        OSError: the file is missing, cut off, or no image.
+        OSError: the file is missing, no regular file, cut off, no image of a format that is read, or of more than
+            ``max_pixels``.
     """
     try:
+        check_regular(path)
         with open(path, "rb") as file:
             content = file.read()
     except FileNotFoundError:
         raise FileNotFoundError(f"frame {path} is missing") from None
+    except OSError as error:
+        raise OSError(f"frame {path} cannot be read: {error.strerror or error}") from error
     if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content:  # cv2 would fill up with grey
         raise OSError(f"frame {path} is cut off after {len(content)} bytes")
-    buffer = np.frombuffer(content, np.uint8)
-    frame = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB) if len(content) else None
+    reason = ""
+    try:
+        open_image(content, max_pixels=max_pixels).close()  # its header; OpenCV alone would take any size
+        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except UnidentifiedImageError:
+        frame = None
+    except (OSError, ValueError, SyntaxError, cv2.error) as error:
+        frame, reason = None, f": {error}"
     if frame is None:
-        raise OSError(f"frame {path} cannot be decoded ({len(content)} bytes)")
+        raise OSError(f"frame {path} cannot be decoded ({len(content)} bytes){reason}")
     return frame

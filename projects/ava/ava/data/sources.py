@@ -29,10 +29,17 @@ def open_source(cfg: CfgNode, split: str) -> ClipSource:
     if node.SOURCE == "frames":
         lists = [root / path for path in _frame_lists(node, split)]
         return FrameFolders(
-            root / node.FRAMES, lists, first_second=node.FIRST_SECOND, fps=node.FPS, names=node.FRAME_NAMES
+            root / node.FRAMES,
+            lists,
+            first_second=node.FIRST_SECOND,
+            fps=node.FPS,
+            names=node.FRAME_NAMES,
+            max_pixels=cfg.INPUT.MAX_PIXELS,
         )
     if node.SOURCE == "videos":
-        return VideoFiles(find_videos(root / node.VIDEOS), first_second=node.FIRST_SECOND)
+        return VideoFiles(
+            find_videos(root / node.VIDEOS), first_second=node.FIRST_SECOND, max_pixels=cfg.INPUT.MAX_PIXELS
+        )
     raise ValueError(f"DATASETS.SOURCE is {node.SOURCE!r}; expected 'frames' or 'videos'")
 
 

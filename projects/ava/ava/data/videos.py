@@ -49,11 +49,15 @@ class VideoFiles:
         files: paths by video id; for a folder: :func:`find_videos`.
         first_second: the second, as annotations count, that the files begin with: 0 for AVA's films, 900 for films
             that were cut to AVA's seconds 900-1801 and begin at 0.
+        max_pixels: of a frame; larger ones are refused.
     """
 
-    def __init__(self, files: Mapping[str, str | Path], *, first_second: float = 0.0) -> None:
+    def __init__(
+        self, files: Mapping[str, str | Path], *, first_second: float = 0.0, max_pixels: int | None = None
+    ) -> None:
         self.files = {video: Path(path) for video, path in files.items()}
         self.first_second = first_second
+        self.max_pixels = max_pixels
 
     @property
     def videos(self) -> Collection[str]:
@@ -75,7 +79,7 @@ class VideoFiles:
         if keyframe < -END_SLACK:
             raise ValueError(f"second {second:g} lies before second {self.first_second:g}, with which {path} begins")
         try:
-            return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate))
+            return read_nearest(path, keyframe, keyframe + clip_offsets(num_frames, rate), max_pixels=self.max_pixels)
         except BehindTheEndError as error:
             raise BehindTheEndError(
                 f"{error}; the annotations' second {second:g} is taken for that, as the files are said to begin with"

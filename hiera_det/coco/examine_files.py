@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from hiera_det.coco.records import ImageRecord
 from hiera_det.data.findings import Findings, some
-from hiera_det.data.images import UnreadableImageError, read_header
+from hiera_det.data.image_files import UnreadableImageError, read_header
 
 __all__ = ["examine_image_files"]
 
 _THREADS = 8  # files are waited for, on shared disks above all
-_ORIENTATIONS = {2: "mirrored", 3: "upside down", 4: "mirrored and upside down"}  # that leave the size
+_ORIENTATIONS = (2, 3, 4)  # EXIF's that leave the size: mirrored, upside down, both
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,13 @@ class _File:
 
 
 def examine_image_files(
-    records: Sequence[ImageRecord], root: Path, findings: Findings, name: str, *, all_needed: bool
+    records: Sequence[ImageRecord],
+    root: Path,
+    findings: Findings,
+    name: str,
+    *,
+    all_needed: bool,
+    max_pixels: int | None,
 ) -> None:
     """Stat each file and read its header, with progress.
 
@@ -42,10 +48,10 @@ def examine_image_files(
         findings: gets what is found.
         name: of the dataset, for messages.
         all_needed: a file that is missing or cannot be read is a problem; otherwise it is a note, unless none is there.
+        max_pixels: of an image, ``INPUT.MAX_PIXELS``.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        paths = ((record, root / record.file_name) for record in records)
-        found = pool.map(lambda pair: _examine(*pair), paths, chunksize=64)
+        found = pool.map(lambda record: _examine(record, root / record.file_name, max_pixels), records)
         files = [it for it in tqdm(found, desc=f"image files of {name}", total=len(records), leave=False) if it]
     missing = [it.record.file_name for it in files if it.missing]
     if missing:
@@ -71,26 +77,23 @@ def examine_image_files(
         )
 
 
-def _examine(record: ImageRecord, path: Path) -> _File | None:
+def _examine(record: ImageRecord, path: Path, max_pixels: int | None) -> _File | None:
     try:
         os.stat(path)
     except OSError:
         return _File(record, missing=True)
     try:
-        height, width, orientation = read_header(path)
+        header = read_header(path, max_pixels=max_pixels)
     except UnreadableImageError as error:
         return _File(record, unreadable=str(error))
-    turned = (width, height) if orientation >= 5 else (height, width)  # as they are read
-    expected = (record.height, record.width)
-    if turned != expected:
+    orientation, expected = header.orientation, (record.width, record.height)
+    if header.size != expected:
         because = ""
-        if (height, width) == expected:
-            because = (
-                f" after its EXIF orientation {orientation} has turned it: the boxes were drawn without; remove the tag"
-            )
-        came = f"height {turned[0]} and width {turned[1]}{because}, not {expected[0]} and {expected[1]}"
+        if (header.width, header.height) == expected:
+            because = f" after its EXIF orientation {orientation} has turned it, without which the boxes were drawn"
+        came = f"height {header.size[1]} and width {header.size[0]}{because}, not {expected[1]} and {expected[0]}"
         return _File(record, size=f"{path} (image {record.image_id}) has {came}")
-    peculiar = orientation in _ORIENTATIONS or (orientation >= 5 and height == width)
+    peculiar = orientation in _ORIENTATIONS or (orientation >= 5 and header.height == header.width)
     if peculiar and record.instances:
         return _File(record, turned=f"{record.file_name} (orientation {orientation})")
     return None
