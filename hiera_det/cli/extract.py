@@ -39,7 +39,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--coco-boxes", action="store_true", help="take the boxes of the COCO JSON's annotations instead")
     add("--every", type=float, metavar="S", help="seconds between the clips of a video")
     add("--times", metavar="CSV", help="times of clips instead: video_id,seconds")
-    add("--strict", action="store_true", help="end at the first image or folder that cannot be read")
+    add(
+        "--strict",
+        action="store_true",
+        help="fail at the end if something could not be read",
+    )
     output = parser.add_argument_group("output and processes").add_argument
     output("--output", metavar="DIR", required=True, help="folder of the store")
     output(
@@ -62,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     weights = ["MODEL.WEIGHTS", args.weights] if args.weights else []
     cfg = load_config(args.config, [*args.overrides, *weights], defaults())
+    unreadable: list[str] = []
     items = find_items(
         args.input,
         video="input_size" in variant_arguments(cfg.MODEL.HIERA.NAME),
@@ -70,10 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         boxes=args.boxes and Path(args.boxes),
         coco_boxes=args.coco_boxes,
         image_root=args.image_root and Path(args.image_root),
-        strict=args.strict,
+        unreadable=unreadable,
     )
-    failed = extract(cfg, items, args.output, engine=args.engine, strict=args.strict)
+    failed = extract(cfg, items, args.output, engine=args.engine)
     print(f"{len(items) - failed} items in {args.output}, {failed} could not be read")
+    if args.strict and (failed or unreadable):
+        folders = f" and {len(unreadable)} folders, such as {unreadable[0]}" if unreadable else ""
+        raise ValueError(f"{failed} of {len(items)} items{folders} could not be read (--strict); the rest is written")
 
 
 def verify(root: str) -> None:

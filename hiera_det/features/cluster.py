@@ -22,21 +22,21 @@ _PARTS_AT_ONCE = 16  # that an actor gets: within them, decoding and writing ove
 class _Actor:
     """A process with the model, on a GPU of its own where there are some."""
 
-    def __init__(self, cfg: CfgNode, plan: Plan, root: Path, strict: bool) -> None:
+    def __init__(self, cfg: CfgNode, plan: Plan, root: Path) -> None:
         self.model = load_extractor(cfg)
-        self.cfg, self.plan, self.root, self.strict = cfg, plan, root, strict
+        self.cfg, self.plan, self.root = cfg, plan, root
 
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, list[str]]:
         """Numbers of parts to what went wrong; an exception would reach the driver as one of Ray's."""
         parts = [int(part) for part in rows["part"]]
         try:
-            extract_parts(self.model, self.plan, parts, self.root, self.cfg, strict=self.strict)
+            extract_parts(self.model, self.plan, parts, self.root, self.cfg)
         except (OSError, ValueError) as error:
             return {"error": [str(error)]}
         return {"error": [""]}
 
 
-def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str | Path, *, strict: bool) -> None:
+def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str | Path) -> None:
     """Compute parts of a plan on the cluster that ``ray.init`` finds (``RAY_ADDRESS``), or one on this machine.
 
     The package has to be installed on all machines. As many actors work as there are GPUs with ``MODEL.DEVICE`` "cuda",
@@ -47,10 +47,9 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
         plan: the items; their files and ``root`` have to be reachable from all machines.
         parts: numbers of the parts to do.
         root: the store.
-        strict: an item that cannot be read ends the run.
 
     Raises:
-        ValueError: with ``strict``, an item cannot be read, or a shard cannot be written.
+        ValueError: a shard cannot be written.
     """
     if not parts:
         return
@@ -65,7 +64,7 @@ def extract_on_cluster(cfg: CfgNode, plan: Plan, parts: Sequence[int], root: str
     dataset = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=blocks)
     done = dataset.map_batches(
         _Actor,
-        fn_constructor_args=(cfg, plan, Path(root).absolute(), strict),
+        fn_constructor_args=(cfg, plan, Path(root).absolute()),
         batch_size=at_once,
         num_gpus=1 if gpus else 0,
         num_cpus=cpus_each,

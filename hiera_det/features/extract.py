@@ -15,7 +15,6 @@ from torch import Tensor
 from hiera_det.features.batching import Batch, Unreadable, batches
 from hiera_det.features.extractor import Extracted, FeatureExtractor, cut
 from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.inputs.reading import UnreadableItemError
 from hiera_det.features.store.reader import Features
 from hiera_det.features.store.writer import write_shard
 
@@ -31,7 +30,6 @@ def extract_parts(
     root: str | Path,
     cfg: CfgNode,
     *,
-    strict: bool = False,
     progress: Callable[[int], object] = lambda items: None,
 ) -> None:
     """Compute the features of parts of a plan, and write a shard for each.
@@ -45,11 +43,9 @@ def extract_parts(
         parts: numbers of the parts to do.
         root: the store.
         cfg: ``INPUT``, ``DATALOADER`` and ``FEATURES``.
-        strict: an item that cannot be read ends the run.
         progress: is told how many items were done, again and again.
 
     Raises:
-        UnreadableItemError: with ``strict``, one cannot be read. The shards before its own are complete.
         OSError: a shard cannot be written. Those before it are complete.
     """
     shard: list[Features] = []
@@ -65,8 +61,6 @@ def extract_parts(
         writing: Future[None] | None = None
         for step in batches(plan, parts, cfg):
             if isinstance(step, Unreadable):
-                if strict:
-                    raise UnreadableItemError(f"{step.reason}; to skip such items leave out --strict")
                 logger.warning("skipped: %s", step.reason)
                 failed.append((step.item, step.reason))
                 progress(1)

@@ -19,7 +19,7 @@ from hiera_det.features.extract import extract_parts
 from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.load import load_extractor
 from hiera_det.features.preprocess import Preprocess
-from hiera_det.features.store.layout import all_failures, done_parts
+from hiera_det.features.store.layout import done_parts
 from hiera_det.features.store.writer import create_store, write_failed
 from hiera_det.utils.files import file_sum
 from hiera_det.weights.source import local_file
@@ -33,9 +33,7 @@ ENGINES = ("torch", "ray")
 _INDIFFERENT_KEYS = ("DROP_PATH_RATE", "OUT_FEATURES", "ACTIVATION_CHECKPOINTING", "LAYER_DECAY")
 
 
-def extract(
-    cfg: CfgNode, items: Sequence[Item], root: str | Path, *, engine: str = "torch", strict: bool = False
-) -> int:
+def extract(cfg: CfgNode, items: Sequence[Item], root: str | Path, *, engine: str = "torch") -> int:
     """Extract the features of items into a store, or of those that an interrupted run left.
 
     Under torchrun every rank calls this with the same arguments, and each takes its share of the parts that are not
@@ -46,26 +44,25 @@ def extract(
         items: of the whole store, in its order; the same on all ranks.
         root: its folder, on a file system that all processes see.
         engine: "torch" or "ray".
-        strict: the first item that cannot be read ends the run.
 
     Returns:
         How many items of the store could not be read.
 
     Raises:
         ValueError: bad config or weights, boxes that do not fit it, ranks that found other items, or the store is of
-            other settings or items; with ``strict`` an item that cannot be read, in this run or before.
+            other settings or items.
         OSError: the weights cannot be had, the folder holds something else, or it cannot be written to.
     """
     _check(cfg, items)
     plan = Plan(items, cfg.STORE.ITEMS_PER_SHARD)
     if engine == "ray":
-        _extract_on_cluster(cfg, plan, root, strict)
+        _extract_on_cluster(cfg, plan, root)
         return _end(root)
     if engine != "torch":
         raise ValueError(f"engine {engine!r}; expected one of {', '.join(ENGINES)}")
     with torchrun_ranks() as (rank, world_size):
         model = load_extractor(cfg)
-        todo, digest = on_rank_zero(rank, partial(_begin, cfg, plan, root, strict))
+        todo, digest = on_rank_zero(rank, partial(_begin, cfg, plan, root))
         if digest != plan.digest:
             raise ValueError(
                 f"rank {rank} found other items than rank 0, {len(items)} of them: has a file come or gone meanwhile? "
@@ -74,7 +71,7 @@ def extract(
         mine = todo[rank::world_size]
         count = sum(len(plan[part]) for part in mine)
         with tqdm(total=count, desc="items", disable=rank > 0, smoothing=0.05) as bar:
-            extract_parts(model, plan, mine, root, cfg, strict=strict, progress=bar.update)
+            extract_parts(model, plan, mine, root, cfg, progress=bar.update)
         return on_rank_zero(rank, partial(_end, root))
 
 
@@ -107,18 +104,16 @@ def _check(cfg: CfgNode, items: Sequence[Item]) -> None:
         raise ValueError("boxes are given, but FEATURES.VECTORS has no roi: add it, or leave the boxes out")
 
 
-def _begin(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool) -> tuple[list[int], str]:
+def _begin(cfg: CfgNode, plan: Plan, root: str | Path) -> tuple[list[int], str]:
     """The parts that are not done, and the digest of the plan."""
     create_store(root, spec_of(cfg), plan)
     done = done_parts(root)
     if done:
         logger.info("%s: %d of %d shards are there, going on with the others", root, len(done), len(plan))
-    if strict and (failed := next(all_failures(root), None)) is not None:
-        raise ValueError(f"{failed.reason}; it was skipped by an earlier run; to skip such items leave out --strict")
     return sorted(set(range(len(plan))) - done), plan.digest
 
 
-def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool) -> None:
+def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path) -> None:
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise ValueError("--engine ray starts its own processes: run it without torchrun")
     try:
@@ -132,8 +127,8 @@ def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path, strict: bool
     on_cpu = local.clone()
     on_cpu.MODEL.DEVICE = "cpu"
     load_extractor(on_cpu)  # errors show here, and the GPUs stay free
-    todo, _ = _begin(cfg, plan, root, strict)
-    extract_on_cluster(local, plan, todo, root, strict=strict)
+    todo, _ = _begin(cfg, plan, root)
+    extract_on_cluster(local, plan, todo, root)
 
 
 def _end(root: str | Path) -> int:

@@ -29,9 +29,3 @@ def test_the_store_is_that_of_one_process(whole, config, pictures, tmp_path, con
     assert not FeatureStore(root).complete
     extract(cfg, find_items([str(pictures)]), root, engine="ray")
     assert contents(root) == contents(whole)
-
-
-def test_strict_ends_with_the_reason(config, pictures, tmp_path):
-    cfg = load_config(config, [], defaults())
-    with pytest.raises(ValueError, match=r"item 009\.png: cannot read image"):
-        extract(cfg, find_items([str(pictures)]), tmp_path / "f", engine="ray", strict=True)

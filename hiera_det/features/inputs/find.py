@@ -23,7 +23,7 @@ def find_items(
     video: bool = False,
     image_root: Path | None = None,
     coco_boxes: bool = False,
-    strict: bool = False,
+    unreadable: list[str] | None = None,
 ) -> list[Item]:
     """Find all images, or all clips of videos, that the inputs stand for.
 
@@ -45,7 +45,7 @@ def find_items(
         video: videos, else images.
         image_root: folder that the file names of COCO files start from; None: by COCO's layout.
         coco_boxes: take the boxes of the COCO files, without crowd regions.
-        strict: a folder below an input that cannot be read is an error; else it is left out, with a warning.
+        unreadable: gets a line for each folder below an input that cannot be read, which is left out with a warning.
 
     Raises:
         OSError: a file or folder is not there or cannot be read.
@@ -62,7 +62,7 @@ def find_items(
         raise ValueError("boxes come either from a table or from the COCO file, but both are asked for")
     if coco_boxes and not any(source.lower().endswith(".json") for source in inputs):
         raise ValueError(f"boxes are to come from a COCO file, but none is among the inputs: {' '.join(inputs)}")
-    finder = Finder(video, image_root, coco_boxes, strict)
+    finder = Finder(video, image_root, coco_boxes, [] if unreadable is None else unreadable)
     items = [item for source in inputs for item in finder.find(source)]
     _check_names(
         items,

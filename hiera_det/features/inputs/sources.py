@@ -32,13 +32,13 @@ class Finder:
         video: videos, else images.
         image_root: of COCO JSONs; None: by COCO's layout, ``val2017`` beside the folder of ``instances_val2017.json``.
         coco_boxes: take the boxes of COCO JSONs.
-        strict: a folder below another that cannot be read is an error, else a warning.
+        unreadable: gets a line for each folder below another that cannot be read.
     """
 
     video: bool
     image_root: Path | None
     coco_boxes: bool
-    strict: bool = False
+    unreadable: list[str]
 
     @property
     def kind(self) -> str:
@@ -101,10 +101,8 @@ class Finder:
         return self._of_names(root, names, f"folder {folder}")
 
     def _pass_over(self, folder: str, error: OSError) -> None:
-        text = f"folder {folder.rstrip(os.sep)} cannot be read: {error.strerror}"
-        if self.strict:
-            raise ValueError(f"{text}; to go on without it leave out --strict")
-        logger.warning("%s; what is in it is left out", text)
+        self.unreadable.append(f"folder {folder.rstrip(os.sep)} cannot be read: {error.strerror}")
+        logger.warning("%s; what is in it is left out", self.unreadable[-1])
 
     def _glob(self, pattern: str) -> Iterable[Item]:
         for folder, error in passed_over_by_glob(pattern):
