@@ -3,8 +3,10 @@
     hiera-det check --dataset-json train.json val.json --image-root images/train images/val
     hiera-det check --dataset-json train.json --image-root images MODEL.MASK_ON False
     hiera-det check --config mask_rcnn_hiera_b
+    hiera-det check --config ava/quickstart
 
-It ends with 1 where there is a problem, and lists all that it finds.
+For actions, the tables that the config names are read, and a clip at both ends of each annotated video. It lists all
+that it finds, and ends with 1 where there is a problem.
 """
 
 from __future__ import annotations
@@ -49,5 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
     cfg = load_run_config(path, args.overrides, predictor_class(task_of(path)).defaults(), train_files, test_files)
     findings = Findings()
-    build_task(cfg, train_files, test_files).examine(findings, training=True)
+    task = build_task(cfg, train_files, test_files)
+    if cfg.TASK == "actions":  # more than the start of a run does: videos are decoded
+        from hiera_det.projects.ava.data.check import check_run
+
+        check_run(cfg, findings)
+    else:
+        task.examine(findings, training=True)
     findings.show()

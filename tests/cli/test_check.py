@@ -61,3 +61,15 @@ def test_images_larger_than_the_square(flags, capsys):
     out = capsys.readouterr().out
     assert "5 of 5 images are up to 2000 pixels long after INPUT.MIN_SIZE_TEST 2000" in out
     assert "does not fit MODEL.HIERA.SQUARE_PAD 1024: lower INPUT.MAX_SIZE_TEST" in out
+
+
+def test_the_files_of_an_action_run(mini_ava, capsys):
+    words = ["--config", "ava/quickstart", "DATASETS.ROOT", str(mini_ava)]
+    main(words)
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "0 problems"
+    assert "first and last keyframe of 6 annotated videos decoded" in out
+    assert "first and last keyframe of 5 annotated videos decoded" in out
+    with pytest.raises(SystemExit):
+        main([*words, "DATASETS.LABEL_MAP", "annotations/none.pbtxt"])
+    assert "none.pbtxt" in capsys.readouterr().out

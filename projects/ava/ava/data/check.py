@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 from hiera_det.data.findings import Findings, some
-from hiera_det.projects.ava.data.check_tables import check_annotations, try_to
+from hiera_det.projects.ava.data.check_tables import check_annotations, check_tables, try_to
 from hiera_det.projects.ava.data.clips import ClipSource
 from hiera_det.projects.ava.data.frame_lists import read_frame_list
 from hiera_det.projects.ava.data.frame_names import FRAME_NAMES
 from hiera_det.projects.ava.data.frames import FrameFolders
+from hiera_det.projects.ava.data.sources import open_source
 from hiera_det.projects.ava.data.videos import VideoFiles, find_videos
-from hiera_det.projects.ava.formats import Rows
+from hiera_det.projects.ava.formats import Rows, read_ground_truth
 
-__all__ = ["check_data"]
+__all__ = ["check_data", "check_run"]
 
 _SHOWN = 5  # names in one line
 _CLIP = 16, 4  # frames, and thirtieths of a second between them
@@ -64,6 +66,30 @@ def check_data(
             if files is not None:
                 _check_source(name, VideoFiles(files, first_second=videos_begin), moments, findings)
     return findings
+
+
+def check_run(cfg: CfgNode, findings: Findings) -> None:
+    """Check the files that a run's config names: each table, and of each annotated video clips at both ends.
+
+    Args:
+        cfg: of :func:`~hiera_det.projects.ava.config.defaults`.
+        findings: gets what is found.
+    """
+    node = cfg.DATASETS
+    names = {
+        "label map": [node.LABEL_MAP],
+        "ground truth": [node.TRAIN, node.TEST],
+        "person boxes": [node.TRAIN_BOXES, node.TEST_BOXES],
+        "exclusions": [node.EXCLUSIONS],
+    }
+    root = Path(node.ROOT)
+    roles = {role: [root / name for name in dict.fromkeys(its) if name] for role, its in names.items()}
+    check_tables(roles, findings)
+    for split in ("TRAIN", "TEST"):
+        rows = try_to(findings, read_ground_truth, root / node[split])
+        source = try_to(findings, open_source, cfg, split)
+        if rows is not None and source is not None:
+            _check_source(f"{node.SOURCE} of {split}", source, _moments([rows]), findings)
 
 
 def _moments(tables: Sequence[Rows]) -> dict[str, tuple[float, float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from hiera_det.projects.ava.common_keyframes import why_none_in_common
 from hiera_det.projects.ava.formats import Rows, read_exclusions, read_ground_truth, read_label_map, read_person_boxes
 from hiera_det.projects.ava.pickled_boxes import PICKLES
 
-__all__ = ["check_annotations", "try_to"]
+__all__ = ["check_annotations", "check_tables", "try_to"]
 
 T = TypeVar("T")
 _SCORE = 0.8  # the default of DATASETS.MIN_BOX_SCORE
@@ -37,6 +37,11 @@ def check_annotations(folder: Path, findings: Findings) -> list[Rows]:
     for role in ("person boxes", "exclusions"):
         if not roles[role]:
             findings.add("note", f"no {role} in {folder}")
+    return check_tables(roles, findings)
+
+
+def check_tables(roles: Mapping[str, list[Path]], findings: Findings) -> list[Rows]:
+    """Read the files of each role: "label map", "ground truth", "person boxes", "exclusions"; returns the rows."""
     known: set[int] = set()
     for path in roles["label map"]:
         names = try_to(findings, read_label_map, path)
