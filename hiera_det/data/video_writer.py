@@ -10,6 +10,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
+from hiera_det.data.image_files import MAX_PIXELS
 from hiera_det.data.video import OnLost, frame_count, read_frames
 from hiera_det.utils.files import atomic_write
 
@@ -26,7 +27,12 @@ _COLOURS = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range"
 
 
 def redraw_video(
-    source: Path, target: Path, draw: Callable[[float, np.ndarray], np.ndarray], on_lost: OnLost | None = None
+    source: Path,
+    target: Path,
+    draw: Callable[[float, np.ndarray], np.ndarray],
+    on_lost: OnLost | None = None,
+    *,
+    max_pixels: int | None = MAX_PIXELS,
 ) -> None:
     """Write a video anew with each frame as ``draw`` returns it, without sound; nothing is left after an error.
 
@@ -37,12 +43,14 @@ def redraw_video(
         target: the ``.mp4`` to write.
         draw: from seconds since the container's start and a frame (H, W, 3) uint8 RGB to a frame of the same type.
         on_lost: see :func:`~hiera_det.data.video.read_frames`; frames that are lost are left out.
+        max_pixels: see :func:`~hiera_det.data.video.read_frames`.
 
     Raises:
         ValueError: as of :func:`~hiera_det.data.video.read_frames` and :func:`write_video`.
         OSError: the source cannot be read, or the target not written.
     """
-    frames = tqdm(read_frames(source, on_lost), desc=source.name, unit=" frames", total=frame_count(source))
+    found = read_frames(source, on_lost, max_pixels=max_pixels)
+    frames = tqdm(found, desc=source.name, unit=" frames", total=frame_count(source))
     write_video(target, ((seconds, draw(seconds, frame)) for seconds, frame in frames))
 
 

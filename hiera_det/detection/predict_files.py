@@ -111,5 +111,6 @@ def _predict_video(
         drawn += 1
         return np.asarray(found.draw())
 
-    redraw_video(source, target, draw, partial(failures.add, "frame"))
+    limit = predictor.reading["max_pixels"]
+    redraw_video(source, target, draw, partial(failures.add, "frame"), max_pixels=limit)
     return results

@@ -99,7 +99,10 @@ class DetectionPredictor(Predictor):
         Raises:
             OSError, ValueError: the file cannot be read or decoded.
         """
-        for seconds, frame in read_frames(Path(path), lambda _, reason: logger.warning("left out: %s", reason)):
+        limit = self.reading["max_pixels"]
+        for seconds, frame in read_frames(
+            Path(path), lambda _, reason: logger.warning("left out: %s", reason), max_pixels=limit
+        ):
             yield self._detect(to_pixels(frame, **self.reading), score_threshold, seconds)
 
     @torch.no_grad()

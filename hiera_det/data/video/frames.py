@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hiera_det.data.image_files import MAX_PIXELS
 from hiera_det.data.video.clips import END_SLACK
 from hiera_det.data.video.decoding import Decoding
 from hiera_det.data.video.opened import Video, errors_of_files, open_video, to_pixels
@@ -29,13 +30,16 @@ def frame_count(path: Path) -> int | None:
         return video.stream.frames or None
 
 
-def read_frames(path: Path, on_lost: OnLost | None = None) -> Iterator[tuple[float, np.ndarray]]:
+def read_frames(
+    path: Path, on_lost: OnLost | None = None, *, max_pixels: int | None = MAX_PIXELS
+) -> Iterator[tuple[float, np.ndarray]]:
     """Decode all frames of a video, one after another.
 
     Args:
         path: the video.
         on_lost: told of every frame that cannot be decoded, before the frames behind it come, and of the end of a video
             that is cut off; without it these are errors.
+        max_pixels: a video with frames of more is refused before it is decoded.
 
     Yields:
         Ascending seconds from the container's start, as in :func:`read_nearest`, and the frame (H, W, 3) uint8 RGB,
@@ -50,7 +54,7 @@ def read_frames(path: Path, on_lost: OnLost | None = None) -> Iterator[tuple[flo
     def fail(seconds: float, reason: str) -> None:
         raise ValueError(reason)
 
-    with errors_of_files(f"video {path} cannot be decoded"), open_video(path) as video:
+    with errors_of_files(f"video {path} cannot be decoded"), open_video(path, max_pixels) as video:
         yield from _all_frames(video, on_lost or fail)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from hiera_det.data.image_files import MAX_PIXELS
 from hiera_det.data.video.clips import END_SLACK
 from hiera_det.data.video.decoding import Decoding
 from hiera_det.data.video.keyframes import UnsureError, frames_from_a_keyframe
@@ -18,7 +19,7 @@ from hiera_det.data.video.timeline import frame_duration, timed
 __all__ = ["read_nearest"]
 
 
-def read_nearest(path: Path, keyframe: float, wanted: np.ndarray, *, max_pixels: int | None = None) -> np.ndarray:
+def read_nearest(path: Path, keyframe: float, wanted: np.ndarray, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     """Decode, for each time, the frame nearest to it; of two at the same distance the earlier.
 
     Times before the first frame give the first, times behind the last frame the last. What comes is what decoding from
@@ -66,10 +67,7 @@ class _Found:
 
 
 def _find(path: Path, keyframe: float, wanted: np.ndarray, max_pixels: int | None) -> _Found:
-    with open_video(path) as video:
-        size = video.stream.width, video.stream.height
-        if max_pixels is not None and size[0] * size[1] > max_pixels:
-            raise ValueError(f"frames of {path} have {size[0]} x {size[1]} pixels, more than the {max_pixels} allowed")
+    with open_video(path, max_pixels) as video:
         start = _from_a_keyframe if wanted[0] > 0 and video.has_times else _from_the_beginning
         found = start(video, wanted)
         if found is not None:

@@ -12,6 +12,8 @@ import av
 import numpy as np
 from av.container import InputContainer
 
+from hiera_det.data.image_files import check_regular
+
 __all__ = ["BehindTheEndError", "Video", "errors_of_files", "open_video", "to_pixels"]
 
 _GUESS_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
@@ -106,15 +108,26 @@ class Video:
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[Video]:
+def open_video(path: Path, max_pixels: int | None = None) -> Iterator[Video]:
     """Open a file.
 
     Raises:
-        ValueError: there is no video stream or no decoder for it, or it is no file that FFmpeg reads.
-        OSError: the file cannot be read.
+        ValueError: there is no video stream or no decoder for it, its frames have more than ``max_pixels``, or it is no
+            file that FFmpeg reads.
+        OSError: the file cannot be read, or is no regular file.
     """
+    if path.exists():  # else FFmpeg says that it is missing
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise OSError(f"video {path} cannot be opened: {error}") from error
     with av.open(str(path)) as container:
-        yield Video(path, container)
+        video = Video(path, container)
+        size = video.stream.width, video.stream.height
+        if max_pixels is not None and size[0] * size[1] > max_pixels:
+            text = f"frames of {path} have {size[0]} x {size[1]} pixels, more than the {max_pixels} allowed"
+            raise ValueError(f"{text} (INPUT.MAX_PIXELS)")
+        yield video
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hiera_det.data.image_files import check_regular
 from hiera_det.data.video import clip_offsets, read_nearest, video_duration
 
 __all__ = ["read_center_clip"]
@@ -23,6 +22,5 @@ def read_center_clip(path: Path, num_frames: int) -> np.ndarray:
         OSError: the file cannot be read, or is no regular file.
         ValueError: it cannot be decoded.
     """
-    check_regular(path)
     middle = video_duration(path) / 2
     return read_nearest(path, middle, middle + clip_offsets(num_frames, RATE))

@@ -71,7 +71,7 @@ def predict(
     )
     write_results(output / f"{video.stem}.csv", _rows(video.stem, found, predictor.category_ids))
     write_json(output / f"{video.stem}.json", [_entry(prediction, min_score) for prediction in found], indent=1)
-    _draw(video, output / f"{video.stem}.mp4", found, min_score, failures)
+    _draw(video, output / f"{video.stem}.mp4", found, min_score, failures, predictor.max_pixels)
     failures.write(output / f"{video.stem}.failed.csv")
     logger.info("%d persons in %d seconds; %s", sum(len(prediction.boxes) for prediction in found), len(found), output)
     if strict:
@@ -99,7 +99,14 @@ def _entry(prediction: SecondPrediction, min_score: float) -> dict[str, Any]:
     return {"second": prediction.second, "persons": persons}
 
 
-def _draw(source: Path, target: Path, found: Sequence[SecondPrediction], min_score: float, failures: Failures) -> None:
+def _draw(
+    source: Path,
+    target: Path,
+    found: Sequence[SecondPrediction],
+    min_score: float,
+    failures: Failures,
+    max_pixels: int,
+) -> None:
     """Write the video with the persons of the nearest second drawn in, where that is within half a second."""
 
     def draw(time: float, frame: np.ndarray) -> np.ndarray:
@@ -107,7 +114,7 @@ def _draw(source: Path, target: Path, found: Sequence[SecondPrediction], min_sco
         near = abs(nearest.second - time) <= 0.5
         return _draw_persons(frame, nearest, min_score) if near else frame
 
-    redraw_video(source, target, draw, partial(failures.add, "frame"))
+    redraw_video(source, target, draw, partial(failures.add, "frame"), max_pixels=max_pixels)
 
 
 def _draw_persons(frame: np.ndarray, prediction: SecondPrediction, min_score: float) -> np.ndarray:

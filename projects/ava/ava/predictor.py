@@ -40,6 +40,7 @@ class ActionPredictor(Predictor):
     def __init__(self, trained: TrainedModel, cfg: CfgNode, device: str = "auto") -> None:
         super().__init__(trained, cfg, device)
         self.num_frames, self.rate = cfg.INPUT.NUM_FRAMES, cfg.INPUT.RATE
+        self.max_pixels = cfg.INPUT.MAX_PIXELS
         self._transform = TestTransform(cfg.INPUT.MIN_SIZE_TEST, box_extension=cfg.INPUT.BOX_EXTENSION)
 
     @staticmethod
@@ -127,7 +128,8 @@ class ActionPredictor(Predictor):
     def _clip(self, video: Path, second: float) -> np.ndarray:
         if second < -END_SLACK:
             raise ValueError(f"second {second:g} lies before the beginning of {video}")
-        return read_nearest(video, second, second + clip_offsets(self.num_frames, self.rate))
+        wanted = second + clip_offsets(self.num_frames, self.rate)
+        return read_nearest(video, second, wanted, max_pixels=self.max_pixels)
 
     @torch.no_grad()
     def classify(self, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:

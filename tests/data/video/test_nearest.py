@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
-from hiera_det.data.video import clip_offsets, read_nearest, video_duration
+from hiera_det.data.video import clip_offsets, frame_count, read_frames, read_nearest, video_duration
 from tests.data.video.noise import write_noise
 
 
@@ -21,6 +23,15 @@ def test_more_pixels_than_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr("hiera_det.data.video.nearest._from_a_keyframe", None)  # before anything is decoded
     with pytest.raises(ValueError, match=r"frames of .*a\.mp4 have 96 x 64 pixels, more than the 6143 allowed"):
         read_nearest(path, 0.1, np.array([0.1]), max_pixels=64 * 96 - 1)
+    with pytest.raises(ValueError, match=r"more than the 6143 allowed \(INPUT\.MAX_PIXELS\)"):
+        next(read_frames(path, max_pixels=64 * 96 - 1))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    for read in (video_duration, frame_count, lambda path: next(read_frames(path))):
+        with pytest.raises(OSError, match=r"video .*a\.mp4 cannot be opened: it is a named pipe, expected a file"):
+            read(tmp_path / "a.mp4")
 
 
 @pytest.mark.parametrize("error", [AssertionError, OverflowError, TypeError, UnicodeError, MemoryError])

@@ -114,6 +114,7 @@ def test_a_varying_frame_rate_and_a_late_start(tmp_path, begin, monkeypatch):
 
     predictor = ActionPredictor.__new__(ActionPredictor)
     predictor.class_names, predictor.category_ids, predictor.num_frames, predictor.rate = ["wave"], [1], 4, 1
+    predictor.max_pixels = None
     predictor.classify = lambda frames, boxes: np.ones((len(boxes), 1), np.float32)
     monkeypatch.setattr(predictor, "predict", lambda path, **_: predictor.predict_seconds(path, persons, [1.0, 3.0]))
     predict_files.predict(predictor, tmp_path / "a.mkv", tmp_path / "out")
@@ -165,6 +166,7 @@ def predictor(monkeypatch):
     """Finds in every clip a person who waves; ``clips`` has the seconds of those that it was given."""
     predictor = ActionPredictor.__new__(ActionPredictor)
     predictor.class_names, predictor.category_ids, predictor.num_frames, predictor.rate = ["wave"], [1], 4, 1
+    predictor.max_pixels = None
     predictor.classify = lambda frames, boxes: np.ones((len(boxes), 1), np.float32)
     detected = SimpleNamespace(
         boxes=torch.tensor([[16.0, 12.0, 48.0, 40.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0])
