@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from benchmarks.cases import Case
 from benchmarks.models.detectors import DETECTORS, autocast, detector_cases
 from benchmarks.rounds import Settings, run_case
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
+from hiera_det.data.findings import Findings
 from hiera_det.detection.data.shapes import CLASSES, write_shapes
 from hiera_det.detection.task import DetectionTask
 from hiera_det.engine.data import build_loader
@@ -68,7 +70,9 @@ def compare_training(
             if files is None:
                 sized.MODEL.ROI_HEADS.NUM_CLASSES = len(CLASSES)
             dataset = files or _shapes(Path(folder) / "shapes", min(sized.INPUT.MAX_SIZE_TRAIN, MAX_SIDE))
-            DetectionTask(sized, dataset).train_dataset  # noqa: B018  # raises here if it does not fit
+            findings = Findings()
+            DetectionTask(sized, dataset).examine(findings, training=True)
+            findings.report(logging.getLogger("benchmarks"))  # raises here if it does not fit
             arguments = (sized, dataset, case["batch"], case["dtype"], settings.device)
             candidates = [
                 Candidate(name, DETECTORS[name].package, name, partial(_build, name, *arguments))

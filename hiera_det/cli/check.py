@@ -18,6 +18,7 @@ from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, check_data_options, given_datasets
 from hiera_det.config import find_config, get_cfg
 from hiera_det.data.findings import Findings
+from hiera_det.engine.task import Task
 from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
 from hiera_det.utils.logs import show_log
 
@@ -58,4 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_run(cfg, findings)
     else:
         task.examine(findings, training=True)
+        if not findings.problems:
+            _read(task, findings)
     findings.show()
+
+
+def _read(task: Task, findings: Findings) -> None:
+    """Make both datasets, as a run does next: what they refuse in the config is a problem."""
+    try:
+        task.train_dataset, task.test_dataset  # noqa: B018
+    except (ValueError, OSError) as error:
+        findings.add("problem", str(error))

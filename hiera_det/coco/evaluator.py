@@ -36,7 +36,7 @@ class CocoEvaluator:
         annotations: the ground truth, crowd regions included; read with masks for "segm" and "boundary".
         iou_types: of "bbox" and "segm".
         extra: of ``METRICS``: average recall, that by class, boundary AP (arXiv 2103.16562), LVIS' rules.
-        max_detections: of an image; where it is above 100, ``AP@<max_detections>`` is given besides.
+        max_detections: of an image; where it is above 100, ``AP@<max_detections>`` is given besides (not with LVIS).
 
     Attributes:
         results: what :meth:`update` was given, as COCO results: a list of dicts with ``image_id``, ``category_id``,
@@ -59,16 +59,18 @@ class CocoEvaluator:
         if "boundary" in extra and "segm" not in iou_types:
             raise ValueError("TEST.METRICS names boundary, the AP of masks' boundaries, but MODEL.MASK_ON is False")
         self.lvis = "LVIS" in extra
-        if self.lvis and (annotations.rarity is None or not annotations.image_extras):
+        extras = annotations.image_extras
+        if self.lvis and (annotations.rarity is None or len(extras) < len(annotations.records)):
             raise ValueError(
                 f"TEST.METRICS names LVIS, but {annotations.source} lacks its fields: the categories' 'frequency',"
-                " and the images' 'neg_category_ids' and 'not_exhaustive_category_ids'"
+                f" and the images' 'neg_category_ids' and 'not_exhaustive_category_ids', which {len(extras)} of"
+                f" {len(annotations.records)} have"
             )
         self.annotations = annotations
         self.iou_types = (*iou_types, "boundary") if "boundary" in extra else tuple(iou_types)
         self.extra = tuple(extra)
         self.limit = _LVIS_LIMIT if self.lvis else _COCO_LIMIT
-        self.max_detections = max_detections
+        self.max_detections = self.limit if self.lvis else max(max_detections, self.limit)
         self.results: list[dict[str, Any]] = []
         self._label_of = {number: label for label, number in enumerate(annotations.category_ids, 1)}
         self._sizes = {record.image_id: (record.height, record.width) for record in annotations.records}
@@ -125,12 +127,12 @@ class CocoEvaluator:
         """
         if not self.results:
             logger.warning("%s: there are no detections, so AP is 0", self.annotations.source)
-        truth = self._truth()
-        return {iou_type: self._evaluate(truth, iou_type) for iou_type in self.iou_types}
+        return {iou_type: self._evaluate(iou_type) for iou_type in self.iou_types}
 
-    def _evaluate(self, truth: COCO, iou_type: str) -> dict[str, float]:
+    def _evaluate(self, iou_type: str) -> dict[str, float]:
+        truth = self._truth(masks=iou_type != "bbox")
         evaluation = COCOeval_faster(truth, self._detected(truth, iou_type), iou_type, lvis_style=self.lvis)
-        limits = sorted({1, 10, self.limit, max(self.limit, self.max_detections)})
+        limits = sorted({1, 10, self.limit, self.max_detections})
         evaluation.params.maxDets = limits
         evaluation.evaluate()
         evaluation.accumulate()
@@ -156,14 +158,17 @@ class CocoEvaluator:
             metrics |= {f"AR-{name}": _percent(recall[:, k, 0, at]) for k, name in enumerate(names)}
         return metrics
 
-    def _truth(self) -> COCO:
-        """The ground truth; annotations, images and classes are numbered from 1.
+    def _truth(self, *, masks: bool) -> COCO:
+        """The ground truth, for masks without the crowd regions that have none.
 
-        Their own ids may have a meaning in the evaluation (annotation 0 is "unmatched") or be none that it takes.
+        Annotations, images and classes are numbered from 1: their own ids may have a meaning in the evaluation
+        (annotation 0 is "unmatched") or be none that it takes.
         """
         annotations: list[dict[str, Any]] = []
         for number, record in enumerate(self.annotations.records, 1):
             for instance in record.instances:
+                if masks and instance.segmentation is None:
+                    continue
                 entry = _truth_entry(instance, record.height, record.width)
                 ids = {"id": len(annotations) + 1, "image_id": number, "category_id": instance.label}
                 annotations.append(entry | ids)

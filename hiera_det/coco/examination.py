@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hiera_det.coco.examine_annotations import examine_annotations
@@ -12,7 +13,7 @@ from hiera_det.coco.records import Annotations
 from hiera_det.coco.tables import dataset_table
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
-from hiera_det.data.findings import Findings
+from hiera_det.data.findings import Findings, some
 from hiera_det.data.image_files import MAX_PIXELS
 
 __all__ = ["Given", "examine_datasets"]
@@ -37,14 +38,16 @@ def examine_datasets(
     num_classes: int | None = None,
     *,
     max_pixels: int | None = MAX_PIXELS,
+    all_needed: Collection[str] = ("TEST",),
 ) -> dict[str, Annotations]:
     """Read the annotations of each split, look at its image files and boxes, and compare the classes.
 
     Args:
-        given: by split, "TRAIN" and "TEST" or one of them. Every image of "TEST" is needed.
+        given: by split, "TRAIN" and "TEST" or one of them.
         findings: gets what is found.
         num_classes: that ``MODEL.ROI_HEADS.NUM_CLASSES`` has; None: it does not matter.
         max_pixels: of an image, ``INPUT.MAX_PIXELS``.
+        all_needed: splits of which every image has to be readable.
 
     Returns:
         What could be read, by split.
@@ -65,11 +68,25 @@ def examine_datasets(
             its.files.image_root,
             findings,
             name,
-            all_needed=split == "TEST",
+            all_needed=split in all_needed,
             max_pixels=max_pixels,
         )
     _compare_classes(found, findings, num_classes)
+    _compare_images(given, found, findings)
     return found
+
+
+def _compare_images(given: Mapping[str, Given], found: Mapping[str, Annotations], findings: Findings) -> None:
+    """Note images that are in both sets."""
+    if len(found) < 2:
+        return
+    files = {
+        split: {os.path.normpath(given[split].files.image_root / it.file_name) for it in annotations.records}
+        for split, annotations in found.items()
+    }
+    if both := set.intersection(*files.values()):
+        count = len(files["TEST"])
+        findings.add("note", f"{len(both)} of {count} test images are in the training set too: {some(sorted(both), 2)}")
 
 
 def _read(its: Given, findings: Findings) -> Annotations | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-import pycocotools.mask as mask_util
-
-from hiera_det.coco.records import Annotations, ImageRecord, Instance
+from hiera_det.coco.records import Annotations, ImageRecord, Instance, extent
 from hiera_det.data.findings import Findings, some
 
 __all__ = ["examine_annotations"]
 
+Box = tuple[float, float, float, float]
+
 _AGREE, _DISAGREE = 0.9, 0.5  # IoU of a box and its mask's extent
+_BETTER = 0.05  # by which another reading of a box has to agree more with its mask
+_NEARLY_ALL = 0.9  # of the boxes
+_OVERSHOOT = 0.01  # of fractions of the image that annotators and converters round
 _ROUNDING = 1.0  # pixels
 
 
@@ -28,12 +30,11 @@ def examine_annotations(annotations: Annotations, findings: Findings, name: str)
     every = [(record, instance) for record in annotations.records for instance in record.instances]
     _examine_amount(annotations, every, findings, name)
     _examine_names(annotations, findings, name)
-    boxed = [pair for pair in every if not pair[1].crowd]
-    if boxed and all(_is_fraction(record, instance) for record, instance in boxed):
-        findings.add(
-            "problem",
-            f"{name}: all {len(boxed)} boxes lie within 0 to 1: they are fractions of the image, COCO's are pixels",
-        )
+    boxed = [(record, it) for record, it in every if not it.crowd and it.bbox[2] > 0 and it.bbox[3] > 0]
+    fractions = sum(_is_fraction(record, instance) for record, instance in boxed)
+    if boxed and fractions >= _NEARLY_ALL * len(boxed):
+        text = f"{name}: {fractions} of {len(boxed)} boxes lie within 0 to 1: they are fractions of the image"
+        findings.add("problem", f"{text}, COCO's are pixels")
     elif boxed:
         _examine_corners(boxed, findings, name)
         _examine_masks(boxed, findings, name)
@@ -52,6 +53,9 @@ def _examine_amount(
             f"{name}: none of the {len(every)} instances can be learned from or evaluated: {reason} (iscrowd 1 is for"
             " regions of many objects)",
         )
+    leaving = sum(_leaves(record, it) for record, it in every)
+    if leaving:
+        findings.add("note", f"{name}: {leaving} boxes reach beyond their image, and are clipped in training")
     absent = sorted(set(range(len(annotations.class_names))) - {it.label - 1 for _, it in every if it.trainable})
     if trainable and absent:
         names = annotations.unique_names()
@@ -73,7 +77,8 @@ def _examine_names(annotations: Annotations, findings: Findings, name: str) -> N
 
 
 def _is_fraction(record: ImageRecord, instance: Instance) -> bool:
-    return min(record.height, record.width) > 1 and all(0 <= value <= 1 for value in instance.bbox)
+    within = all(-_OVERSHOOT <= value <= 1 + _OVERSHOOT for value in instance.bbox)
+    return within and min(record.height, record.width) > 1
 
 
 def _examine_corners(boxed: list[tuple[ImageRecord, Instance]], findings: Findings, name: str) -> None:
@@ -87,51 +92,49 @@ def _examine_corners(boxed: list[tuple[ImageRecord, Instance]], findings: Findin
         )
 
 
+def _leaves(record: ImageRecord, instance: Instance) -> bool:
+    x, y, width, height = instance.bbox
+    beyond = max(-x, -y, x + width - record.width, y + height - record.height)
+    return beyond > _ROUNDING
+
+
 def _leaves_unless_corners(record: ImageRecord, instance: Instance) -> bool:
     x, y, width, height = instance.bbox
-    leaves = x + width > record.width + _ROUNDING or y + height > record.height + _ROUNDING
     corners = x < width <= record.width + _ROUNDING and y < height <= record.height + _ROUNDING
-    return leaves and corners
+    return corners and _leaves(record, instance)
 
 
 def _examine_masks(boxed: list[tuple[ImageRecord, Instance]], findings: Findings, name: str) -> None:
-    """Compare boxes with the extents of their masks."""
-    compared, contradicted = 0, []
+    """Compare boxes with the extents of their masks, and look for empty masks."""
+    compared, empty, contradicted = 0, [], []
     readings: Counter[str] = Counter()
     for record, instance in boxed:
-        extent = _extent(instance)
-        if extent is None:
+        if instance.segmentation is None:
+            continue
+        box = extent(instance.segmentation)
+        where = f"annotation {instance.annotation_id} of {record.file_name}"
+        if box is None:
+            empty.append(where)
             continue
         compared += 1
-        if _iou(instance.bbox, extent) < _DISAGREE:
-            contradicted.append(f"annotation {instance.annotation_id} of {record.file_name}")
-            readings.update(what for what, box in _readings(record, instance.bbox) if _iou(box, extent) >= _AGREE)
-    if not contradicted:
-        return
-    text = f"{name}: {len(contradicted)} of {compared} boxes disagree with their masks (IoU below {_DISAGREE})"
+        own = _iou(instance.bbox, box)
+        if own < _DISAGREE:
+            contradicted.append(where)
+        least = max(_AGREE, own + _BETTER)
+        readings.update(what for what, other in _readings(record, instance.bbox) if _iou(other, box) >= least)
+    if empty:
+        findings.add("note", f"{name}: {len(empty)} masks are empty, which training leaves out: {some(empty)}")
     what, count = readings.most_common(1)[0] if readings else ("", 0)
-    if 2 * count > len(contradicted):
-        text += f"; read as {what} {count} of them would agree, but COCO's are x, y, width, height in pixels"
-    kind = "problem" if 2 * len(contradicted) > compared else "note"
-    findings.add(kind, f"{text}: {some(contradicted)}")
+    if 2 * count > compared:
+        text = f"{name}: {count} of {compared} boxes agree with their masks only if they are read as {what}"
+        findings.add("problem", f"{text}; COCO's are x, y, width, height in pixels")
+    elif contradicted:
+        kind = "problem" if 2 * len(contradicted) > compared else "note"
+        text = f"{name}: {len(contradicted)} of {compared} boxes disagree with their masks (IoU below {_DISAGREE})"
+        findings.add(kind, f"{text}: {some(contradicted)}")
 
 
-def _extent(instance: Instance) -> np.ndarray | None:
-    """(x, y, width, height) of a mask; None: there is none, or it is empty."""
-    mask = instance.segmentation
-    if isinstance(mask, dict):
-        box = mask_util.toBbox(mask)
-        return box if box[2] > 0 and box[3] > 0 else None
-    if not mask:
-        return None
-    vertices = np.concatenate(mask)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    return np.concatenate([low, high - low]) if (high > low).all() else None
-
-
-def _readings(
-    record: ImageRecord, bbox: tuple[float, float, float, float]
-) -> Iterator[tuple[str, tuple[float, float, float, float]]]:
+def _readings(record: ImageRecord, bbox: Box) -> Iterator[tuple[str, Box]]:
     """What a box may have been meant for."""
     a, b, c, d = bbox
     w, h = record.width, record.height
@@ -142,10 +145,10 @@ def _readings(
     yield "fractions, centre x, centre y, width, height", ((a - c / 2) * w, (b - d / 2) * h, c * w, d * h)
 
 
-def _iou(a: tuple[float, float, float, float], b: np.ndarray) -> float:
+def _iou(a: Box, b: Box) -> float:
     """IoU of two boxes (x, y, width, height); 0 where one has no area."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     inside = max(wide, 0.0) * max(high, 0.0)
     union = a[2] * a[3] + b[2] * b[3] - inside
-    return float(inside / union) if inside > 0 and union > 0 else 0.0
+    return inside / union if inside > 0 and union > 0 else 0.0

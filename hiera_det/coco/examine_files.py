@@ -16,6 +16,7 @@ from hiera_det.data.image_files import UnreadableImageError, read_header
 
 __all__ = ["examine_image_files"]
 
+_BEARABLE = 0.1  # of the images; training takes others in the place of those that cannot be read
 _THREADS = 8  # files are waited for, on shared disks above all
 _ORIENTATIONS = (2, 3, 4)  # EXIF's that leave the size: mirrored, upside down, both
 
@@ -47,7 +48,7 @@ def examine_image_files(
         root: the folder that their names start from.
         findings: gets what is found.
         name: of the dataset, for messages.
-        all_needed: a file that is missing or cannot be read is a problem; otherwise it is a note, unless none is there.
+        all_needed: a file that cannot be read is a problem; otherwise it is a note, unless many cannot be.
         max_pixels: of an image, ``INPUT.MAX_PIXELS``.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -56,14 +57,13 @@ def examine_image_files(
     missing = [it.record.file_name for it in files if it.missing]
     if missing:
         none = len(missing) == len(records)
-        kind = "problem" if all_needed or none else "note"
         advice = f"; image names start from {root}: is that the folder?" if none else ""
         findings.add(
-            kind, f"{name}: {len(missing)} of {len(records)} image files are not there: {some(missing)}{advice}"
+            "problem", f"{name}: {len(missing)} of {len(records)} image files are not there: {some(missing)}{advice}"
         )
     unreadable = [it.unreadable for it in files if it.unreadable]
     if unreadable:
-        kind = "problem" if all_needed or len(unreadable) == len(records) else "note"
+        kind = "problem" if all_needed or len(unreadable) > _BEARABLE * len(records) else "note"
         findings.add(kind, f"{name}: {len(unreadable)} image files cannot be read: {some(unreadable, 3, '; ')}")
     if sizes := [it.size for it in files if it.size]:
         findings.add(

@@ -14,6 +14,7 @@ from hiera_det.coco.values import FieldError, Values, shown
 __all__ = ["read_segmentation"]
 
 _MIN_NUMBERS = 6  # of a polygon: three points
+_MOST_POINTS = 5000  # of a polygon that is to be clipped, which takes its time
 _LONGEST = 2**21  # pixels of a polygon's outline; pycocotools keeps five points for each
 
 
@@ -34,8 +35,11 @@ def read_segmentation(entry: dict[str, Any], height: int, width: int, values: Va
         FieldError: there is no field, or it is not as COCO defines it.
     """
     value = entry.get("segmentation")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        values.taken["RLE masks that are in a list"] += 1
+        value = value[0]
     if isinstance(value, dict):
-        if mask_format == "polygon":
+        if mask_format == "polygon" and value.keys() & {"counts", "size"}:
             raise FieldError(
                 "field 'segmentation' is an RLE mask, which INPUT.MASK_FORMAT polygon cannot hold; set"
                 " INPUT.MASK_FORMAT bitmask"
@@ -53,6 +57,9 @@ def read_segmentation(entry: dict[str, Any], height: int, width: int, values: Va
 def _read_polygons(value: list[Any], height: int, width: int, values: Values) -> Segmentation | None:
     polygons = []
     for numbers in _listed(value, values):
+        if numbers is None:
+            values.taken["polygons that are null, left out"] += 1
+            continue
         flat = _floats(numbers, values)
         if flat is None:
             raise FieldError(f"field 'segmentation' is not a list of polygons [x1, y1, x2, y2, ...]: {shown(value)}")
@@ -97,6 +104,10 @@ def _within_reach(polygon: np.ndarray, height: int, width: int, values: Values) 
     """The polygon; one that reaches far beyond the image is cut, to the image and its size around it."""
     size = np.array([width, height])
     if ((polygon < -size) | (polygon > 2 * size)).any():
+        if len(polygon) > _MOST_POINTS:
+            raise FieldError(
+                f"field 'segmentation' has a polygon of {len(polygon)} points that reaches far beyond the image"
+            )
         values.taken["polygons that reach far beyond their image, clipped"] += 1
         pieces = [piece - size for piece in clip_polygon(polygon + size, 3 * height, 3 * width)]
     else:

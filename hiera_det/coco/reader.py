@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hiera_det.coco.masks import read_segmentation
-from hiera_det.coco.records import Annotations, ImageRecord, Instance
+from hiera_det.coco.records import Annotations, ImageRecord, Instance, Segmentation, extent
 from hiera_det.coco.values import FieldError, Values, shown
 from hiera_det.data.class_names import check_category_ids, check_class_names
 from hiera_det.utils.problems import listed
@@ -92,6 +93,7 @@ class AnnotationReader:
         self.mask_format = mask_format
         self.problems: list[str] = []
         self.values = Values()
+        self._refused: set[int] = set()  # ids of images that have a problem
 
     def read(self) -> Annotations:
         """Read the file; entries that have problems are left out.
@@ -124,16 +126,19 @@ class AnnotationReader:
         Raises:
             AnnotationError: it is something else.
         """
+        text = ""
         try:
-            content = json.loads(read_text(self.json_file))
+            text = read_text(self.json_file)
+            content = json.loads(text)
         except (ValueError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-            raise AnnotationError(str(self.json_file), [f"not a JSON file ({reason})"]) from error
+            raise AnnotationError(str(self.json_file), [f"not a JSON file ({_why_no_json(text, error)})"]) from error
         if not isinstance(content, dict):
             self.fail(f"expected an object with {', '.join(lists)}; got a {type(content).__name__}")
         for key in lists:
             if not isinstance(content.get(key), list):
+                keys = ", ".join(shown(name) for name in list(content)[:5]) or "nothing"
                 got = f"{key!r} is a {type(content[key]).__name__}" if key in content else f"there is no {key!r}"
+                got += "" if key in content or content.keys() & {"images", "categories"} else f" but {keys}"
                 note = "; a test set without annotations cannot be trained on or evaluated"
                 self.fail(f"{got}, expected a list{note if key == 'annotations' else ''}")
             if not content[key] and key != "annotations":
@@ -166,6 +171,9 @@ class AnnotationReader:
         if number in seen:
             raise FieldError(f"category {number}: this id occurs twice")
         try:
+            if type(entry.get("name")) is int:
+                self.values.taken["class names that are numbers"] += 1
+                return {**entry, "id": number, "name": str(entry["name"])}
             return {**entry, "id": number, "name": self.values.text(entry, "name")}
         except FieldError as error:
             raise FieldError(f"category {number}: {error}") from error
@@ -177,6 +185,8 @@ class AnnotationReader:
             record = self.checked(f"image number {index}", self._image, entry, records)
             if record is not None:
                 records[record.image_id] = record
+            elif (number := _as_id(entry, "id")) is not None:
+                self._refused.add(number)
         return records
 
     def image_name(self, entry: Any, seen: Mapping[int, Any]) -> tuple[int, str]:
@@ -201,11 +211,14 @@ class AnnotationReader:
 
     def _file_name(self, entry: dict[str, Any]) -> str:
         """The name, or as detectron2 does for LVIS the end of the URL: ``train2017/000000391895.jpg``."""
-        if "file_name" not in entry and "coco_url" in entry:
+        if not entry.get("file_name") and "coco_url" in entry:
             return "/".join(self.values.text(entry, "coco_url").split("/")[-2:])
         name = self.values.text(entry, "file_name")
         if not name or "\0" in name:
             raise FieldError(f"field 'file_name' is {shown(name)}, expected a path")
+        if "\\" in name and os.sep == "/":
+            self.values.taken["file names with backslashes, taken for slashes"] += 1
+            return name.replace("\\", "/")
         return name
 
     def annotations(self, entries: list[Any], records: dict[int, ImageRecord], label_of: dict[int, int]) -> None:
@@ -218,7 +231,7 @@ class AnnotationReader:
             instance = None if record is None else self.checked(where, self._instance, entry, record, label_of)
             if instance is None or record is None:
                 continue
-            if self.mask_format is not None and instance.segmentation is None:
+            if self.mask_format is not None and instance.segmentation is None and not instance.crowd:
                 maskless += 1
             else:
                 record.instances.append(instance)
@@ -233,7 +246,8 @@ class AnnotationReader:
         if flat := sum(not instance.trainable and not instance.crowd for instance in kept):
             self.values.taken["instances whose box has no area inside the image, not trained on"] += flat
 
-    def _image_of(self, entry: Any, records: dict[int, ImageRecord], seen: set[int | str]) -> ImageRecord:
+    def _image_of(self, entry: Any, records: dict[int, ImageRecord], seen: set[int | str]) -> ImageRecord | None:
+        """The image of an annotation; None: what is wrong with it is known."""
         number = _annotation_id(_object(entry))
         if number is not None and number in seen:
             raise FieldError("this id occurs twice")
@@ -242,6 +256,8 @@ class AnnotationReader:
         else:
             seen.add(number)
         image_id = self.values.integer(entry, "image_id")
+        if image_id in self._refused:
+            return None
         if image_id not in records:
             raise FieldError(f"image_id {image_id} is not among the images")
         return records[image_id]
@@ -250,12 +266,12 @@ class AnnotationReader:
         category_id = self.values.integer(entry, "category_id")
         if category_id not in label_of:
             raise FieldError(f"category_id {category_id} is not among the categories")
-        bbox = self._bbox(entry)
         crowd = self._crowd(entry)
         segmentation = None
-        if self.mask_format is not None:
+        if self.mask_format is not None and not (crowd and entry.get("segmentation") is None):
             form = "bitmask" if crowd else self.mask_format  # crowd regions are not trained on
             segmentation = read_segmentation(entry, record.height, record.width, self.values, mask_format=form)
+        bbox = self._bbox(entry, segmentation)
         box = _clipped(bbox, record)
         if max(map(abs, (*bbox[:2], bbox[0] + bbox[2], bbox[1] + bbox[3]))) > _FARTHEST:
             self.values.taken["boxes that reach far beyond their image, clipped"] += 1
@@ -263,8 +279,11 @@ class AnnotationReader:
         area = self._area(entry)
         return Instance(label_of[category_id], box, bbox, segmentation, crowd, area, _annotation_id(entry))
 
-    def _bbox(self, entry: dict[str, Any]) -> tuple[float, float, float, float]:
+    def _bbox(self, entry: dict[str, Any], mask: Segmentation | None) -> tuple[float, float, float, float]:
         value = entry.get("bbox")
+        if (value is None or value == []) and (box := extent(mask)) is not None:
+            self.values.taken["boxes that are missing, taken from the mask"] += 1
+            return box
         if "bbox" not in entry:
             raise FieldError("field 'bbox' is missing")
         numbers = [self.values.number(it) for it in value] if isinstance(value, list) else []
@@ -284,21 +303,40 @@ class AnnotationReader:
         """A number of at least 0; None: an evaluation computes it."""
         value = entry.get("area")
         area = self.values.number(value) if not isinstance(value, str) else -1.0
-        if area >= 0:
+        if 0 <= area <= _FARTHEST**2:  # the metric leaves out what is larger
             return area
         if value is not None:
-            self.values.taken["areas that are no numbers of at least 0, computed"] += 1
+            self.values.taken["areas that are no numbers from 0 to 1e10, computed"] += 1
         return None
 
     def _extras(self, entries: list[Any], ids: set[int]) -> dict[int, dict[str, list[int]]]:
         """LVIS' lists of categories, of images that have any."""
-        return {
-            entry["id"]: {key: [it for it in entry[key] if type(it) is int and it in ids] for key in _EXTRAS}
-            for entry in entries
-            if isinstance(entry, dict)
-            and isinstance(entry.get("id"), int)
-            and all(isinstance(entry.get(key), list) for key in _EXTRAS)
-        }
+        found = {}
+        for entry in entries:
+            number = _as_id(entry, "id")
+            if number is not None and all(isinstance(entry.get(key), list) for key in _EXTRAS):
+                listed = {key: [_as_id({key: it}, key) for it in entry[key]] for key in _EXTRAS}
+                found[number] = {key: [it for it in its if it in ids] for key, its in listed.items()}
+        return found
+
+
+def _as_id(entry: Any, key: str) -> int | None:
+    """An id as it is read; None: there is none."""
+    try:
+        return Values().integer(_object(entry), key)
+    except FieldError:
+        return None
+
+
+def _why_no_json(text: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    start = text[:200].lstrip()
+    if start.startswith("version https://git-lfs"):
+        return "it is a pointer of Git LFS; fetch the file itself by git lfs pull"
+    if start.startswith("<"):
+        return "it begins as HTML or XML"
+    return str(error) if start or not isinstance(error, json.JSONDecodeError) else "it is empty"
 
 
 def _object(entry: Any) -> dict[str, Any]:
@@ -321,8 +359,8 @@ def _where(index: int, entry: Any, records: dict[int, ImageRecord]) -> str:
     """Name an annotation and its image for messages."""
     number = entry.get("id") if isinstance(entry, dict) else None
     name = f"annotation number {index}" if not isinstance(number, int | str) else f"annotation {shown(number)}"
-    image_id = entry.get("image_id") if isinstance(entry, dict) else None
-    record = records.get(image_id) if isinstance(image_id, int) else None
+    image_id = _as_id(entry, "image_id")
+    record = None if image_id is None else records.get(image_id)
     return name if record is None else f"image {record.image_id} ({record.file_name}), {name}"
 
 

@@ -6,15 +6,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pycocotools.mask as mask_util
 
 from hiera_det.data.class_names import distinct_names
 
-__all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "Instance", "Segmentation"]
+__all__ = ["MIN_BOX_SIDE", "Annotations", "ImageRecord", "Instance", "Segmentation", "extent"]
 
 MIN_BOX_SIDE = 1e-5  # pixels; a box that is not larger counts as empty, as in detectron2's filter_empty_instances
 
 Segmentation = list[np.ndarray] | dict[str, Any]
 """Polygons (k, 2) in pixels, or a compressed RLE."""
+
+
+def extent(mask: Segmentation | None) -> tuple[float, float, float, float] | None:
+    """The tight box (x, y, width, height) of a mask, in pixels; None: there is no mask, or it is empty."""
+    if not mask:
+        return None
+    if isinstance(mask, dict):
+        x, y, width, height = mask_util.toBbox(mask).tolist()
+    else:
+        vertices = np.concatenate(mask)
+        (x, y), (width, height) = vertices.min(axis=0).tolist(), np.ptp(vertices, axis=0).tolist()
+    return (x, y, width, height) if width > 0 and height > 0 else None
 
 
 @dataclass(slots=True)
@@ -25,7 +38,7 @@ class Instance:
         label: 1..K.
         box: (x1, y1, x2, y2) in pixels, clipped to the image.
         bbox: (x, y, width, height) in pixels, as in the file.
-        segmentation: of at least one polygon; None: masks are not read.
+        segmentation: of at least one polygon; None: masks are not read, or a crowd region has none.
         crowd: a region of many objects: not trained on, and ignored in an evaluation.
         area: in pixels, as in the file; None: the file has none.
         annotation_id: as in the file; None: it has none.

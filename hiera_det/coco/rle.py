@@ -12,7 +12,7 @@ from hiera_det.coco.values import FieldError, Values, shown
 __all__ = ["read_rle"]
 
 _FIRST, _LAST = 48, 111  # characters of compressed counts: six bits each, from "0" on
-_GROUPS = 7  # characters of one count at most: a run is below 2**32
+_GROUPS = 6  # characters of one count at most: pycocotools shifts within 32 bits
 
 
 def read_rle(value: dict[str, Any], height: int, width: int, values: Values) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def read_rle(value: dict[str, Any], height: int, width: int, values: Values) -> 
     Raises:
         FieldError: the size is another than the image's, or the counts are none, or do not add up to height x width.
     """
+    if not value.keys() & {"counts", "size"}:
+        raise FieldError(f"field 'segmentation' is {shown(value)}, expected polygons or an RLE mask")
     size = value.get("size")
     if not isinstance(size, list) or len(size) != 2:
         raise FieldError(f"RLE 'size' is {shown(size)}, expected the image's {[height, width]}")

@@ -112,7 +112,7 @@ class DetectionPredictor(Predictor):
             raise ValueError(f"score_threshold is {score_threshold}; expected 0 to 1")
         resized, _ = self._transform(as_image(image), {})
         tensor = in_format(F.pil_to_tensor(resized), self.cfg.INPUT.FORMAT)  # (C, H', W')
-        (found,) = self.model.detect([tensor.to(self.device)], [image.shape[:2]], score_threshold)
+        (found,) = self.model([tensor.to(self.device)], None, [image.shape[:2]], score_threshold, paste=False)
         labels = found["labels"].cpu() - 1  # the detector's own are 1..K
         ids: Tensor = torch.tensor(self.category_ids)[labels]
         masks = found["masks"].cpu() if "masks" in found else None

@@ -27,7 +27,7 @@ from hiera_det.detection.comparison_images import ComparisonImages, TrainingImag
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.model.config_check import check_training_config
-from hiera_det.detection.model.detector import Detector, build_model
+from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
 from hiera_det.utils.files import write_json
@@ -155,9 +155,9 @@ class DetectionTask(Task):
 
     def predict(self, model: nn.Module, batch: Batch) -> list[dict[str, Any]]:
         """Detections in pixels of the original images."""
-        assert isinstance(model, Detector)
         images, targets = batch
-        return model.detect(images, [(int(target["height"]), int(target["width"])) for target in targets])
+        sizes = [(int(target["height"]), int(target["width"])) for target in targets]
+        return model(images, output_sizes=sizes, paste=False)
 
     def callbacks(self) -> Sequence[L.Callback]:
         """Images of what is detected while training, every ``VIS_PERIOD`` iterations."""

@@ -13,14 +13,16 @@ from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 
-from hiera_det.coco.records import Annotations, Instance
+from hiera_det.coco.records import Annotations, ImageRecord, Instance
 from hiera_det.data.catalog import LAYOUT, DatasetFiles, resolve_dataset
+from hiera_det.data.findings import Findings, some
 
 __all__ = [
     "annotations_of",
     "build_mapper",
     "check_classes",
     "classes_of",
+    "examine_narrow",
     "find_dataset",
     "register_dataset",
 ]
@@ -50,7 +52,7 @@ def register_dataset(files: DatasetFiles, annotations: Annotations) -> str:
     MetadataCatalog.get(name).set(
         **place,
         evaluator_type="coco",
-        thing_classes=annotations.unique_names(),
+        thing_classes=annotations.class_names,
         thing_dataset_id_to_contiguous_id=ids,
     )
     _annotations[name] = annotations
@@ -111,6 +113,24 @@ def find_dataset(name: str) -> DatasetFiles | None:
     return None
 
 
+def examine_narrow(cfg: CfgNode, annotations: Annotations, findings: Findings, *, training: bool) -> None:
+    """Look for images that detectron2 resizes to no pixel: its sides are not at least 1."""
+    node = cfg.INPUT
+    longest = node.MAX_SIZE_TRAIN if training else node.MAX_SIZE_TEST
+    if training and node.CROP.ENABLED and node.CROP.TYPE == "large_scale_jitter":
+        longest *= node.CROP.SIZE[0]
+    narrow = [it.file_name for it in annotations.records if _share(it) * longest < 0.5]
+    if narrow:
+        text = (
+            f"{annotations.source}: detectron2 cannot resize {len(narrow)} images, which are too narrow: {some(narrow)}"
+        )
+        findings.add("problem", f"{text}; leave them out, or take --backend torchvision")
+
+
+def _share(record: ImageRecord) -> float:
+    return min(record.height, record.width) / max(record.height, record.width)
+
+
 def check_classes(cfg: CfgNode, names: Iterable[str]) -> None:
     """See that loaded datasets have as many classes as the model.
 
@@ -134,6 +154,9 @@ def classes_of(name: str) -> tuple[list[str], list[int]]:
     Raises:
         KeyError: no dataset is registered under that name.
     """
+    annotations = annotations_of(name)
+    if annotations is not None:
+        return annotations.class_names, annotations.category_ids
     metadata = MetadataCatalog.get(name)
     if not metadata.get("thing_classes"):
         DatasetCatalog.get(name)  # which fills it in, for COCO-format files

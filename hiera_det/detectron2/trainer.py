@@ -22,8 +22,16 @@ from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
-from hiera_det.detectron2.data import annotations_of, check_classes, classes_of, find_dataset, register_dataset
+from hiera_det.detectron2.data import (
+    annotations_of,
+    check_classes,
+    classes_of,
+    examine_narrow,
+    find_dataset,
+    register_dataset,
+)
 from hiera_det.detectron2.default_trainer import Trainer
+from hiera_det.detectron2.evaluation import Evaluator
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
 from hiera_det.utils.files import make_folder
 from hiera_det.utils.logs import set_handlers
@@ -145,7 +153,7 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
         _register(cfg, "TRAIN", files[0])
     _register(cfg, "TEST", files[1])
     names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    _compare_classes(cfg, names)
+    _check_datasets(cfg, names)
     cfg.freeze()
     default_setup(cfg, argparse.Namespace(eval_only=eval_only))
     return cfg
@@ -167,9 +175,10 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
         given = Given(its, masks if cfg.MODEL.MASK_ON else None)
         if comm.is_main_process():
             findings = Findings()
-            read = examine_datasets({split: given}, findings)
+            read = examine_datasets({split: given}, findings, all_needed=(split,))  # its mapper takes no other image
             if split in read:
                 examine_fit(cfg, read[split], findings, training=split == "TRAIN")
+                examine_narrow(cfg, read[split], findings, training=split == "TRAIN")
             findings.report(logger)
             annotations = read[split]
         else:
@@ -178,8 +187,8 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
     cfg.DATASETS[split] = tuple(names)
 
 
-def _compare_classes(cfg: CfgNode, names: Sequence[str]) -> None:
-    """See before the training that the datasets read here have the same classes, as many as the model.
+def _check_datasets(cfg: CfgNode, names: Sequence[str]) -> None:
+    """See before the training that the datasets read here have the same classes, as many as the model, and a metric.
 
     Raises:
         ValueError: they do not.
@@ -190,6 +199,9 @@ def _compare_classes(cfg: CfgNode, names: Sequence[str]) -> None:
         for other in others:
             check_same_classes(first.source, first.class_names, other.class_names, other.source)
         check_classes(cfg, list(read))
+    for name in cfg.DATASETS.TEST:
+        if (annotations := annotations_of(name)) is not None:
+            Evaluator(cfg, annotations, Path(cfg.OUTPUT_DIR))  # which refuses metrics that it cannot compute
 
 
 def _set_device(cfg: CfgNode) -> None:

@@ -436,3 +436,32 @@ def test_lvis_rules(tiny, image, annotated, ap):
 def test_metrics_that_cannot_be_computed(tiny, options, iou_types, message):
     with pytest.raises(ValueError, match=message):
         tiny(iou_types, options)
+
+
+def test_a_crowd_without_a_mask_still_ignores_boxes(tiny):
+    """As COCO's box AP has it: what lies in a crowd is no mistake."""
+    annotations = [
+        {"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36], "segmentation": [SQUARE]},
+        {"id": 2, "image_id": 4, "category_id": 8, "bbox": [40, 0, 20, 40], "segmentation": [], "iscrowd": 1},
+    ]
+    evaluator = tiny(("bbox", "segm"), annotations=annotations)
+    masks = torch.zeros(2, 40, 60, dtype=torch.bool)
+    masks[0, 5:9, 45:50], masks[1, 1:37, 2:38] = True, True
+    boxes = torch.tensor([[45.0, 5.0, 50.0, 9.0], [2.0, 1.0, 38.0, 37.0]])
+    found = {"boxes": boxes, "scores": torch.tensor([0.9, 0.8]), "labels": torch.tensor([1, 1]), "masks": masks}
+    evaluator.update(4, found)
+    metrics = evaluator.evaluate()
+    assert metrics["bbox"]["AP"] == pytest.approx(100)
+    assert metrics["segm"]["AP"] == pytest.approx(50)
+
+
+@pytest.mark.parametrize("ids", [[9.0], ["9"]])
+def test_lvis_ids_of_other_types(tiny, ids):
+    evaluator = _lvis(tiny, neg_category_ids=ids)
+    assert evaluator.annotations.image_extras == {4: {"neg_category_ids": [9], "not_exhaustive_category_ids": []}}
+    assert "AP@1000" not in _lvis(tiny).evaluate()["bbox"]
+
+
+def test_lvis_needs_its_fields_in_every_image(tiny):
+    with pytest.raises(ValueError, match=r"'not_exhaustive_category_ids', which 0 of 1 have"):
+        _lvis(tiny, neg_category_ids=None)

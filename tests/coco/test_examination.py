@@ -41,14 +41,23 @@ def test_real_coco(shared_data):
         assert all("have no instance" in note for note in _texts(findings, "note"))
 
 
-@pytest.mark.parametrize(("split", "kind"), [("TEST", "problem"), ("TRAIN", "note")])
-def test_a_missing_and_an_unreadable_file(write, content, split, kind):
-    content["images"].append({"id": 9, "file_name": "c.png", "height": 5, "width": 5})
+@pytest.mark.parametrize("split", ["TRAIN", "TEST"])
+def test_a_missing_file(write, content, split):
     files = write(content)
     (files.image_root / "a.png").unlink()
+    (problem,) = _examined(files, split).problems
+    assert "1 of 2 image files are not there: a.png" in problem
+
+
+@pytest.mark.parametrize(
+    ("split", "more", "kind"), [("TEST", 20, "problem"), ("TRAIN", 20, "note"), ("TRAIN", 2, "problem")]
+)
+def test_an_unreadable_file(write, content, split, more, kind):
+    """Training takes others in its place, unless there are many."""
+    content["images"] += [{"id": i, "file_name": f"{i}.png", "height": 9, "width": 9} for i in range(10, 10 + more)]
+    files = write(content)
     (files.image_root / "b.png").write_bytes(b"")
     found = _texts(_examined(files, split), kind)
-    assert any("1 of 3 image files are not there: a.png" in text for text in found)
     assert any("1 image files cannot be read: " in text and "b.png (0 bytes)" in text for text in found)
 
 
@@ -121,18 +130,53 @@ def _boxes(content, change):
     return content
 
 
+@pytest.mark.parametrize("overshoot", [0, 0.001])
 @pytest.mark.parametrize("mask_format", ["bitmask", None])
-def test_boxes_that_are_fractions(write, content, mask_format):
-    _boxes(content, lambda x, y, w, h: [x / 60, y / 50, w / 60, h / 50])
+def test_boxes_that_are_fractions(write, content, mask_format, overshoot):
+    _boxes(content, lambda x, y, w, h: [x / 60 - overshoot, y / 50, w / 60, h / 50 + overshoot])
     (problem,) = _examined(write(content), mask_format=mask_format).problems
-    assert "all 3 boxes lie within 0 to 1: they are fractions of the image" in problem
+    assert "3 of 3 boxes lie within 0 to 1: they are fractions of the image, COCO's are pixels" in problem
 
 
 def test_corners_that_masks_contradict(write, content):
     _boxes(content, lambda x, y, w, h: [x, y, x + w, y + h])  # the third is the same either way
     (problem,) = _examined(write(content)).problems
-    assert "2 of 3 boxes disagree with their masks (IoU below 0.5)" in problem
-    assert "read as x1, y1, x2, y2 2 of them would agree, but COCO's are x, y, width, height in pixels" in problem
+    assert "2 of 3 boxes agree with their masks only if they are read as x1, y1, x2, y2; COCO's are x, y, w" in problem
+
+
+def test_corners_of_large_objects(write, content):
+    """As x, y, width, height they overlap their masks well enough."""
+    content["annotations"] = content["annotations"][:1]
+    content["annotations"][0] |= {"bbox": [3, 3, 57, 37], "segmentation": [[3, 3, 57, 3, 57, 37, 3, 37]]}
+    (problem,) = _examined(write(content)).problems
+    assert "1 of 1 boxes agree with their masks only if they are read as x1, y1, x2, y2" in problem
+
+
+def test_boxes_that_no_reading_makes_agree(write, content):
+    for annotation in content["annotations"][:2]:
+        annotation["bbox"] = [0, 0, 4, 4]
+    (problem,) = _examined(write(content)).problems
+    assert "2 of 2 boxes disagree with their masks (IoU below 0.5): annotation 1 of a.png" in problem
+
+
+@pytest.mark.parametrize("segmentation", [{"size": [40, 60], "counts": [2400]}, [[1.0, 1.0] * 3]])
+def test_empty_masks(write, content, segmentation):
+    content["annotations"][0]["segmentation"] = segmentation
+    notes = _texts(_examined(write(content)), "note")
+    assert any("1 masks are empty, which training leaves out: annotation 1 of a.png" in note for note in notes)
+
+
+def test_boxes_beyond_the_image(write, content):
+    content["annotations"][0]["bbox"] = [10, 10, 51, 35]
+    notes = _texts(_examined(write(content), mask_format=None), "note")
+    assert any("1 boxes reach beyond their image, and are clipped in training" in note for note in notes)
+
+
+def test_images_of_both_sets(write, content):
+    given = Given(write(content), None)
+    findings = Findings()
+    examine_datasets({"TRAIN": given, "TEST": given}, findings)
+    assert any("2 of 2 test images are in the training set too" in note for note in _texts(findings, "note"))
 
 
 def test_corners_that_leave_the_image(write, content):
@@ -154,8 +198,7 @@ def test_boxes_that_their_masks_contradict(write, content, change, reading):
     content["annotations"] = content["annotations"][1:2]  # one is enough
     _boxes(content, change)
     (problem,) = _examined(write(content)).problems
-    assert "1 of 1 boxes disagree with their masks (IoU below 0.5)" in problem and f"read as {reading}" in problem
-    assert "annotation 2 of a.png" in problem
+    assert f"1 of 1 boxes agree with their masks only if they are read as {reading}" in problem
 
 
 def test_a_single_loose_box_is_a_note(write, content):
@@ -197,12 +240,12 @@ def test_names_that_come_twice(write, content):
 
 def test_the_rest_is_examined_where_entries_are_wrong(write, content):
     files = write(content)
-    content["annotations"][0]["bbox"] = None
+    content["annotations"][0]["bbox"] = "none"
     content["annotations"][1]["image_id"] = 99
     files.json_file.write_text(json.dumps(content))
     (files.image_root / "a.png").unlink()
     problems = _examined(files, "TEST").problems
     assert len(problems) == 3
-    assert "annotation 1: field 'bbox' is None" in problems[0]
+    assert "annotation 1: field 'bbox' is 'none'" in problems[0]
     assert "annotation 2: image_id 99" in problems[1]
     assert "1 of 2 image files are not there" in problems[2]

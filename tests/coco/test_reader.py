@@ -114,7 +114,6 @@ DELETE = object()
         (("annotations", 1, "image_id"), 99, "annotation 2: image_id 99 is not among the images"),
         (("annotations", 1, "category_id"), 6, "annotation 2: category_id 6 is not among the categories"),
         (("annotations", 1, "category_id"), "five", "annotation 2: field 'category_id' is 'five', expected int"),
-        (("annotations", 1, "bbox"), DELETE, "annotation 2: field 'bbox' is missing"),
         (("annotations", 1, "bbox"), [1, 2, 3], "annotation 2: field 'bbox' is .*expected 4 finite"),
         (("annotations", 1, "bbox"), [1, 2, 3, None], "annotation 2: field 'bbox' is .*expected 4 finite"),
         (("annotations", 1, "bbox"), [1, 2, 3, float("nan")], "annotation 2: field 'bbox' is .*finite"),
@@ -179,9 +178,13 @@ def test_all_problems_are_named_at_once(write, content):
         (("annotations", 0, "iscrowd"), "0", "1 integers that are written as text"),
         (("annotations", 0, "ignore"), 0, None),
         (("annotations", 0, "area"), None, None),
-        (("annotations", 0, "area"), "", "1 areas that are no numbers of at least 0, computed"),
-        (("annotations", 0, "area"), -1, "1 areas that are no numbers of at least 0, computed"),
-        (("annotations", 0, "area"), 10**400, "1 areas that are no numbers of at least 0, computed"),
+        (("annotations", 0, "area"), "", "1 areas that are no numbers from 0 to 1e10, computed"),
+        (("annotations", 0, "area"), -1, "1 areas that are no numbers from 0 to 1e10, computed"),
+        (("annotations", 0, "area"), 1e308, "1 areas that are no numbers from 0 to 1e10, computed"),
+        (("annotations", 0, "bbox"), DELETE, "1 boxes that are missing, taken from the mask"),
+        (("annotations", 0, "bbox"), None, "1 boxes that are missing, taken from the mask"),
+        (("images", 1, "file_name"), "a.png", None),
+        (("annotations", 0, "area"), 10**400, "1 areas that are no numbers from 0 to 1e10, computed"),
     ],
 )
 def test_what_has_one_meaning_is_taken(write, content, path, value, note):
@@ -225,6 +228,7 @@ POINTS = [[40.0, 30.0], [48.0, 30.0], [44.0, 36.0]]
         ([POINTS], "1 polygons that list points in place of numbers"),
         ([[], TRIANGLE], "1 polygons without three points, left out"),
         ([[40.0, 30.0, 48.0, 30.0], TRIANGLE], "1 polygons without three points, left out"),
+        ([TRIANGLE, None], "1 polygons that are null, left out"),
         ([[str(value) for value in TRIANGLE]], "6 coordinates that are written as text"),
         ([[int(value) for value in TRIANGLE]], None),
     ],
@@ -313,3 +317,60 @@ def test_names_of_files_alone(write, content):
     images = [{key: image[key] for key in ("id", "file_name")} for image in content["images"]]
     files.json_file.write_text(json.dumps({"images": images}))
     assert read_file_names(files.json_file) == {3: "a.png", 7: "b.png"}
+
+
+def test_a_missing_box_without_masks(write, content):
+    del content["annotations"][1]["bbox"]
+    with pytest.raises(ValueError, match="annotation 2: field 'bbox' is missing"):
+        _read(write, content, mask_format=None)
+
+
+def test_an_rle_in_a_list(write, content):
+    content["annotations"][1]["segmentation"] = [{"size": [40, 60], "counts": [2399, 1]}]
+    found = _read(write, content)
+    assert mask_util.area(found.records[0].instances[1].segmentation) == 1
+    assert found.notes == ["1 RLE masks that are in a list"]
+
+
+@pytest.mark.parametrize("segmentation", [[], None])
+def test_a_crowd_without_a_mask_stays_for_boxes(write, content, segmentation):
+    content["annotations"][2]["segmentation"] = segmentation
+    (crowd,) = _read(write, content).records[1].instances
+    assert crowd.crowd and crowd.segmentation is None
+
+
+def test_names_of_other_systems(write, content):
+    files = write(content)
+    content["categories"][0]["name"] = 7
+    content["images"][0]["file_name"] = "sub\\b.png"
+    content["images"][1] |= {"file_name": None, "coco_url": "http://x/val2017/a.png"}
+    files.json_file.write_text(json.dumps(content))
+    found = read_annotations(files.json_file, mask_format=None)
+    assert found.class_names == ["boat", "7"]
+    assert [record.file_name for record in found.records] == ["val2017/a.png", "sub/b.png"]
+    assert found.notes == ["1 class names that are numbers", "1 file names with backslashes, taken for slashes"]
+
+
+def test_a_bad_image_is_named_once(write, content):
+    files = write(content)
+    del content["images"][1]["width"]
+    files.json_file.write_text(json.dumps(content))
+    with pytest.raises(AnnotationError) as caught:
+        read_annotations(files.json_file, mask_format=None)
+    assert caught.value.problems == ["image number 1: image 3: field 'width' is missing"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:1", "pointer of Git LFS"),
+        ("<!DOCTYPE html>", "begins as HTML or XML"),
+        ("", "it is empty"),
+        ('{"_via_settings": {}, "_via_img_metadata": {}}', "no 'images' but '_via_settings', '_via_img_metadata'"),
+    ],
+)
+def test_files_of_other_kinds(tmp_path, text, message):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_annotations(path, mask_format=None)

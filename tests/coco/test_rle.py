@@ -43,6 +43,7 @@ def _text(size=(40, 60)):
         ("", "cut off or no compressed counts"),
         ("ä", "characters that compressed counts have not"),
         ("P" * 40 + "0", "no compressed counts"),
+        ("\\RQP0hmRP0XoP0llooooO", "no compressed counts"),  # its last would be -1 << 35, in C's 32 bits another
         ("o", "cut off"),
         ([2400.0], r"has 2400\.0, expected integers"),
         ([True, 2399], "has True, expected integers"),

@@ -39,7 +39,9 @@ class Detector(nn.Module):
         targets: list[dict] | None = None,
         output_sizes: list[tuple[int, int]] | None = None,
         score_threshold: float | None = None,
-    ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        *,
+        paste: bool = True,
+    ) -> dict[str, Tensor] | list[dict[str, Any]]:
         """Losses in training, detections in evaluation.
 
         Args:
@@ -51,6 +53,8 @@ class Detector(nn.Module):
             output_sizes: in evaluation, (height, width) in pixels that the detections of each image refer to;
                 None: the given image's.
             score_threshold: in evaluation, detections with a score above it are given; None: the config's.
+            paste: in evaluation, paste all masks; otherwise ``masks`` are
+                :class:`~hiera_det.detection.model.pasting.PastedMasks`, for large images.
 
         Returns:
             In training ``loss_rpn_cls``, ``loss_rpn_loc``, ``loss_cls``, ``loss_box_reg`` and, with masks on,
@@ -61,32 +65,18 @@ class Detector(nn.Module):
             ValueError: training without targets, a target without a field, or an image that does not fit.
             FloatingPointError: in training, a predicted proposal is not finite.
         """
-        if not self.training:
-            return [_pasted(found) for found in self.detect(images, output_sizes, score_threshold)]
         batch = self.batching(images)
-        self.roi_heads.check_targets(targets)
-        targets = [_to_device(target, batch.tensors) for target in targets or []]
+        if self.training:
+            self.roi_heads.check_targets(targets)
+            targets = [_to_device(target, batch.tensors) for target in targets or []]
         features = self.backbone(batch.tensors)
         proposals, rpn_losses = self.rpn(batch, features, targets)
-        _, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets)
-        return {**roi_losses, **rpn_losses}
-
-    def detect(
-        self,
-        images: list[Tensor],
-        output_sizes: list[tuple[int, int]] | None = None,
-        score_threshold: float | None = None,
-    ) -> list[dict[str, Any]]:
-        """Detections as of :meth:`forward`, but ``masks`` is a :class:`~hiera_det.detection.model.pasting.PastedMasks`.
-
-        Arguments as of :meth:`forward`; the model has to be in evaluation mode.
-        """
-        batch = self.batching(images)
-        features = self.backbone(batch.tensors)
-        proposals, _ = self.rpn(batch, features, None)
-        detections, _ = self.roi_heads(features, proposals, batch.image_sizes, None, score_threshold)
+        detections, roi_losses = self.roi_heads(features, proposals, batch.image_sizes, targets, score_threshold)
+        if self.training:
+            return {**roi_losses, **rpn_losses}
         sizes = zip(detections, batch.image_sizes, output_sizes or batch.image_sizes, strict=True)
-        return [to_output_size(found, given, wanted) for found, given, wanted in sizes]
+        results = [to_output_size(found, given, wanted) for found, given, wanted in sizes]
+        return [_pasted(result) for result in results] if paste else results
 
     def detectron2_state_dict(self) -> dict[str, Tensor]:
         """The state dict under detectron2's names."""

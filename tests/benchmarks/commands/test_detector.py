@@ -32,7 +32,7 @@ def test_ours():
     assert details.pop("detections") == 20
     assert set(details) == {
         f"share of {part}"
-        for part in ("resize", "normalise", "backbone", "pyramid, RPN and NMS", "RoI heads", "pasting")
+        for part in ("resize and pasting", "normalise", "backbone", "pyramid, RPN and NMS", "RoI heads")
     }
     assert min(details.values()) > 0 and sum(details.values()) == pytest.approx(1)
 

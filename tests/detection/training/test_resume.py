@@ -185,14 +185,14 @@ def test_terminated(run, environment):
 @pytest.fixture
 def terminated_in_evaluation(monkeypatch):
     """The first image that is evaluated brings a SIGTERM to this process."""
-    detect, handler = Detector.detect, signal.getsignal(signal.SIGTERM)
+    forward, handler = Detector.forward, signal.getsignal(signal.SIGTERM)
 
-    def terminating(self, images, output_sizes=None):
-        if signal.getsignal(signal.SIGTERM) is not handler:
+    def terminating(self, images, targets=None, output_sizes=None, **options):
+        if not self.training and signal.getsignal(signal.SIGTERM) is not handler:
             os.kill(os.getpid(), signal.SIGTERM)
-        return detect(self, images, output_sizes)
+        return forward(self, images, targets, output_sizes, **options)
 
-    monkeypatch.setattr(Detector, "detect", terminating)
+    monkeypatch.setattr(Detector, "forward", terminating)
     yield
     assert signal.getsignal(signal.SIGTERM) is handler
 
