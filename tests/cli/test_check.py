@@ -73,3 +73,18 @@ def test_the_files_of_an_action_run(mini_ava, capsys):
     with pytest.raises(SystemExit):
         main([*words, "DATASETS.LABEL_MAP", "annotations/none.pbtxt"])
     assert "none.pbtxt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("TEST.METRICS", "['LVIS']", "TEST.METRICS names LVIS, but"),
+        ("INPUT.MASK_FORMAT", "foo", "INPUT.MASK_FORMAT is 'foo'"),
+        ("INPUT.FORMAT", "XYZ", "INPUT.FORMAT is 'XYZ'"),
+    ],
+)
+def test_a_config_that_the_data_do_not_suit(flags, capsys, key, value, message):
+    words = {"INPUT.MASK_FORMAT": "bitmask", key: value}
+    with pytest.raises((SystemExit, ValueError)) as ended:
+        main([*flags, *(word for pair in words.items() for word in pair)])
+    assert message in capsys.readouterr().out + str(ended.value)

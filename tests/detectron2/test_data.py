@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unittest import mock
 
 import numpy as np
@@ -16,10 +17,12 @@ from detectron2.data import transforms as T
 from detectron2.data.datasets.coco import load_coco_json
 
 from hiera_det.coco.reader import read_annotations
+from hiera_det.coco.records import Annotations, ImageRecord
 from hiera_det.data.catalog import DatasetFiles
+from hiera_det.data.findings import Findings
 from hiera_det.detection.data import transforms
 from hiera_det.detection.data.coco import CocoDataset
-from hiera_det.detectron2.data import build_mapper, check_classes, register_dataset
+from hiera_det.detectron2.data import build_mapper, check_classes, classes_of, examine_narrow, register_dataset
 from hiera_det.detectron2.trainer import defaults
 
 JITTER = ["INPUT.CROP.ENABLED", "True", "INPUT.CROP.TYPE", "large_scale_jitter", "INPUT.CROP.SIZE", "[0.1, 2.0]"]
@@ -172,3 +175,28 @@ def test_number_of_classes(datasets_root):
     cfg.MODEL.META_ARCHITECTURE = "RetinaNet"
     with pytest.raises(ValueError, match=r"MODEL\.RETINANET\.NUM_CLASSES is 80"):
         check_classes(cfg, [name])
+
+
+def test_twin_names_are_the_checkpoint_s_names(datasets_root, tmp_path):
+    folder = datasets_root / "shapes"
+    content = json.loads((folder / "annotations" / "instances_val.json").read_text())
+    content["categories"][1]["name"] = content["categories"][0]["name"]
+    (tmp_path / "twins.json").write_text(json.dumps(content))
+    files = DatasetFiles("twins", tmp_path / "twins.json", folder / "val")
+    annotations = read_annotations(files.json_file, mask_format=None)
+    assert classes_of(register_dataset(files, annotations)) == (annotations.class_names, annotations.category_ids)
+
+
+def test_images_too_narrow_for_detectron2(tmp_path):
+    records = [ImageRecord(1, "narrow.png", 8, 4000), ImageRecord(2, "wide.png", 80, 400)]
+    cfg, findings = defaults(), Findings()
+    cfg.INPUT.MAX_SIZE_TEST = 200
+    examine_narrow(cfg, Annotations("a.json", [1], ["x"], records), findings, training=False)
+    (problem,) = findings.problems
+    assert "detectron2 cannot resize 1 images, which are too narrow: narrow.png" in problem
+    T.ResizeShortestEdge(200, 200, "choice").get_transform(np.zeros((80, 400, 3))).apply_image(
+        np.zeros((80, 400, 3), np.uint8)
+    )
+    with pytest.raises(ValueError, match="must be > 0"):
+        transform = T.ResizeShortestEdge(200, 200, "choice").get_transform(np.zeros((8, 4000, 3)))
+        transform.apply_image(np.zeros((8, 4000, 3), np.uint8))

@@ -203,6 +203,13 @@ def test_other_classes_and_ids_of_text_are_refused(trained, new_run, datasets_ro
             new_run(backend)("--eval-only", *flags, "MODEL.WEIGHTS", str(trained.folder / "model_final.pth"))
 
 
+def test_a_metric_that_cannot_be_computed_is_refused_before_training(new_run):
+    run = new_run("detectron2")
+    with pytest.raises(ValueError, match=r"TEST\.METRICS names LVIS, but .*instances_val\.json lacks its fields"):
+        run("SOLVER.MAX_ITER", "2", "TEST.METRICS", "['LVIS']")
+    assert not list(run.folder.glob("*.pth"))
+
+
 def test_evaluation_needs_no_training_set(trained2, new_run, datasets_root, monkeypatch, tmp_path):
     shapes = datasets_root / "shapes"
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
