@@ -80,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     failed = extract(cfg, items, args.output, engine=args.engine)
     print(f"{len(items) - failed} items in {args.output}, {failed} could not be read")
     if args.strict and (failed or unreadable):
-        folders = f" and {len(unreadable)} folders, such as {unreadable[0]}" if unreadable else ""
-        raise ValueError(f"{failed} of {len(items)} items{folders} could not be read (--strict); the rest is written")
+        others = f" and {len(unreadable)} inputs, such as: {unreadable[0]}," if unreadable else ""
+        raise ValueError(f"{failed} of {len(items)} items{others} could not be read (--strict); the rest is written")
 
 
 def verify(root: str) -> None:

@@ -15,6 +15,7 @@ from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings, some
 from hiera_det.data.image_files import MAX_PIXELS
+from hiera_det.data.images import Reading
 
 __all__ = ["Given", "examine_datasets"]
 
@@ -37,7 +38,8 @@ def examine_datasets(
     findings: Findings,
     num_classes: int | None = None,
     *,
-    max_pixels: int | None = MAX_PIXELS,
+    reading: Reading | None = None,
+    only_8_bits: bool = False,
     all_needed: Collection[str] = ("TEST",),
 ) -> dict[str, Annotations]:
     """Read the annotations of each split, look at its image files and boxes, and compare the classes.
@@ -46,7 +48,8 @@ def examine_datasets(
         given: by split, "TRAIN" and "TEST" or one of them.
         findings: gets what is found.
         num_classes: that ``MODEL.ROI_HEADS.NUM_CLASSES`` has; None: it does not matter.
-        max_pixels: of an image, ``INPUT.MAX_PIXELS``.
+        reading: how images are read; None: as 8-bit colour.
+        only_8_bits: see :func:`~hiera_det.coco.examine_files.examine_image_files`.
         all_needed: splits of which every image has to be readable.
 
     Returns:
@@ -69,7 +72,8 @@ def examine_datasets(
             findings,
             name,
             all_needed=split in all_needed,
-            max_pixels=max_pixels,
+            reading={"max_pixels": MAX_PIXELS} if reading is None else reading,
+            only_8_bits=only_8_bits,
         )
     _compare_classes(found, findings, num_classes)
     _compare_images(given, found, findings)

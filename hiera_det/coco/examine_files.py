@@ -11,8 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from hiera_det.coco.records import ImageRecord
+from hiera_det.data.depth import is_deep
 from hiera_det.data.findings import Findings, some
 from hiera_det.data.image_files import UnreadableImageError, read_header
+from hiera_det.data.images import Reading, header_problem
 
 __all__ = ["examine_image_files"]
 
@@ -30,6 +32,7 @@ class _File:
     unreadable: str = ""
     size: str = ""
     turned: str = ""
+    deep: bool = False
 
 
 def examine_image_files(
@@ -39,7 +42,8 @@ def examine_image_files(
     name: str,
     *,
     all_needed: bool,
-    max_pixels: int | None,
+    reading: Reading,
+    only_8_bits: bool,
 ) -> None:
     """Stat each file and read its header, with progress.
 
@@ -49,10 +53,11 @@ def examine_image_files(
         findings: gets what is found.
         name: of the dataset, for messages.
         all_needed: a file that cannot be read is a problem; otherwise it is a note, unless many cannot be.
-        max_pixels: of an image, ``INPUT.MAX_PIXELS``.
+        reading: how images are read.
+        only_8_bits: of grey pixels of more bits, all above 255 become white, as on detectron2.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda record: _examine(record, root / record.file_name, max_pixels), records)
+        found = pool.map(lambda record: _examine(record, root / record.file_name, reading), records)
         files = [it for it in tqdm(found, desc=f"image files of {name}", total=len(records), leave=False) if it]
     missing = [it.record.file_name for it in files if it.missing]
     if missing:
@@ -69,6 +74,12 @@ def examine_image_files(
         findings.add(
             "problem", f"{name}: {len(sizes)} images are of another size than the JSON says: {some(sizes, 3, '; ')}"
         )
+    if only_8_bits and (deep := [it.record.file_name for it in files if it.deep]):
+        findings.add(
+            "note",
+            f"{name}: {len(deep)} images have grey of more than 8 bits, of which detectron2 makes all above 255 white:"
+            f" {some(deep)}; take --backend torchvision, which scales them",
+        )
     if turned := [it.turned for it in files if it.turned]:
         findings.add(
             "note",
@@ -77,15 +88,17 @@ def examine_image_files(
         )
 
 
-def _examine(record: ImageRecord, path: Path, max_pixels: int | None) -> _File | None:
+def _examine(record: ImageRecord, path: Path, reading: Reading) -> _File | None:
     try:
         os.stat(path)
     except OSError:
         return _File(record, missing=True)
     try:
-        header = read_header(path, max_pixels=max_pixels)
+        header = read_header(path, max_pixels=reading.get("max_pixels"))
     except UnreadableImageError as error:
         return _File(record, unreadable=str(error))
+    if problem := header_problem(header, reading):
+        return _File(record, unreadable=f"{path}: {problem}")
     orientation, expected = header.orientation, (record.width, record.height)
     if header.size != expected:
         because = ""
@@ -94,6 +107,6 @@ def _examine(record: ImageRecord, path: Path, max_pixels: int | None) -> _File |
         came = f"height {header.size[1]} and width {header.size[0]}{because}, not {expected[1]} and {expected[0]}"
         return _File(record, size=f"{path} (image {record.image_id}) has {came}")
     peculiar = orientation in _ORIENTATIONS or (orientation >= 5 and header.height == header.width)
-    if peculiar and record.instances:
-        return _File(record, turned=f"{record.file_name} (orientation {orientation})")
-    return None
+    turned = f"{record.file_name} (orientation {orientation})" if peculiar and record.instances else ""
+    deep = is_deep(header.mode)
+    return _File(record, turned=turned, deep=deep) if turned or deep else None

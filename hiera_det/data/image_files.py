@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -49,11 +49,17 @@ class ImageHeader:
         width: in pixels, as stored.
         height: as stored.
         orientation: EXIF's, 1 to 8; from 5 on, width and height are exchanged when the image is read.
+        mode: PIL's name of the kind of pixels.
+        file_format: PIL's name of it.
+        transparent: a palette has a colour that is transparent.
     """
 
     width: int
     height: int
     orientation: int
+    mode: str = field(default="RGB", compare=False)
+    file_format: str | None = field(default=None, compare=False)
+    transparent: bool = field(default=False, compare=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -78,7 +84,9 @@ def read_header(source: Path | bytes, *, name: str = "", max_pixels: int | None 
             width, height = image.size
             if isinstance(image, TiffImageFile):  # whose size is the turned image's
                 width, height = (image.tag_v2[tag] for tag in (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength))
-            return ImageHeader(width, height, orientation if orientation in range(1, 9) else 1)
+            orientation = orientation if orientation in range(1, 9) else 1
+            transparent = "transparency" in image.info
+            return ImageHeader(width, height, orientation, image.mode, image.format, transparent)
     except MemoryError:
         raise
     except Exception as error:  # on damaged files PIL raises nearly anything

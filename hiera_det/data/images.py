@@ -12,12 +12,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from hiera_det.data.depth import declared_bits, is_deep, narrowed
-from hiera_det.data.image_files import MAX_PIXELS, UnreadableImageError, check_size, open_image, unreadable
+from hiera_det.data.image_files import MAX_PIXELS, ImageHeader, UnreadableImageError, check_size, open_image, unreadable
 
-__all__ = ["Reading", "UnreadableImageError", "convert_image", "read_image"]
+__all__ = ["Reading", "UnreadableImageError", "convert_image", "header_problem", "read_image"]
 
 
 logger = logging.getLogger(__name__)
+
+_FOUR = ("RGBA", "RGBX")  # PIL's modes of four channels
+_PHOTOMETRIC, _SAMPLE_FORMAT = 262, 339  # TIFF's tags
 
 _told: set[str] = set()  # what this process has warned of
 
@@ -88,18 +91,34 @@ def _converted(
     if file_format == "TIFF" and getattr(image, "is_animated", False) and "pages" not in _told:
         _told.add("pages")
         logger.warning("%s has several pages; of such files the first is read", name)
+    tags = getattr(image, "tag_v2", {})
+    white_is_zero = tags.get(_PHOTOMETRIC) == 0  # PIL turns it round for 8 bits alone
+    unsigned = tags.get(_SAMPLE_FORMAT, (1,)) in (1, (1,))
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     image = ImageOps.exif_transpose(image)
     if is_deep(image.mode):
         values = np.asarray(image)
         if image.mode != "F" and (image.mode != "I" or file_format in ("PNG", "PPM")):  # PIL may have those 16 as 32
             values = values.astype(np.uint16)  # in this machine's order of bytes
-        image = Image.fromarray(narrowed(values, pixel_range, bits, name))
+        elif image.mode == "I" and unsigned:
+            values = values.view(np.uint32)
+        grey = narrowed(values, pixel_range, bits, name)
+        image = Image.fromarray(255 - grey if white_is_zero else grey)
     elif source is not None and _lost(image, layout, channels, pixel_range):
         # Of TIFF, OpenCV gives the pixels as they are to be seen, of PNG as they are stored.
         turn = orientation if file_format == "PNG" else 1
         image = _read_by_opencv(source, turn, lambda colours: narrowed(colours, pixel_range, bits, name))
     return _with_channels(image, channels)
+
+
+def header_problem(header: ImageHeader, reading: Reading) -> str | None:
+    """Why an image cannot be read as wanted, as far as its header tells; None: nothing is known."""
+    if header.mode == "F" or (header.mode == "I" and header.file_format not in ("PNG", "PPM")):
+        return None if len(reading.get("pixel_range", ())) else "its pixels have 32 bits; set INPUT.PIXEL_RANGE"
+    four = header.mode in (*_FOUR, "PA", "LA", "La") or (header.mode == "P" and header.transparent)
+    if reading.get("channels", 3) == 4 and not four:
+        return f"its mode is {header.mode}, but MODEL.PIXEL_MEAN has 4 values: expected four channels"
+    return None
 
 
 def _layout(image: Image.Image) -> str:
@@ -115,7 +134,7 @@ def _lost(image: Image.Image, layout: str, channels: int, pixel_range: Sequence[
         return True
     if ";16" not in layout or image.mode not in ("RGB", "RGBA", "LA"):
         return False
-    return len(pixel_range) > 0 or int(np.asarray(image.convert("RGB")).max()) < 16  # all but black
+    return len(pixel_range) > 0 or int(np.asarray(image.convert("RGB")).max()) < 64  # of 14 bits or less
 
 
 def _read_by_opencv(source: Path | bytes, orientation: int, narrow: Callable[[np.ndarray], np.ndarray]) -> Image.Image:
@@ -142,7 +161,7 @@ def _with_channels(image: Image.Image, channels: int) -> Image.Image:
         return image.convert("L") if image.mode in ("1", "LA") else image.convert("RGB").convert("L")
     if image.mode in ("PA", "LA", "La") or (image.mode == "P" and "transparency" in image.info):
         image = image.convert("RGBA")
-    if image.mode not in ("RGBA", "RGBX"):
+    if image.mode not in _FOUR:
         raise ValueError(f"it has {len(image.getbands())} channels ({image.mode}), but MODEL.PIXEL_MEAN has 4 values")
     # PIL resizes RGBX channel by channel, but RGBA with its colours weighted by the fourth.
     return Image.frombytes("RGBX", image.size, image.tobytes())

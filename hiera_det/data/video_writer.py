@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from hiera_det.data.image_files import MAX_PIXELS
-from hiera_det.data.video import OnLost, frame_count, read_frames
+from hiera_det.data.video import OnLost, frame_count, read_frames, video_duration
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["redraw_video", "write_video"]
+
+logger = logging.getLogger(__name__)
 
 _CLOCK = 90_000  # ticks per second, MPEG's
 _STILL = _CLOCK // 30  # ticks that a single frame lasts
@@ -51,16 +55,31 @@ def redraw_video(
     """
     found = read_frames(source, on_lost, max_pixels=max_pixels)
     frames = tqdm(found, desc=source.name, unit=" frames", total=frame_count(source))
-    write_video(target, ((seconds, draw(seconds, frame)) for seconds, frame in frames))
+    drawn = ((seconds, draw(seconds, frame)) for seconds, frame in frames)
+    write_video(target, _of_one_size(drawn, source), video_duration(source))
 
 
-def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None:
+def _of_one_size(frames: Iterable[tuple[float, np.ndarray]], source: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames in the size of the first: recordings of browsers change it on the way."""
+    size: tuple[int, ...] | None = None
+    told = False
+    for seconds, image in frames:
+        size = size or image.shape
+        if image.shape != size:
+            if not told:
+                logger.warning("%s changes its size at %.3f s; it is drawn in that of its beginning", source, seconds)
+            told = True
+            image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        yield seconds, image
+
+
+def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]], end: float | None = None) -> None:
     """Write H.264 in an mp4; odd sizes grow by one pixel, which repeats the edge. Nothing is left after an error.
 
     Args:
         path: the ``.mp4`` to write.
-        frames: ascending seconds, at any distance, and images (H, W, 3) uint8 RGB of one size. The last one stands as
-            long as the one before it.
+        frames: ascending seconds, at any distance, and images (H, W, 3) uint8 RGB of one size.
+        end: the second at which the last frame ends; None: it stands as long as the one before it.
 
     Raises:
         ValueError: there is no frame, or they differ in size.
@@ -87,6 +106,8 @@ def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]]) -> None:
             container.mux(stream.encode(_frame(image, ticks)))
         if stream is None:
             raise ValueError(f"video {path} would have no frames")
+        if end is not None and previous is not None and round(end * _CLOCK) > previous:
+            step = round(end * _CLOCK) - previous
         for packet in stream.encode():
             packet.duration = step  # of the last one; those of others follow from their times
             container.mux(packet)

@@ -63,8 +63,10 @@ def predict(
     make_output(output, source)
     if is_video:
         failures = Failures(source)
-        results = _predict_video(predictor, source, output / f"{source.stem}.mp4", score_threshold, failures)
-        failures.write(output / f"{source.stem}.failed.csv")
+        try:
+            results = _predict_video(predictor, source, output / f"{source.stem}.mp4", score_threshold, failures)
+        finally:
+            failures.write(output / f"{source.stem}.failed.csv")
     else:
         results, skipped = _predict_images(predictor, files, output, score_threshold)
     write_json(output / "predictions.json", results)

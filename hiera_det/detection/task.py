@@ -79,8 +79,8 @@ class DetectionTask(Task):
         """Read both sets, and look at image files, sizes, boxes and classes."""
         splits = ("TRAIN", "TEST") if training else ("TEST",)
         given = {split: its for split in splits if (its := self._given(split)) is not None}
-        limit = reading_of(self.cfg)["max_pixels"]
-        read = examine_datasets(given, findings, self.cfg.MODEL.ROI_HEADS.NUM_CLASSES, max_pixels=limit)
+        classes = self.cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        read = examine_datasets(given, findings, classes, reading=reading_of(self.cfg))
         for split, content in read.items():
             examine_fit(self.cfg, content, findings, training=split == "TRAIN")
         if not findings.problems:

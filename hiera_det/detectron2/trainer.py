@@ -175,7 +175,8 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
         given = Given(its, masks if cfg.MODEL.MASK_ON else None)
         if comm.is_main_process():
             findings = Findings()
-            read = examine_datasets({split: given}, findings, all_needed=(split,))  # its mapper takes no other image
+            # detectron2's mapper takes no other image in the place of one that it cannot read.
+            read = examine_datasets({split: given}, findings, all_needed=(split,), only_8_bits=True)
             if split in read:
                 examine_fit(cfg, read[split], findings, training=split == "TRAIN")
                 examine_narrow(cfg, read[split], findings, training=split == "TRAIN")

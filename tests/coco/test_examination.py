@@ -249,3 +249,25 @@ def test_the_rest_is_examined_where_entries_are_wrong(write, content):
     assert "annotation 1: field 'bbox' is 'none'" in problems[0]
     assert "annotation 2: image_id 99" in problems[1]
     assert "1 of 2 image files are not there" in problems[2]
+
+
+def test_images_that_the_config_cannot_read(write, content):
+    files = write(content)
+    Image.fromarray(np.zeros((40, 60), np.float32)).save(files.image_root / "a.png", format="TIFF")
+    assert any(
+        "a.png: its pixels have 32 bits; set INPUT.PIXEL_RANGE" in it for it in _examined(files, "TEST").problems
+    )
+    findings = Findings()
+    examine_datasets({"TEST": Given(files, None)}, findings, reading={"channels": 4, "pixel_range": [0, 1]})
+    (problem,) = findings.problems
+    assert "b.png: its mode is RGB, but MODEL.PIXEL_MEAN has 4 values: expected four channels" in problem
+
+
+def test_grey_of_more_than_8_bits_on_detectron2(write, content):
+    files = write(content)
+    Image.fromarray(np.zeros((40, 60), np.uint16)).save(files.image_root / "a.png")
+    for only_8_bits in (False, True):
+        findings = Findings()
+        examine_datasets({"TEST": Given(files, None)}, findings, only_8_bits=only_8_bits)
+        notes = [note for note in _texts(findings, "note") if "1 images have grey of more than 8 bits" in note]
+        assert bool(notes) == only_8_bits

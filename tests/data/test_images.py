@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,3 +113,23 @@ def test_any_error_of_a_decoder(tmp_path, monkeypatch, error):
     monkeypatch.setattr(Image.Image, "getexif", fail)
     with pytest.raises(UnreadableImageError, match=r"a\.png .*from the depth"):
         read_image(path)
+
+
+def test_colours_of_14_bits(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), 12_000, np.uint16))
+    assert np.asarray(read_image(tmp_path / "a.png", pixel_range=[0, 2**14 - 1]))[0, 0].tolist() == [187] * 3
+
+
+def test_tiff_whose_white_is_zero(tmp_path):
+    values = np.array([[0, 256 * 200, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={262: 0})
+    assert np.asarray(read_image(tmp_path / "a.tif"))[0, :, 0].tolist() == [255, 55, 0]
+
+
+def test_tiff_of_unsigned_32_bits(tmp_path):
+    values = np.array([[0, 2**31, 2**32 - 1]], np.uint32)
+    path = tmp_path / "a.tif"
+    Image.fromarray(values.view(np.int32)).save(path)  # PIL knows signed ones alone
+    entry = b"\x53\x01\x03\x00\x01\x00\x00\x00"  # the tag 339, SampleFormat: one short
+    path.write_bytes(path.read_bytes().replace(entry + b"\x02", entry + b"\x01"))
+    assert np.asarray(read_image(path, pixel_range=[0, 2**32 - 1]))[0, :, 0].tolist() == [0, 128, 255]

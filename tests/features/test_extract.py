@@ -188,7 +188,7 @@ def test_odd_inputs_end_no_run(tool, config, tmp_path, monkeypatch, caplog, caps
     monkeypatch.setattr(os, "scandir", refuse)
     words = [*arguments(config, root, tmp_path / "f"), "INPUT.PIXEL_RANGE", "[0, 4095]"]
     with pytest.raises(
-        ValueError, match=r"2 of 4 items and 1 folders, such as folder .*locked cannot be read.*--strict"
+        ValueError, match=r"2 of 4 items and 1 inputs, such as: folder .*locked cannot be read.*--strict"
     ):
         tool.main([*words, "--strict"])
     tool.main(words)

@@ -45,7 +45,8 @@ def find_items(
         video: videos, else images.
         image_root: folder that the file names of COCO files start from; None: by COCO's layout.
         coco_boxes: take the boxes of the COCO files, without crowd regions.
-        unreadable: gets a line for each folder below an input that cannot be read, which is left out with a warning.
+        unreadable: gets a line for each folder below an input, tar file of several and name that cannot be read, which
+            are left out with a warning.
 
     Raises:
         OSError: a file or folder is not there or cannot be read.
@@ -62,8 +63,11 @@ def find_items(
         raise ValueError("boxes come either from a table or from the COCO file, but both are asked for")
     if coco_boxes and not any(source.lower().endswith(".json") for source in inputs):
         raise ValueError(f"boxes are to come from a COCO file, but none is among the inputs: {' '.join(inputs)}")
-    finder = Finder(video, image_root, coco_boxes, [] if unreadable is None else unreadable)
+    unreadable = [] if unreadable is None else unreadable
+    finder = Finder(video, image_root, coco_boxes, unreadable)
     items = [item for source in inputs for item in finder.find(source)]
+    if not items:
+        raise ValueError(f"nothing of {' '.join(inputs)} can be read: {'; '.join(unreadable[:3])}")
     _check_names(
         items,
         "give only one of them, or of files in folders the folder above both or a list of their paths; "

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiera_det.coco.reader import read_annotations, read_file_names
@@ -38,7 +38,7 @@ class Finder:
     video: bool
     image_root: Path | None
     coco_boxes: bool
-    unreadable: list[str]
+    unreadable: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -62,7 +62,8 @@ class Finder:
         if not os.path.exists(source):
             names = expand_braces(source) if source.lower().endswith(".tar") else [source]
             if names != [source]:
-                return (item for name in names for item in self.find(name))
+                found = (self._tar_of_many(name) if os.path.isfile(name) else self.find(name) for name in names)
+                return [item for of_one in found for item in of_one]
             if glob.has_magic(source):
                 return self._glob(source)
         return self._file(source)
@@ -111,7 +112,7 @@ class Finder:
         if not matches:
             raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")
         if pattern.lower().endswith(".tar"):
-            return (item for name in matches for item in self._tar(name))
+            return [item for name in matches for item in self._tar_of_many(name)]
         root = os.path.join(os.path.abspath(_fixed_folder(pattern)), "")
         names = sorted(os.path.abspath(name).removeprefix(root) for name in matches)
         return self._of_names(root, names, pattern)
@@ -122,7 +123,24 @@ class Finder:
         if not chosen:
             looked = " ".join(self.suffixes)
             raise ValueError(f"no {self.kind} in {where}; looked for {looked}; there is: {count_endings(names)}")
-        return [Item(name, root + name) for name in chosen]
+        return [Item(name, root + name) for name in chosen if self._is_encodable(name)]
+
+    def _is_encodable(self, name: str) -> bool:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            self.unreadable.append(f"the name {name!r} is not in UTF-8, as the store's text is; rename it")
+            logger.warning("left out: %s", self.unreadable[-1])
+            return False
+        return True
+
+    def _tar_of_many(self, name: str) -> list[Item]:
+        try:
+            return self._tar(name)
+        except (OSError, ValueError) as error:
+            self.unreadable.append(str(error))
+            logger.warning("left out: %s", error)
+            return []
 
     def _list(self, path: Path) -> list[Item]:
         folder = os.path.abspath(path.parent)

@@ -53,6 +53,8 @@ def images_of_tar(path: str) -> list[Item]:
             others += 1
         elif member.issym() or member.islnk():
             links += 1
+        elif not (member.isreg() or member.issparse()):
+            others += 1  # a device or a pipe
         elif member.issparse():
             raise ValueError(f"{path}: member {member.name!r} is stored sparse; pack it without --sparse")
         else:

@@ -71,8 +71,10 @@ def predict(
     )
     write_results(output / f"{video.stem}.csv", _rows(video.stem, found, predictor.category_ids))
     write_json(output / f"{video.stem}.json", [_entry(prediction, min_score) for prediction in found], indent=1)
-    _draw(video, output / f"{video.stem}.mp4", found, min_score, failures, predictor.max_pixels)
-    failures.write(output / f"{video.stem}.failed.csv")
+    try:
+        _draw(video, output / f"{video.stem}.mp4", found, min_score, failures, predictor.max_pixels)
+    finally:
+        failures.write(output / f"{video.stem}.failed.csv")
     logger.info("%d persons in %d seconds; %s", sum(len(prediction.boxes) for prediction in found), len(found), output)
     if strict:
         failures.check()

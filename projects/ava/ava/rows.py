@@ -48,6 +48,8 @@ def keyframe_problem(fields: Sequence[str]) -> str | None:
     """What is wrong with a video id and a second as text, if anything."""
     if not fields[0]:
         return "the video id is empty"
+    if "\ufeff" in fields[0]:
+        return "the video id has a byte order mark in it: files were joined; take it out"
     try:
         second = float(fields[1])
     except ValueError:

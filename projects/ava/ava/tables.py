@@ -131,8 +131,8 @@ def _is_sound(rows: Rows, layout: Layout) -> bool:
     boxes, lowest = rows.boxes, 1 if layout.action_needed else NO_ACTION
     return bool(
         all(rows.videos)
-        and not any("\0" in video for video in rows.videos)
-        and all(video and 0 <= second < math.inf for video, second in rows.empty)
+        and not any("\0" in video or "\ufeff" in video for video in rows.videos)
+        and all(video and "\ufeff" not in video and 0 <= second < math.inf for video, second in rows.empty)
         and ((rows.second >= 0) & (rows.second < math.inf)).all()
         and ((boxes >= -TOLERANCE) & (boxes <= 1 + TOLERANCE)).all()
         and ((rows.action >= lowest) & (rows.action != 0)).all()

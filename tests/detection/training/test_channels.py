@@ -115,7 +115,9 @@ def test_channels_are_resized_and_ordered_each_by_itself(run, four, image_format
 
 
 def test_images_of_three_channels_are_refused_for_four(run, datasets_root):
-    with pytest.raises(OSError, match=r"cannot read image .*it has 3 channels \(RGB\), but MODEL\.PIXEL_MEAN has 4"):
+    with pytest.raises(
+        ValueError, match=r"its mode is RGB, but MODEL\.PIXEL_MEAN has 4 values: expected four channels"
+    ):
         run(*flags(datasets_root / "shapes"), *FOUR, "DATALOADER.NUM_WORKERS", "0")
 
 

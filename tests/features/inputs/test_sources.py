@@ -248,6 +248,15 @@ def test_tars(shards):
         _find(shards / "s-{0..3}.tar")
 
 
+@pytest.mark.parametrize("pattern", ["s-?.tar", "s-{0..1}.tar"])
+def test_a_broken_tar_among_several(shards, pattern, caplog):
+    (shards / "s-0.tar").write_bytes(b"no tar")
+    assert _ids(shards / pattern) == ["a/z.PNG"]
+    assert "left out: " in caplog.text and "s-0.tar" in caplog.text
+    with pytest.raises(ValueError, match=r"s-0\.tar"):
+        _find(shards / "s-0.tar")
+
+
 def test_a_tar_cannot_give_videos(shards):
     with pytest.raises(ValueError, match=r"videos inside a tar file cannot be read; unpack it"):
         _find(shards / "s-0.tar", video=True)

@@ -130,3 +130,14 @@ def test_all_bad_keys_of_a_pickle_are_named(tmp_path):
     lines = str(caught.value).splitlines()
     assert lines[0].endswith("boxes.pkl, key 'a,902': the keyframe has a key before, in another spelling")
     assert [line.split(":")[0].strip() for line in lines[1:]] == ["keyframe b,1", "key 'c'", "key 'd,1'"]
+
+
+def test_a_byte_order_mark_within_a_file(tmp_path):
+    """Of two files that were joined: the second one's first row would be of another video."""
+    (tmp_path / "ex.csv").write_text("a,0902\n\ufeffa,0903\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"ex\.csv, line 2: the video id has a byte order mark in it"):
+        formats.read_exclusions(tmp_path / "ex.csv")
+    row = "a,0902,0.1,0.1,0.5,0.5,1,1\n"
+    (tmp_path / "gt.csv").write_text(row + "\ufeff" + row, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"gt\.csv, line 2: the video id has a byte order mark"):
+        formats.read_ground_truth(tmp_path / "gt.csv")

@@ -14,6 +14,7 @@ import pyarrow as pa
 from PIL import UnidentifiedImageError
 
 from hiera_det.data.image_files import MAX_PIXELS, check_regular, open_image
+from hiera_det.data.images import read_image
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.clips import clip_indices
 from hiera_det.projects.ava.data.frame_lists import Frames, read_frame_list, read_frame_lists
@@ -164,8 +165,12 @@ def read_frame(path: str | Path, *, max_pixels: int | None = MAX_PIXELS) -> np.n
         raise OSError(f"frame {path} is cut off after {len(content)} bytes")
     reason = ""
     try:
-        open_image(content, max_pixels=max_pixels).close()  # its header; OpenCV alone would take any size
-        frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        with open_image(content, max_pixels=max_pixels) as header:  # OpenCV alone would take any size
+            is_jpeg = header.format == "JPEG"
+        if is_jpeg:
+            frame = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+        else:  # which may have more than 8 bits
+            frame = np.asarray(read_image(content, name=str(path), max_pixels=max_pixels))
     except UnidentifiedImageError:
         frame = None
     except (OSError, ValueError, SyntaxError, cv2.error) as error:

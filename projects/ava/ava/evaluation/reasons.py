@@ -11,7 +11,7 @@ from hiera_det.projects.ava.rows import Rows
 
 __all__ = ["LOW", "reasons_of_low_ap"]
 
-LOW = 0.05  # mAP below which reasons are looked for
+LOW = 0.25  # mAP below which reasons are looked for
 _MOST = 20_000  # boxes looked at
 _SHARE = 0.1  # of the boxes have to match in another way for that to be a reason, and twice as many as do now
 
