@@ -18,7 +18,7 @@ from hiera_det.data.images import Reading, header_problem
 
 __all__ = ["examine_image_files"]
 
-_BEARABLE = 0.1  # of the images; training takes others in the place of those that cannot be read
+_BEARABLE = 0.5  # of the images; training takes others in the place of those that cannot be read
 _THREADS = 8  # files are waited for, on shared disks above all
 _ORIENTATIONS = (2, 3, 4)  # EXIF's that leave the size: mirrored, upside down, both
 
