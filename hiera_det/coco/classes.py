@@ -8,7 +8,8 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.coco.reader import AnnotationError, read_annotations
+from hiera_det.coco.json_file import AnnotationError
+from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 
 __all__ = ["class_overrides"]

@@ -12,6 +12,7 @@ import numpy as np
 import pycocotools.mask as mask_util
 from faster_coco_eval import COCO
 from faster_coco_eval.core.faster_eval_api import COCOeval_faster
+from fvcore.common.config import CfgNode
 
 from hiera_det.coco.polygons import encode
 from hiera_det.coco.records import Annotations, Instance
@@ -74,6 +75,20 @@ class CocoEvaluator:
         self.results: list[dict[str, Any]] = []
         self._label_of = {number: label for label, number in enumerate(annotations.category_ids, 1)}
         self._sizes = {record.image_id: (record.height, record.width) for record in annotations.records}
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, annotations: Annotations) -> CocoEvaluator:
+        """Build from ``MODEL.MASK_ON`` and ``TEST``.
+
+        Raises:
+            ValueError: as the class says.
+        """
+        return cls(
+            annotations,
+            ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
+            extra=cfg.TEST.METRICS,
+            max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
+        )
 
     def update(self, image_id: int, detections: Mapping[str, Any]) -> None:
         """Add the detections of one image, see :meth:`results_of`."""

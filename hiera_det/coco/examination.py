@@ -6,9 +6,12 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from fvcore.common.config import CfgNode
+
 from hiera_det.coco.examine_annotations import examine_annotations
 from hiera_det.coco.examine_files import examine_image_files
-from hiera_det.coco.reader import AnnotationError, read_annotations
+from hiera_det.coco.json_file import AnnotationError
+from hiera_det.coco.reader import read_annotations
 from hiera_det.coco.records import Annotations
 from hiera_det.coco.tables import dataset_table
 from hiera_det.data.catalog import DatasetFiles
@@ -31,6 +34,12 @@ class Given:
 
     files: DatasetFiles
     mask_format: str | None
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, files: DatasetFiles, split: str) -> Given:
+        """Files of "TRAIN" or "TEST" with the masks that ``MODEL.MASK_ON`` and ``INPUT.MASK_FORMAT`` ask for."""
+        masks = cfg.INPUT.MASK_FORMAT if split == "TRAIN" else "bitmask"
+        return cls(files, masks if cfg.MODEL.MASK_ON else None)
 
 
 def examine_datasets(

@@ -12,7 +12,7 @@ from hiera_det.coco.records import Annotations, ImageRecord
 from hiera_det.coco.values import FieldError, shown
 from hiera_det.data.class_names import check_category_ids, check_class_names
 
-__all__ = ["AnnotationError", "AnnotationReader", "read_annotations", "read_file_names"]
+__all__ = ["AnnotationReader", "read_annotations", "read_file_names"]
 
 T = TypeVar("T")
 _EXTRAS = ("neg_category_ids", "not_exhaustive_category_ids")  # of LVIS' images

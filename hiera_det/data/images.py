@@ -115,7 +115,7 @@ def header_problem(header: ImageHeader, reading: Reading) -> str | None:
     """Why an image cannot be read as wanted, as far as its header tells; None: nothing is known."""
     if header.mode == "F" or (header.mode == "I" and header.file_format not in ("PNG", "PPM")):
         return None if len(reading.get("pixel_range", ())) else "its pixels have 32 bits; set INPUT.PIXEL_RANGE"
-    four = header.mode in (*_FOUR, "PA", "LA", "La") or (header.mode == "P" and header.transparent)
+    four = header.mode in _FOUR or _has_transparency(header.mode, header.transparent)
     if reading.get("channels", 3) == 4 and not four:
         return f"its mode is {header.mode}, but MODEL.PIXEL_MEAN has 4 values: expected four channels"
     return None
@@ -159,9 +159,14 @@ def _with_channels(image: Image.Image, channels: int) -> Image.Image:
         return image.convert("RGB")
     if channels == 1:
         return image.convert("L") if image.mode in ("1", "LA") else image.convert("RGB").convert("L")
-    if image.mode in ("PA", "LA", "La") or (image.mode == "P" and "transparency" in image.info):
+    if _has_transparency(image.mode, "transparency" in image.info):
         image = image.convert("RGBA")
     if image.mode not in _FOUR:
         raise ValueError(f"it has {len(image.getbands())} channels ({image.mode}), but MODEL.PIXEL_MEAN has 4 values")
     # PIL resizes RGBX channel by channel, but RGBA with its colours weighted by the fourth.
     return Image.frombytes("RGBX", image.size, image.tobytes())
+
+
+def _has_transparency(mode: str, transparent: bool) -> bool:
+    """Whether grey or palette images of a mode become four channels; ``transparent``: the palette has such colours."""
+    return mode in ("PA", "LA", "La") or (mode == "P" and transparent)

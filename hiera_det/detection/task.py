@@ -66,8 +66,7 @@ class DetectionTask(Task):
     def _given(self, split: str) -> Given | None:
         """Files and masks of a split; None: there is none."""
         files = self._files[split] or _only_dataset(self.cfg, split)
-        masks = self.cfg.INPUT.MASK_FORMAT if split == "TRAIN" else "bitmask"
-        return None if files is None else Given(files, masks if self.cfg.MODEL.MASK_ON else None)
+        return None if files is None else Given.from_config(self.cfg, files, split)
 
     def _annotations(self, split: str, given: Given) -> Annotations:
         """Of a split, as they were examined, or read now."""
@@ -111,12 +110,7 @@ class DetectionTask(Task):
             return None
         annotations = self._annotations("TEST", given)
         # Made here, so that what it refuses is refused before training.
-        self.evaluator = CocoEvaluator(
-            annotations,
-            ("bbox", "segm") if self.cfg.MODEL.MASK_ON else ("bbox",),
-            extra=self.cfg.TEST.METRICS,
-            max_detections=self.cfg.TEST.DETECTIONS_PER_IMAGE,
-        )
+        self.evaluator = CocoEvaluator.from_config(self.cfg, annotations)
         return CocoDataset(
             given.files,
             build_test_transform(self.cfg),

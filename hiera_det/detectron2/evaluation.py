@@ -30,12 +30,7 @@ class Evaluator(DatasetEvaluator):
     """
 
     def __init__(self, cfg: CfgNode, annotations: Annotations, folder: Path) -> None:
-        self.evaluator = CocoEvaluator(
-            annotations,
-            ("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
-            extra=cfg.TEST.METRICS,
-            max_detections=cfg.TEST.DETECTIONS_PER_IMAGE,
-        )
+        self.evaluator = CocoEvaluator.from_config(cfg, annotations)
         self.folder = folder
 
     def reset(self) -> None:

@@ -165,14 +165,13 @@ def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
     Raises:
         ValueError: something is wrong with them.
     """
-    masks = cfg.INPUT.MASK_FORMAT if split == "TRAIN" else "bitmask"
     names = []
     for name in cfg.DATASETS[split] if files is None else [files.name]:
         its = find_dataset(name) if files is None else files
         if its is None:
             names.append(name)
             continue
-        given = Given(its, masks if cfg.MODEL.MASK_ON else None)
+        given = Given.from_config(cfg, its, split)
         if comm.is_main_process():
             findings = Findings()
             # detectron2's mapper takes no other image in the place of one that it cannot read.

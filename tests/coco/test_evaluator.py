@@ -14,7 +14,6 @@ from pycocotools.cocoeval import COCOeval
 
 from hiera_det.coco.evaluator import CocoEvaluator
 from hiera_det.coco.reader import read_annotations
-from hiera_det.coco.records import Instance
 from hiera_det.coco.results import to_coco_results
 from hiera_det.coco.tables import metrics_table
 from hiera_det.data.catalog import DatasetFiles
@@ -113,24 +112,6 @@ def test_shifted_detections_equal_pycocotools(files, truth, iou_type):
     assert 20 < metrics["AP"] < 90
     precision = expected.eval["precision"][:, :, 0, 0, 2]  # person
     assert metrics["AP-person"] == pytest.approx(100 * precision.mean(), abs=0.02)
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    """One image, 40 x 60, with a medium square; two categories, the second without instances."""
-    content = {
-        "images": [{"id": 4, "file_name": "a.png", "height": 40, "width": 60}],
-        "annotations": [{"id": 1, "image_id": 4, "category_id": 8, "bbox": [2, 1, 36, 36]}],
-        "categories": [{"id": 8, "name": "boat"}, {"id": 9, "name": "kite"}],
-    }
-    path = tmp_path / "tiny.json"
-
-    def _make(iou_types=("bbox",), options=None, **changes):
-        path.write_text(json.dumps({k: v for k, v in (content | changes).items() if v is not None}))
-        annotations = read_annotations(path, mask_format="bitmask" if "segm" in iou_types else None)
-        return CocoEvaluator(annotations, iou_types, **(options or {}))
-
-    return _make
 
 
 def _one(label=1, **more):
@@ -388,43 +369,6 @@ def test_boundary_ap_asks_more_than_mask_ap(files, truth):
     assert perfect["AP"] == pytest.approx(100)
 
 
-def _lvis(tiny, **image):
-    """A rare boat that is found, and a kite that is found but not annotated."""
-    fields = {"neg_category_ids": [], "not_exhaustive_category_ids": []} | image
-    return tiny(
-        options={"extra": ("LVIS",)},
-        images=[{"id": 4, "coco_url": "http://x/val2017/a.png", "height": 40, "width": 60, **fields}],
-        categories=[
-            {"id": 8, "name": "boat", "frequency": "r"},
-            {"id": 9, "name": "kite", "frequency": "f"},
-        ],
-    )
-
-
-@pytest.mark.parametrize(
-    ("image", "annotated", "ap"),
-    [
-        ({}, False, (100, 100, None)),  # whether there is a kite nobody has looked: it does not count
-        ({"neg_category_ids": [9]}, False, (100, 100, None)),  # no kite: without one it has no AP
-        ({}, True, (75, 100, 50)),  # the false kite has the higher score
-        ({"not_exhaustive_category_ids": [9]}, True, (100, 100, 100)),  # there may be more of them
-    ],
-)
-def test_lvis_rules(tiny, image, annotated, ap):
-    """Source: Gupta et al., LVIS, arXiv 1908.03195, section 3.3."""
-    evaluator = _lvis(tiny, **image)
-    if annotated:
-        evaluator.annotations.records[0].instances.append(Instance(2, (50, 1, 58, 9), (50, 1, 8, 8)))
-    boxes = torch.tensor([[2.0, 1.0, 38.0, 37.0], [5.0, 5.0, 15.0, 15.0], [50.0, 1.0, 58.0, 9.0]])
-    labels = torch.tensor([1, 2, 2])
-    found = {"boxes": boxes, "scores": torch.tensor([0.9, 0.8, 0.7]), "labels": labels}
-    evaluator.update(4, found if annotated else {name: value[:2] for name, value in found.items()})
-    values = evaluator.evaluate()["bbox"]
-    expected = [math.nan if value is None else value for value in ap]
-    assert [values[name] for name in ("AP", "APr", "APf")] == pytest.approx(expected, nan_ok=True, abs=0.5)
-    assert math.isnan(values["APc"])
-
-
 @pytest.mark.parametrize(
     ("options", "iou_types", "message"),
     [
@@ -453,15 +397,3 @@ def test_a_crowd_without_a_mask_still_ignores_boxes(tiny):
     metrics = evaluator.evaluate()
     assert metrics["bbox"]["AP"] == pytest.approx(100)
     assert metrics["segm"]["AP"] == pytest.approx(50)
-
-
-@pytest.mark.parametrize("ids", [[9.0], ["9"]])
-def test_lvis_ids_of_other_types(tiny, ids):
-    evaluator = _lvis(tiny, neg_category_ids=ids)
-    assert evaluator.annotations.image_extras == {4: {"neg_category_ids": [9], "not_exhaustive_category_ids": []}}
-    assert "AP@1000" not in _lvis(tiny).evaluate()["bbox"]
-
-
-def test_lvis_needs_its_fields_in_every_image(tiny):
-    with pytest.raises(ValueError, match=r"'not_exhaustive_category_ids', which 0 of 1 have"):
-        _lvis(tiny, neg_category_ids=None)

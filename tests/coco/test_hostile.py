@@ -12,7 +12,8 @@ import torch
 
 from hiera_det.coco.evaluator import CocoEvaluator
 from hiera_det.coco.examination import Given, examine_datasets
-from hiera_det.coco.reader import AnnotationError, read_annotations
+from hiera_det.coco.json_file import AnnotationError
+from hiera_det.coco.reader import read_annotations
 from hiera_det.coco.results import DecodedMasks
 from hiera_det.data.findings import Findings
 from hiera_det.detection.data.targets import make_sample, make_target

@@ -7,8 +7,9 @@ import numpy as np
 import pycocotools.mask as mask_util
 import pytest
 
+from hiera_det.coco.json_file import AnnotationError
 from hiera_det.coco.polygons import rasterize
-from hiera_det.coco.reader import AnnotationError, read_annotations, read_file_names
+from hiera_det.coco.reader import read_annotations, read_file_names
 
 
 def _read(write, content, mask_format="bitmask"):
@@ -95,6 +96,17 @@ def test_rle_as_polygon_says_what_to_set(write, content):
 DELETE = object()
 
 
+def _set(content, path, value):
+    """Set the field at ``path`` of a JSON's content, or take it out."""
+    parent = content
+    for key in path[:-1]:
+        parent = parent[key]
+    if value is DELETE:
+        del parent[path[-1]]
+    else:
+        parent[path[-1]] = value
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -129,13 +141,7 @@ DELETE = object()
 )
 def test_wrong_fields_are_named(write, content, path, value, message):
     files = write(content)
-    parent = content
-    for key in path[:-1]:
-        parent = parent[key]
-    if value is DELETE:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = value
+    _set(content, path, value)
     files.json_file.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=message) as error:
         read_annotations(files.json_file, mask_format="bitmask")
@@ -189,13 +195,7 @@ def test_all_problems_are_named_at_once(write, content):
 )
 def test_what_has_one_meaning_is_taken(write, content, path, value, note):
     expected = _read(write, content)
-    parent = content
-    for key in path[:-1]:
-        parent = parent[key]
-    if value is DELETE:
-        del parent[path[-1]]
-    else:
-        parent[path[-1]] = value
+    _set(content, path, value)
     images = [{**image, "id": int(image["id"]), "height": int(image["height"])} for image in content["images"]]
     files = write(content | {"images": images})
     files.json_file.write_text(json.dumps(content))
