@@ -5,18 +5,19 @@ torch.hub.load("path/to/this/checkout", "hiera_base_224", source="local", pretra
 
 from typing import Any as _Any
 
+from hiera_det.hiera.variants import MAE_VARIANTS as _MAE_VARIANTS
 from hiera_det.hiera.variants import VARIANTS as _VARIANTS
 from hiera_det.weights.zoo import checkpoints_of as _checkpoints_of
 
 dependencies = ["torch", "torchvision", "filelock", "huggingface_hub", "numpy", "safetensors", "tqdm"]
 
-_DOC = """{name}, the classifier.
+_DOC = """{name}, {kind}.
 
     Args:
         pretrained: load published weights.
         checkpoint: which of them: {checkpoints}; None: the first.
         strict: False admits missing and unexpected tensors.
-        arguments: those of `hiera_det.Hiera`, such as `num_classes`.
+        arguments: those of `hiera_det.{model}`.
     """
 
 
@@ -29,8 +30,11 @@ def _entry(name: str) -> _Any:
             return build_hiera(name, **arguments)
         return pretrained_hiera(name, checkpoint, strict=strict, **arguments)
 
-    build.__name__, build.__doc__ = name, _DOC.format(name=name, checkpoints=", ".join(_checkpoints_of(name)))
+    is_mae = name in _MAE_VARIANTS
+    kind, model = ("the masked autoencoder", "MaskedAutoencoderHiera") if is_mae else ("the classifier", "Hiera")
+    checkpoints = ", ".join(_checkpoints_of(name))
+    build.__name__, build.__doc__ = name, _DOC.format(name=name, kind=kind, model=model, checkpoints=checkpoints)
     return build
 
 
-globals().update({name: _entry(name) for name in _VARIANTS})
+globals().update({name: _entry(name) for name in _VARIANTS | _MAE_VARIANTS})

@@ -125,7 +125,7 @@ def _cases(args: argparse.Namespace, settings: Settings) -> Iterator[Case]:
     if args.command == "features":
         from benchmarks.commands.features import compare_extraction
         from hiera_det.features.config import defaults
-        from hiera_det.features.inputs.find import find_items
+        from hiera_det.inputs.find import find_items
 
         take_keys(args, ["input"], defaults())
         cfg = load_config(args.config, args.overrides, defaults())

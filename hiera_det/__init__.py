@@ -7,15 +7,27 @@ if TYPE_CHECKING:
     from hiera_det.api import evaluate, load, train
     from hiera_det.engine.options import RunOptions
     from hiera_det.hiera.backbone import HieraBackbone
+    from hiera_det.hiera.mae import MaskedAutoencoderHiera
     from hiera_det.hiera.model import Hiera, build_hiera
     from hiera_det.weights.load import load_weights
 
-__all__ = ["Hiera", "HieraBackbone", "RunOptions", "build_hiera", "evaluate", "load", "load_weights", "train"]
+__all__ = [
+    "Hiera",
+    "HieraBackbone",
+    "MaskedAutoencoderHiera",
+    "RunOptions",
+    "build_hiera",
+    "evaluate",
+    "load",
+    "load_weights",
+    "train",
+]
 __version__ = "0.2.0.dev0"
 
 _HOMES = {
     "Hiera": "hiera_det.hiera.model",
     "HieraBackbone": "hiera_det.hiera.backbone",
+    "MaskedAutoencoderHiera": "hiera_det.hiera.mae",
     "RunOptions": "hiera_det.engine.options",
     "build_hiera": "hiera_det.hiera.model",
     "evaluate": "hiera_det.api",

@@ -13,10 +13,10 @@ from hiera_det.engine import run
 from hiera_det.engine.options import RunOptions
 from hiera_det.tasks import (
     build_task,
+    defaults_of,
     load_evaluation_config,
     load_run_config,
     load_trained_model,
-    predictor_class,
     task_of,
 )
 from hiera_det.weights.formats import CLASSIFIER
@@ -102,7 +102,7 @@ def train(
     """
     path = find_config(config)
     train_files, test_files = (None if given is None else custom_dataset(*given) for given in (train, test))
-    defaults = predictor_class(task_of(path)).defaults()
+    defaults = defaults_of(task_of(path))
     words = _words(overrides)
     if output_dir is not None:
         words += ["OUTPUT_DIR", str(output_dir)]
@@ -139,7 +139,7 @@ def evaluate(
     """
     source = os.fspath(source)
     trained = read_trained(source)
-    defaults, words = predictor_class(trained.task).defaults(), _words(overrides)
+    defaults, words = defaults_of(trained.task), _words(overrides)
     cfg = load_evaluation_config(trained, source, defaults, config=config, overrides=words, output_dir=output_dir)
     task = build_task(cfg, test_files=None if test is None else custom_dataset(*test))
     return task.scalars(run.evaluate(task, options))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "build_task",
+    "defaults_of",
     "load_evaluation_config",
     "load_run_config",
     "load_trained_model",
@@ -25,18 +26,37 @@ __all__ = [
     "task_of",
 ]
 
+_DEFAULTS = {  # of each task, the module and the function that gives its config
+    "detection": ("hiera_det.config", "get_cfg"),
+    "actions": ("hiera_det.projects.ava.config", "defaults"),
+    "pretraining": ("hiera_det.pretraining.config", "defaults"),
+}
 _PREDICTORS = {
     "detection": ("hiera_det.detection.predictor", "DetectionPredictor"),
     "actions": ("hiera_det.projects.ava.predictor", "ActionPredictor"),
 }
 
 
-def predictor_class(task: str) -> type[Predictor]:
-    """The class that predicts, by the task's name.
+def defaults_of(task: str) -> CfgNode:
+    """A new config with the defaults of every key of a task.
 
     Raises:
         ValueError: what it needs is not installed.
     """
+    module, name = _DEFAULTS[task]
+    return getattr(_imported(module), name)()
+
+
+def predictor_class(task: str) -> type[Predictor]:
+    """The class that predicts, by the task's name.
+
+    Raises:
+        ValueError: what it needs is not installed, or the task's models predict nothing.
+    """
+    if task not in _PREDICTORS:
+        raise ValueError(
+            f"a model of {task} detects nothing: name it as MODEL.WEIGHTS of a detector, or extract its features"
+        )
     module, name = _PREDICTORS[task]
     return getattr(_imported(module), name)
 
@@ -59,8 +79,8 @@ def task_of(path: Path, default: str = "detection") -> str:
         ValueError: it names one that there is not.
     """
     name = read_yaml(path).get("TASK", default)
-    if name not in _PREDICTORS:
-        raise ValueError(f"{path}: TASK is {name!r}; expected one of {', '.join(_PREDICTORS)}")
+    if name not in _DEFAULTS:
+        raise ValueError(f"{path}: TASK is {name!r}; expected one of {', '.join(_DEFAULTS)}")
     return name
 
 
@@ -134,6 +154,10 @@ def build_task(cfg: CfgNode, train_files: DatasetFiles | None = None, test_files
     """
     if cfg.TASK == "detection":
         return _imported("hiera_det.detection.task").DetectionTask(cfg, train_files, test_files)
+    if cfg.TASK == "pretraining" and train_files is test_files is None:
+        return _imported("hiera_det.pretraining.task").PretrainingTask(cfg)
+    if cfg.TASK == "pretraining":
+        raise ValueError("pretraining takes no --dataset-json: give COCO files by --input, or as DATASETS.TRAIN")
     if train_files is not None or test_files is not None:
         raise ValueError("for action detection the config names the data: DATASETS.ROOT and the keys beside it")
     return _imported("hiera_det.projects.ava.task").ActionTask(cfg)

@@ -22,8 +22,8 @@ from hiera_det.data.image_files import open_image
 from hiera_det.features.batching import Batch, batches
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.extractor import FeatureExtractor
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.writer import create_store
+from hiera_det.inputs.items import Item, Plan
 
 __all__ = ["compare_extraction"]
 

@@ -19,7 +19,7 @@ from hiera_det.cli.run_options import add_data_options, check_data_options, give
 from hiera_det.config import find_config, get_cfg
 from hiera_det.data.findings import Findings
 from hiera_det.engine.task import Task
-from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
+from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = find_config(args.config)
     files = given_datasets(args)
     train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
-    cfg = load_run_config(path, args.overrides, predictor_class(task_of(path)).defaults(), train_files, test_files)
+    cfg = load_run_config(path, args.overrides, defaults_of(task_of(path)), train_files, test_files)
     findings = Findings()
     task = build_task(cfg, train_files, test_files)
     if cfg.TASK == "actions":  # more than the start of a run does: videos are decoded

@@ -17,7 +17,7 @@ from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
 from hiera_det.config import get_cfg
-from hiera_det.tasks import build_task, load_evaluation_config, predictor_class
+from hiera_det.tasks import build_task, defaults_of, load_evaluation_config
 from hiera_det.utils.logs import show_log
 from hiera_det.weights.trained import read_trained
 
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"backend: {backend}", file=sys.stderr)
     test_files = next(iter(given_datasets(args)), None)
     detectron2 = load_detectron2() if backend == "detectron2" else None
-    defaults = detectron2.defaults() if detectron2 else predictor_class(trained.task).defaults()
+    defaults = detectron2.defaults() if detectron2 else defaults_of(trained.task)
     cfg = load_evaluation_config(
         trained, args.weights, defaults, config=args.config, overrides=args.overrides, output_dir=args.output
     )

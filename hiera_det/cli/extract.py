@@ -18,10 +18,10 @@ from pathlib import Path
 from hiera_det.cli.parser import CommandParser
 from hiera_det.config import load_config
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import ENGINES, extract
 from hiera_det.features.store.verify import verify_store
 from hiera_det.hiera.variants import variant_arguments
+from hiera_det.inputs.find import find_items
 from hiera_det.utils.logs import show_log
 
 

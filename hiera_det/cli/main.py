@@ -18,6 +18,7 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
         ("quickstart", "hiera_det.cli.quickstart", "train and predict on a generated dataset, in minutes"),
         ("train", "hiera_det.cli.train", "train a detector or an action detector"),
         ("evaluate", "hiera_det.cli.evaluate", "evaluate a trained one"),
+        ("pretrain", "hiera_det.cli.pretrain", "pretrain a Hiera on images or videos without labels"),
         ("predict", "hiera_det.cli.predict", "detect on images or a video, or tell what persons do"),
         ("classify", "hiera_det.cli.classify", "classify photos or clips"),
     ],

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from hiera_det.cli.backends import BACKENDS
 from hiera_det.cli.parser import CommandParser
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
 from hiera_det.engine.options import RunOptions
 
-__all__ = ["add_data_options", "add_run_options", "check_data_options", "given_datasets", "run_options"]
+__all__ = [
+    "add_data_options",
+    "add_input_options",
+    "add_run_options",
+    "check_data_options",
+    "given_datasets",
+    "input_overrides",
+    "run_options",
+]
 
 
-def add_run_options(parser: CommandParser, *, training: bool) -> None:
-    """Add the options of devices and machines; in training those of how a step is computed too."""
+def add_run_options(parser: CommandParser, *, training: bool, backend: bool = True) -> None:
+    """Add the options of devices and machines; in training those of how a step is computed too.
+
+    Args:
+        parser: to add them to.
+        training: whether a model is trained.
+        backend: whether there is a choice of backends.
+    """
     group = parser.add_argument_group("devices")
     add = group.add_argument
     add("--num-gpus", type=int, default=0, metavar="N", help="GPUs of each machine; 0: MODEL.DEVICE, or the CPU (0)")
@@ -27,6 +42,8 @@ def add_run_options(parser: CommandParser, *, training: bool) -> None:
             help="precision; default: fp16 if SOLVER.AMP.ENABLED on a GPU, else 32",
         )
         add("--accumulate", type=int, default=1, metavar="N", help="split a batch into N parts, to save memory (1)")
+    if not backend:
+        return
     add(
         "--backend",
         choices=["auto", *BACKENDS],
@@ -60,6 +77,28 @@ def check_data_options(parser: CommandParser, args: argparse.Namespace, *, most:
     if len(jsons) > most or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
         files = "one or two files" if most == 2 else "one file"
         parser.error(f"--dataset-json takes {files}, --image-root one folder or one for each of them")
+
+
+def add_input_options(parser: CommandParser) -> None:
+    """Add the options of images and videos without labels, for pretraining."""
+    group = parser.add_argument_group("images or videos, for pretraining")
+    parser.add_list(group, "--input", metavar="PATH", help="to train on; default: DATASETS.TRAIN")
+    parser.add_list(group, "--test-input", metavar="PATH", help="held out; default: DATASETS.TEST")
+    group.add_argument(
+        "--image-root", metavar="DIR", help="image folder of COCO JSONs; default: as COCO's layout has it"
+    )
+    group.add_argument("--every", type=float, metavar="S", help="seconds between the clips of a video")
+
+
+def input_overrides(args: argparse.Namespace) -> list[Any]:
+    """Config keys and values of these options, as far as they are given."""
+    values = {
+        "TRAIN": tuple(args.input),
+        "TEST": tuple(args.test_input),
+        "IMAGE_ROOT": args.image_root,
+        "EVERY": args.every,
+    }
+    return [word for name, value in values.items() if value for word in (f"DATASETS.{name}", value)]
 
 
 def given_datasets(args: argparse.Namespace) -> list[DatasetFiles]:

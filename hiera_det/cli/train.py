@@ -19,7 +19,7 @@ from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
 from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
 from hiera_det.config import CfgNode, find_config, get_cfg
-from hiera_det.tasks import build_task, load_run_config, predictor_class, task_of
+from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
@@ -49,7 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _defaults(task: str, backend: str) -> CfgNode:
     if task == "detection" and backend == "detectron2":
         return load_detectron2().defaults()
-    return predictor_class(task).defaults()
+    return defaults_of(task)
 
 
 def main(arguments: Sequence[str] | None = None, task: str = "detection") -> None:

@@ -18,10 +18,10 @@ def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
     They are ``TASK``, ``MODEL.HIERA``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``, ``SOLVER.OPTIMIZER``,
-    ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of ``INPUT`` and ``LOGGERS`` detectron2 runs have the default
-    alone.
+    ``SOLVER.BETAS``, ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of ``INPUT`` and ``LOGGERS`` detectron2 runs
+    have the default alone.
     """
-    cfg.TASK = "detection"  # or "actions", with the keys of projects/ava
+    cfg.TASK = "detection"  # or "actions", with the keys of projects/ava, or "pretraining"
     hiera = cfg.MODEL.HIERA = type(cfg)()
     hiera.NAME = "hiera_base_224"  # a variant of hiera_det.hiera.variants
     # Changes to the variant, None: the variant's own.
@@ -43,6 +43,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
     # or else image by image 8, 12 or 16 bits. Pixels of 32 bits need it.
     cfg.INPUT.PIXEL_RANGE = []
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
+    cfg.SOLVER.BETAS = (0.9, 0.999)  # of ADAMW
     cfg.TEST.METRICS = []  # besides AP, of AR, AR-by-class, boundary, LVIS
     cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     admit_removed_keys(cfg)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import write_csv
 
 __all__ = ["Failure", "Failures"]
 
@@ -58,10 +57,8 @@ class Failures:
         if not self.found:
             path.unlink(missing_ok=True)
             return
-        with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("video", *Failure._fields))
-            writer.writerows((self.video.name, kind, f"{seconds:.3f}", why) for kind, seconds, why in self.found)
+        rows = [(self.video.name, kind, f"{seconds:.3f}", why) for kind, seconds, why in self.found]
+        write_csv(path, ("video", *Failure._fields), rows)
         logger.warning("%s could not be read; listed in %s", self._counts(), path)
 
     def check(self) -> None:

@@ -67,7 +67,7 @@ class ComparisonImages:
                     draw_instances(image, it, annotations.class_names, min_side=MIN_SIDE) for it in (truth, found)
                 ]
                 titles = ("ground truth", "detections with score >= 0.5")
-                write_image(folder / f"{image_id:012d}.png", side_by_side(panels[0], panels[1], titles))
+                write_image(folder / f"{image_id:012d}.png", side_by_side(panels, titles))
             except (cv2.error, ValueError, MemoryError) as error:
                 size = f"{record.height} x {record.width} pixels"
                 logger.warning("image %d (%s) cannot be drawn: %s", image_id, size, error)
@@ -92,7 +92,7 @@ class TrainingImages(L.Callback):
         model.train()
         array = _as_array(images[0], self.image_format)
         panels = [draw_instances(array, it, self.class_names, min_side=MIN_SIDE) for it in (targets[0], detections)]
-        image = side_by_side(panels[0], panels[1], ("ground truth", f"best {MOST_DRAWN} detections"))
+        image = side_by_side(panels, ("ground truth", f"best {MOST_DRAWN} detections"))
         log_image(trainer.loggers, "train/detections", image, trainer.global_step - 1)
 
 

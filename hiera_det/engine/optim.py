@@ -35,7 +35,7 @@ BLOCK = re.compile(r"^backbone\..*\bblocks\.(\d+)\.")
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer that ``SOLVER.OPTIMIZER`` names, "SGD" or "ADAMW", over the parameters that require gradients.
 
-    AdamW's betas are (0.9, 0.999). Build it once the model is on its device.
+    Build it once the model is on its device.
 
     Raises:
         ValueError: the name is another one, or nothing in the model requires gradients.
@@ -62,7 +62,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         "fused": on_cpu or None,
     }
     if solver.OPTIMIZER == "ADAMW":
-        return torch.optim.AdamW(groups, **options)
+        return torch.optim.AdamW(groups, betas=tuple(solver.BETAS), **options)
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options)
     raise ValueError(f'SOLVER.OPTIMIZER is {solver.OPTIMIZER!r}; expected "SGD" or "ADAMW"')
@@ -81,8 +81,8 @@ def param_groups(
     """Parameters that require gradients, in as few groups as there are pairs of learning rate and weight decay.
 
     What detectron2's ``get_default_optimizer_params`` does, with these differences: detectron2's own LayerNorm counts
-    as a norm layer, which its list misses; position embeddings (``pos_embed*``) get no weight decay; the factors of
-    biases and layers are multiplied, where detectron2 would drop the latter.
+    as a norm layer, which its list misses; position embeddings (``pos_embed*``, ``decoder_pos_embed``) get no weight
+    decay; the factors of biases and layers are multiplied, where detectron2 would drop the latter.
 
     Args:
         model: a detector whose backbone is the attribute ``backbone``.
@@ -114,7 +114,7 @@ def param_groups(
             if name == "bias":
                 lr *= bias_lr_factor
                 decay = decay if weight_decay_bias is None else weight_decay_bias
-            elif name.startswith("pos_embed"):
+            elif name.startswith(("pos_embed", "decoder_pos_embed")):
                 decay = 0.0
             groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()]

@@ -134,8 +134,8 @@ class Task(ABC):
     # --- checkpoints
 
     @abstractmethod
-    def classes(self) -> tuple[list[str], list[int]]:
-        """Give the names and ids of the training set's classes, in the order of the model's outputs."""
+    def classes(self) -> tuple[list[str] | None, list[int] | None]:
+        """Give the names and ids of the training set's classes, in the order of the model's outputs; None: none."""
 
     @abstractmethod
     def check_classes(self, description: Description, source: str, *, training: bool) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hiera_det.features.extractor import padded_size
-from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.inputs.reading import UnreadableItemError, check_boxes, read_item
 from hiera_det.features.preprocess import Preprocess
+from hiera_det.inputs.items import Item, Plan
+from hiera_det.inputs.reading import UnreadableItemError, check_boxes, read_item
 
 __all__ = ["Batch", "PartEnd", "Prepared", "Unreadable", "batches"]
 

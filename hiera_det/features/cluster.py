@@ -11,8 +11,8 @@ import torch
 from fvcore.common.config import CfgNode
 
 from hiera_det.features.extract import extract_parts
-from hiera_det.features.inputs.items import Plan
 from hiera_det.features.load import load_extractor
+from hiera_det.inputs.items import Plan
 
 __all__ = ["extract_on_cluster"]
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from hiera_det.features.batching import Batch, Unreadable, batches
 from hiera_det.features.extractor import Extracted, FeatureExtractor, cut
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.reader import Features
 from hiera_det.features.store.writer import write_shard
+from hiera_det.inputs.items import Item, Plan
 
 __all__ = ["extract_parts"]
 

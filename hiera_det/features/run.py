@@ -16,11 +16,11 @@ import hiera_det
 from hiera_det.config import value_of
 from hiera_det.engine.distributed import on_rank_zero, torchrun_ranks
 from hiera_det.features.extract import extract_parts
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.load import load_extractor
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.features.store.layout import done_parts
 from hiera_det.features.store.writer import create_store, write_failed
+from hiera_det.inputs.items import Item, Plan
 from hiera_det.utils.files import file_sum
 from hiera_det.weights.source import local_file
 

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from hiera_det.hiera import pos_embed as pe
 from hiera_det.hiera.attention import Block
 from hiera_det.hiera.layouts import largest_window_in_units, released_windows, windowed_windows
+from hiera_det.hiera.masking import count_kept, hide, kept_places, take
 from hiera_det.hiera.patch_embed import PatchEmbed
 from hiera_det.hiera.tokens import Size, TokenOrder, Windows, multiple_of
 
@@ -166,7 +167,7 @@ class HieraEncoder(nn.Module):
         return embed[:, :, None] + temporal[..., None, None]  # (1, C, T, H, W)
 
     def encode(
-        self, x: Tensor, mask: Tensor | None = None, out_stages: Collection[int] = ()
+        self, x: Tensor, mask: Tensor | None = None, out_stages: Collection[int] = (), *, num_kept: int | None = None
     ) -> tuple[Tensor, dict[int, Tensor]]:
         """Run the blocks.
 
@@ -174,6 +175,7 @@ class HieraEncoder(nn.Module):
             x: images (B, 3, H, W) or clips (B, 3, T, H, W), normalised.
             mask: (B, #mask units) bool, True = keep, as many in each row; layout "released" only.
             out_stages: the stages, from 0, whose maps are wanted.
+            num_kept: mask units that each row of the mask keeps; None: they are counted, which waits for the device.
 
         Returns:
             The tokens after the last block (B, N, C), and by stage its map, channels last: (B, (T,) H, W, C) cut to
@@ -183,7 +185,7 @@ class HieraEncoder(nn.Module):
             ValueError: the input's shape or the mask does not fit the model.
         """
         self._check_input(x)
-        order, tokens = self._embed(x, mask)
+        order, tokens = self._embed(x, mask, num_kept)
         maps: dict[int, Tensor] = {}
         for i, (block, windows) in enumerate(zip(self.blocks, self._plan(order, x.device), strict=True)):
             if self.activation_checkpointing and self.training:
@@ -205,7 +207,7 @@ class HieraEncoder(nn.Module):
         if dims == 3 and x.shape[2] % self.patch_stride[0]:
             raise ValueError(f"{x.shape[2]} frames: their number must be a multiple of {self.patch_stride[0]}")
 
-    def _embed(self, x: Tensor, mask: Tensor | None) -> tuple[TokenOrder, Tensor]:
+    def _embed(self, x: Tensor, mask: Tensor | None, num_kept: int | None) -> tuple[TokenOrder, Tensor]:
         """Pad, embed patches and positions, unroll, and drop the mask units that are not kept."""
         padded = multiple_of(x.shape[2:], [p * m for p, m in zip(self.patch_stride, self.mask_unit_size, strict=True)])
         padding = [p for n, w in zip(reversed(x.shape[2:]), reversed(padded), strict=True) for p in (0, w - n)]
@@ -213,18 +215,14 @@ class HieraEncoder(nn.Module):
             x = F.pad(x, padding)
         grid = tuple(n // s for n, s in zip(padded, self.patch_stride, strict=True))
         order = TokenOrder(grid, (self.q_stride,) * (len(self.stages) - 1), self._group(grid))
-        if mask is None:
-            x = self.patch_embed(x)
-        else:
+        if mask is not None:
             units = tuple(g // m for g, m in zip(grid, self.mask_unit_size, strict=True))
             self._check_mask(mask, x.shape[0], units)
-            # Nothing that is dropped leaks through the overlapping patches.
-            pixels = F.interpolate(mask.view(-1, 1, *units).to(x.dtype), size=padded)
-            x = self.patch_embed(x * pixels)
-        x = order.unroll(x + self.position_embedding(grid))  # (B, N, C)
+            x = hide(x, mask, units)  # nothing that is dropped leaks through the overlapping patches
+        x = order.unroll(self.patch_embed(x) + self.position_embedding(grid))  # (B, N, C)
         if mask is not None:
-            x = x.unflatten(1, (-1, math.prod(self.mask_unit_size)))[mask]  # (B * #kept, tokens in a unit, C)
-            x = x.reshape(mask.shape[0], -1, x.shape[-1])
+            kept = kept_places(mask, count_kept(mask) if num_kept is None else num_kept)
+            x = take(x.unflatten(1, (mask.shape[1], -1)), kept).flatten(1, 2)  # (B, #kept * tokens in a unit, C)
         return order, x
 
     def _group(self, grid: Size) -> Size:

@@ -9,8 +9,9 @@ from huggingface_hub import ModelCard
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder, init_weights, resolve_norm
+from hiera_det.hiera.mae import MaskedAutoencoderHiera
 from hiera_det.hiera.publishing import Publishable
-from hiera_det.hiera.variants import variant_arguments
+from hiera_det.hiera.variants import MAE_VARIANTS, variant_arguments
 
 __all__ = ["Hiera", "build_hiera"]
 
@@ -89,12 +90,13 @@ class Hiera(HieraEncoder, Publishable):
         return card
 
 
-def build_hiera(name: str, **overrides: Any) -> Hiera:
+def build_hiera(name: str, **overrides: Any) -> Hiera | MaskedAutoencoderHiera:
     """Build a variant: `build_hiera("hiera_base_224", num_classes=10)`.
 
     Args:
-        name: a name from `hiera_det.hiera.variants.VARIANTS`, the original's: "hiera_tiny_224" … "hiera_huge_16x224".
-        overrides: arguments of `Hiera` that take the place of the variant's.
+        name: the original's: "hiera_tiny_224" … "hiera_huge_16x224", a name of `hiera_det.hiera.variants.VARIANTS`; or
+            "mae_hiera_tiny_224" … for the masked autoencoder.
+        overrides: arguments of the model that take the place of the variant's.
 
     Raises:
         ValueError: there is no such variant, or arguments that do not fit one another.
@@ -103,4 +105,4 @@ def build_hiera(name: str, **overrides: Any) -> Hiera:
     if arguments.get("layout", "released") == "released":
         # Without effect there, and the original would stumble over it in config.json.
         arguments.pop("global_blocks", None)
-    return Hiera(**arguments)
+    return MaskedAutoencoderHiera(**arguments) if name in MAE_VARIANTS else Hiera(**arguments)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hiera_det.hiera.tokens import Size
 
-__all__ = ["absolute_win", "as_grid", "resize", "resize_temporal", "split_absolute_win", "split_plain"]
+__all__ = ["absolute_win", "as_grid", "resize", "resize_grid", "resize_temporal", "split_absolute_win", "split_plain"]
 
 
 def resize(embed: Tensor, size: Size) -> Tensor:
@@ -113,3 +113,12 @@ def resize_temporal(embed: Tensor, frames: int) -> Tensor:
     if embed.shape[1] == frames:
         return embed
     return F.interpolate(embed.transpose(1, 2), size=frames, mode="linear", align_corners=False).transpose(1, 2)
+
+
+def resize_grid(embed: Tensor, size: Size) -> Tensor:
+    """Resize (1, C, (t,) h, w) to (1, C, *size), in space as :func:`resize`, in time as :func:`resize_temporal`."""
+    if embed.ndim == 4:
+        return resize(embed, size)
+    folded = resize(embed.flatten(1, 2), size[-2:]).unflatten(1, embed.shape[1:3])  # (1, C, t, H, W)
+    steps = resize_temporal(folded.transpose(1, 2).flatten(2), size[0])  # (1, T, C * H * W)
+    return steps.unflatten(2, (embed.shape[1], *size[-2:])).transpose(1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["VARIANTS", "variant_arguments"]
+__all__ = ["MAE_VARIANTS", "VARIANTS", "variant_arguments"]
 
 # By size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
 _SIZES: dict[str, dict[str, Any]] = {
@@ -31,13 +31,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{f"hiera_{size}_16x224": {**_SIZES[size], **_VIDEO} for size in ("base", "base_plus", "large", "huge")},
 }
 
+# Masked autoencoders; the last stage does not pool.
+MAE_VARIANTS: dict[str, dict[str, Any]] = {
+    f"mae_{name}": {**arguments, "q_pool": 2} for name, arguments in VARIANTS.items()
+}
+
 
 def variant_arguments(name: str) -> dict[str, Any]:
-    """The arguments of a variant, as a new dict.
+    """The arguments of a variant or of its masked autoencoder, as a new dict.
 
     Raises:
         ValueError: there is no such variant; the message lists them.
     """
-    if name not in VARIANTS:
-        raise ValueError(f"no Hiera variant is called {name!r}; there are {', '.join(VARIANTS)}")
-    return dict(VARIANTS[name])
+    known = VARIANTS | MAE_VARIANTS
+    if name not in known:
+        raise ValueError(
+            f"no Hiera variant is called {name!r}; there are {', '.join(VARIANTS)}, and with mae_ before each its"
+            " masked autoencoder"
+        )
+    return dict(known[name])

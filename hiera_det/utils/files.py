@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
@@ -13,7 +14,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
     "make_folder",
     "remove_leftovers",
     "temporary_path",
+    "write_csv",
     "write_json",
 ]
 
@@ -98,6 +100,21 @@ def make_folder(path: str | Path, name: str) -> Path:
     except OSError as error:
         raise OSError(f"{name} {folder} cannot be written to ({error.strerror}); choose another folder") from error
     return folder
+
+
+def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file in UTF-8 atomically.
+
+    Args:
+        path: the file; its folder is made.
+        header: names of the columns.
+        rows: a value for each column.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def write_json(path: str | Path, content: Any, *, indent: int | None = None) -> None:

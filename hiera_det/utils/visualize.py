@@ -79,15 +79,18 @@ def draw_lines(image: np.ndarray, lines: Sequence[str], *, min_side: int = 0) ->
     return canvas
 
 
-def side_by_side(left: np.ndarray, right: np.ndarray, titles: tuple[str, str]) -> np.ndarray:
-    """Put two images (H, W, 3) uint8 RGB of one height next to each other, each under its title."""
-    height, width = left.shape[:2]
-    sheet = np.full((height + HEADER, left.shape[1] + GAP + right.shape[1], 3), 255, np.uint8)
-    for image, title, start in ((left, titles[0], 0), (right, titles[1], width + GAP)):
+def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Put images (H, W, 3) uint8 RGB of one height next to each other, each under its title."""
+    height = panels[0].shape[0]
+    width = sum(panel.shape[1] for panel in panels) + GAP * (len(panels) - 1)
+    sheet = np.full((height + HEADER, width, 3), 255, np.uint8)
+    start = 0
+    for image, title in zip(panels, titles, strict=True):
         panel = sheet[:, start : start + image.shape[1]]
         panel[HEADER:] = image
         header = np.ascontiguousarray(panel[:HEADER])
         panel[:HEADER] = cv2.putText(header, title, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        start += image.shape[1] + GAP
     return sheet
 
 

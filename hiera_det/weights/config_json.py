@@ -59,7 +59,7 @@ def check_published(config: Mapping[str, Any], variant: str, source: str, *, win
 
     Args:
         config: of this package, the original or transformers; others say nothing of it.
-        variant: a name of :data:`~hiera_det.hiera.variants.VARIANTS`, that of the weights.
+        variant: of the weights, a name of :data:`~hiera_det.hiera.variants.VARIANTS` or ``MAE_VARIANTS``.
         source: of the weights, for the message.
         windowed: the windows and the size of the stored position embedding do not matter.
 
@@ -70,7 +70,7 @@ def check_published(config: Mapping[str, Any], variant: str, source: str, *, win
         given, published = _encoder_arguments(config, variant)
         names = [*_SHAPELESS, *(() if windowed else ("layout", "pos_embed_size"))]
     elif config.get("model_type") == "hiera":
-        published = model_config(variant, 0, 0)
+        published = model_config(variant.removeprefix("mae_"), 0, 0, {} if variant.startswith("mae_") else None)
         given = {**model_config("hiera_base_224", 0, 0), **config}  # transformers' defaults are this variant's
         names = [name for name in published if name not in ("architectures", "model_type", "image_size")]
     else:

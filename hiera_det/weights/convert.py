@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 FORMATS = {"original": (".pth",), "timm": (".safetensors", ".pth"), "transformers": (), "detectron2": (".pkl", ".pth")}
 _CHECKPOINTS = {"original": original_checkpoint, "timm": timm_state, "detectron2": detectron2_checkpoint}
+PUBLISHED_DECODER = (512, 8, 16)  # channels, blocks and heads of the published masked autoencoders
 _FILES = (".pth", ".pt", ".safetensors", ".pkl")
 
 
@@ -47,7 +48,8 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
         output: the file to write, or for transformers the folder. Nothing may be there.
         to: one of :data:`FORMATS`. "original": ``{"model_state": …}``. "timm": a flat state dict, of a SAM 2 trunk that
             of timm's ``HieraDet``. "transformers": ``config.json``, ``model.safetensors`` and
-            ``preprocessor_config.json``, for ``HieraForImageClassification`` or, without a classifier, ``HieraModel``.
+            ``preprocessor_config.json``, for ``HieraForImageClassification``, without a classifier ``HieraModel``, of a
+            masked autoencoder ``HieraForPreTraining``.
             "detectron2": what detectron2's checkpointer matches to a ``HieraBackbone``.
             Beside transformers' weights go the labels and the settings of the processor that stand beside the source.
 
@@ -89,7 +91,8 @@ def _check_function(weights: HieraWeights, config: Mapping[str, Any], source: st
     variant = published_name(weights.encoder)
     if variant is not None:  # of windows those who open the file decide: a HieraBackbone or timm's HieraDet
         windowed = to == "detectron2" or has_background(weights.encoder)
-        check_published(config, variant, source, windowed=windowed)
+        mae = "mae_" if weights.decoder else ""
+        check_published(config, mae + variant, source, windowed=windowed)
 
 
 def _write(weights: HieraWeights, path: Path, to: str) -> int:
@@ -118,14 +121,30 @@ def _write_folder(weights: HieraWeights, path: Path) -> int:
     variant = variant_of(weights.encoder, "the file")
     side = input_size_of(find_hiera(state, "the file").encoder, "the file")[-1]
     path.mkdir()
+    decoder = _decoder_config(weights) if weights.decoder else None
     configs = {
-        "config.json": model_config(variant, len(state.get("classifier.weight", ())), side),
+        "config.json": model_config(variant, len(state.get("classifier.weight", ())), side, decoder),
         "preprocessor_config.json": processor_config(side),
     }
     for name, config in configs.items():
         _write_json(config, path / name)
     write_safetensors(state, path / "model.safetensors", {"format": "pt"})
     return len(state)
+
+
+def _decoder_config(weights: HieraWeights) -> dict[str, int]:
+    blocks = {key.split(".")[1] for key in weights.decoder if key.startswith("decoder_blocks.")}
+    width, heads = len(weights.decoder["decoder_embed.weight"]), weights.decoder_heads
+    if heads is None and (width, len(blocks)) != PUBLISHED_DECODER[:2]:
+        raise ValueError(
+            f"nothing beside the weights tells the attention heads of their decoder of {len(blocks)} blocks; expected a"
+            " checkpoint of `hiera-det pretrain`, or a config.json with decoder_num_heads"
+        )
+    return {
+        "decoder_hidden_size": width,
+        "decoder_depth": len(blocks),
+        "decoder_num_heads": PUBLISHED_DECODER[2] if heads is None else heads,
+    }
 
 
 def _beside(config: Mapping[str, Any], source: str) -> list[str]:
@@ -154,6 +173,8 @@ def _write_json(content: Mapping[str, Any], path: Path) -> None:
 
 def _report(source: str, path: Path, to: str, weights: HieraWeights, written: int, left_beside: list[str]) -> None:
     left_out = {what: len(names) for what, names in weights.dropped.items()}
+    if to in ("timm", "detectron2") and weights.decoder:
+        left_out["the decoder of MAE"] = len(weights.decoder)
     if to == "detectron2" and weights.classifier:
         left_out["the classifier"] = len(weights.classifier)
     if to != "detectron2" and (norms := sum(key.startswith("norm_res") for key in weights.encoder)):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from hiera_det.hiera import pos_embed as pe
 from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.mae import MaskedAutoencoderHiera
 
-__all__ = ["fit", "fit_channels"]
+__all__ = ["fit", "fit_channels", "fit_decoder"]
 
 _PATCHES = "patch_embed.proj.weight"
 _SPATIAL = ("pos_embed", "pos_embed_spatial")
@@ -51,6 +53,36 @@ def fit(state: dict[str, Tensor], model: HieraEncoder) -> dict[str, str]:
     _fit_spatial(state, model, done)
     _fit_temporal(state, model, done)
     return done
+
+
+def fit_decoder(
+    decoder: dict[str, Tensor], model: MaskedAutoencoderHiera, encoder: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """Fit the position embedding of a masked autoencoder's decoder to another size of the input, in place.
+
+    Args:
+        decoder: the file's; changed in place.
+        model: the autoencoder.
+        encoder: the file's, whose embedding tells the length of clips.
+
+    Returns:
+        What was done, by name.
+
+    Raises:
+        ValueError: the embedding is of no known height and width.
+    """
+    name, own = "decoder_pos_embed", model.decoder_pos_embed
+    embed = decoder.get(name)
+    if embed is None or embed.ndim != 3 or embed.shape[1] == own.shape[1]:
+        return {}
+    steps = encoder["pos_embed_temporal"].shape[1:2] if "pos_embed_temporal" in encoder else ()
+    side = math.isqrt(embed.shape[1] // math.prod(steps))
+    grid = (*steps, side, side)
+    if math.prod(grid) != embed.shape[1]:
+        raise ValueError(f"{name} of shape {tuple(embed.shape)} is not of square frames")
+    resized = pe.resize_grid(embed.transpose(1, 2).unflatten(2, grid), model.decoder_grid)
+    decoder[name] = resized.flatten(2).transpose(1, 2).contiguous()
+    return {name: f"from {' x '.join(map(str, grid))} to {' x '.join(map(str, model.decoder_grid))}"}
 
 
 def fit_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:

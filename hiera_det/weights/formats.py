@@ -1,7 +1,7 @@
 """The formats in which Hiera circulates, told apart by their keys, and read to the original's names.
 
 =====================  ============================================================================================
-original               facebookresearch/hiera: this package's own names; MAE files also have a decoder
+original               facebookresearch/hiera: this package's own names, those of masked autoencoders too
 timm                   ``head.norm``, ``head.fc``; absolute-win models ``pos_embed_win``
 sam2-timm              timm's ``HieraDet``, SAM 2's trunk: ``head.norm`` and ``pos_embed_window``
 transformers           ``encoder.stages.S.layers.L`` in place of ``blocks.B``
@@ -20,13 +20,22 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from hiera_det.weights.names import SAM2, SAM2_TRANSFORMERS, TIMM, TRANSFORMERS, numbered_through, renamed
+from hiera_det.weights.names import (
+    SAM2,
+    SAM2_TRANSFORMERS,
+    TIMM,
+    TRANSFORMERS,
+    TRANSFORMERS_DECODER,
+    numbered_through,
+    renamed,
+)
 from hiera_det.weights.read import check_numbers
 
-__all__ = ["CLASSIFIER", "HEAD", "HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
+__all__ = ["CLASSIFIER", "DECODER", "HEAD", "NORM", "HieraWeights", "find_hiera", "hiera_prefix", "unwrapped"]
 
 HEAD = ("head.projection.weight", "head.projection.bias")
-CLASSIFIER = ("norm.weight", "norm.bias", *HEAD)
+NORM = ("norm.weight", "norm.bias")
+CLASSIFIER = (*NORM, *HEAD)
 
 
 @dataclass
@@ -35,7 +44,9 @@ class HieraWeights:
 
     Attributes:
         encoder: what a ``HieraEncoder`` has, and norms of stage maps, ``norm_res2`` … ``norm_res5``.
-        classifier: those of :data:`CLASSIFIER` that there are.
+        classifier: those of :data:`CLASSIFIER` that there are; its norm is a masked autoencoder's ``encoder_norm``.
+        decoder: of a masked autoencoder, with its fusion heads and its mask token.
+        decoder_heads: attention heads of that decoder, which its tensors do not tell; None: nor does the file.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
         licence: of the weights, where their file was asked for it.
@@ -43,6 +54,8 @@ class HieraWeights:
 
     encoder: dict[str, Tensor]
     classifier: dict[str, Tensor]
+    decoder: dict[str, Tensor] = field(default_factory=dict)
+    decoder_heads: int | None = None
     dropped: dict[str, list[str]] = field(default_factory=dict)
     file_format: str = "original"
     licence: str = ""
@@ -51,8 +64,9 @@ class HieraWeights:
 _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
 )
-_DECODER = re.compile(r"decoder.*|mask_token|multi_?scale_fusion.*")
-_DETECTOR = re.compile(r"((?:module\.|model\.)*)backbone\.")
+DECODER = re.compile(r"decoder_.*|mask_token|multi_scale_fusion_heads\..*")
+_BESIDE = ("classifier.", "encoder_norm.", "decoder.", "multiscale_fusion.")  # in transformers' models with heads
+_WRAPPERS = re.compile(r"((?:module\.|model\.)*)(backbone\.)?")
 
 
 def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
@@ -65,9 +79,9 @@ def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
 
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A detector's state dict without what DistributedDataParallel ("module.") or Lightning ("model.") puts before."""
-    detector = _DETECTOR.match(hiera_prefix(state) or "")
-    return {key.removeprefix(detector[1] if detector else ""): value for key, value in state.items()}
+    """A trained model's state dict without what DistributedDataParallel ("module.") or Lightning ("model.") adds."""
+    wrappers = _WRAPPERS.fullmatch(hiera_prefix(state) or "")
+    return {key.removeprefix(wrappers[1] if wrappers else ""): value for key, value in state.items()}
 
 
 def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
@@ -90,11 +104,12 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
     outside = [key for key in state if not key.startswith(prefix)]
     file_format, inside = _recognised(inside, prefix)
     if file_format == "transformers":  # these stand beside the Hiera in transformers' models with heads
-        for theirs, ours in (("classifier.", "head.projection."), ("encoder_norm.", "encoder_norm.")):
-            inside |= {ours + key.removeprefix(theirs): state[key] for key in outside if key.startswith(theirs)}
-        outside = [key for key in outside if not key.startswith(("classifier.", "encoder_norm."))]
+        beside = {key: state[key] for key in outside if key.startswith(_BESIDE)}
+        names = [("classifier.", "head.projection."), *TRANSFORMERS_DECODER]
+        inside |= renamed(renamed(beside, names), TRANSFORMERS)
+        outside = [key for key in outside if key not in beside]
     found = _sorted_out(inside, outside, file_format)
-    check_numbers({**found.encoder, **found.classifier}, source)
+    check_numbers({**found.encoder, **found.classifier, **found.decoder}, source)
     return found
 
 
@@ -108,7 +123,7 @@ def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, 
         return "sam2", renamed(inside, SAM2)
     if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
         return "sam2-timm" if "pos_embed_window" in inside else "timm", renamed(inside, TIMM)
-    return "detectron2" if _DETECTOR.match(prefix) else "original", inside
+    return "detectron2" if (wrappers := _WRAPPERS.fullmatch(prefix)) and wrappers[2] else "original", inside
 
 
 def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:
@@ -118,11 +133,10 @@ def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: s
             found.classifier[key.removeprefix("encoder_")] = value
         elif key in CLASSIFIER:
             found.classifier[key] = value
-        elif _DECODER.fullmatch(key):
-            found.dropped.setdefault("the decoder of MAE", []).append(key)
+        elif DECODER.fullmatch(key):
+            found.decoder[key] = value
         else:  # also what no Hiera has: it is for the reader to see that the model has no such tensor
             found.encoder[key] = value
     for key in outside:
-        what = "the decoder of MAE" if _DECODER.fullmatch(key) else "other parts of the model"
-        found.dropped.setdefault(what, []).append(key)
+        found.dropped.setdefault("other parts of the model", []).append(key)
     return found

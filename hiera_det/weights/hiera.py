@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from hiera_det.hiera.encoder import HieraEncoder
+from hiera_det.hiera.mae import MaskedAutoencoderHiera
 from hiera_det.weights.config_json import read_config
 from hiera_det.weights.description import Description
-from hiera_det.weights.fit import fit
-from hiera_det.weights.formats import HEAD, HieraWeights, find_hiera
+from hiera_det.weights.fit import fit, fit_decoder
+from hiera_det.weights.formats import DECODER, HEAD, NORM, HieraWeights, find_hiera
 from hiera_det.weights.read import read_checkpoint, state_dict_of
 from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
@@ -54,6 +56,7 @@ def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWei
     """
     weights = find_hiera(state_dict_of(checkpoint, str(path)), str(path))
     entries = read_config(source) if path.suffix.lower() == ".safetensors" else checkpoint
+    weights.decoder_heads = _decoder_heads(entries)
     if "hiera_det_version" in entries:  # a run of this package notes what it began with
         weights.licence = Description.from_plain(entries, str(path)).licence or "none"
     else:
@@ -61,11 +64,20 @@ def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWei
     return weights
 
 
+def _decoder_heads(entries: Mapping[str, Any]) -> int | None:
+    """Of a masked autoencoder, as the config.json beside it or the config of its run says."""
+    value = entries.get("decoder_num_heads")
+    with suppress(KeyError, TypeError):  # the config is another task's, or there is none
+        value = entries["config"]["MODEL"]["MAE"]["DECODER_NUM_HEADS"]
+    return value if isinstance(value, int) else None
+
+
 def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: bool = True) -> LoadReport:
     """Load a Hiera's weights into the one that a model is or has, in place.
 
     The encoder is loaded completely. If the model is the classifier, its norm and head come from the file as far as
     they are there, the head if it is of the model's number of classes; otherwise they stay as they are, with a warning.
+    If it is the masked autoencoder, so does its decoder where the file has none; a file's own is loaded completely.
 
     Args:
         model: it is or has one ``HieraEncoder``.
@@ -80,12 +92,17 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
         ValueError: the model has no Hiera or another variant; the message lists every difference.
     """
     prefix, encoder = find_encoder(model)
-    state, classifier = dict(weights.encoder), dict(weights.classifier)
+    state, classifier, decoder = dict(weights.encoder), dict(weights.classifier), dict(weights.decoder)
     own = encoder.state_dict()
     report = LoadReport(source, weights.file_format, weights.licence or licence_of(source, weights.file_format))
     report.dropped = {what: list(keys) for what, keys in weights.dropped.items()}
     try:
-        report.resized = fit(state, encoder)
+        if not isinstance(encoder, MaskedAutoencoderHiera):
+            _drop(decoder, report, "the decoder of MAE", list(decoder))
+        elif decoder:
+            decoder |= {f"encoder_{key}": classifier.pop(key) for key in NORM if key in classifier}
+            report.resized = fit_decoder(decoder, encoder, state)
+        report.resized |= fit(state, encoder)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
 
@@ -96,8 +113,10 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     _drop(classifier, report, "the classifier", [key for key in classifier if key not in heads])
     _drop(classifier, report, "a head of other classes", _other_classes(classifier, own))
 
-    wanted = {key for key in own if key not in heads}
+    of_decoder = {key for key in own if DECODER.fullmatch(key) or key.startswith("encoder_norm.")}
+    wanted = {key for key in own if key not in heads and (decoder or key not in of_decoder)}
     optional = {key for key in wanted if key.startswith("norm_res")}
+    state |= decoder
     loaded = {**state, **classifier}
     wrong = [
         f"{key}: {tuple(loaded[key].shape)} in the file, {tuple(own[key].shape)} in the model"

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-__all__ = ["SAM2", "SAM2_TRANSFORMERS", "TIMM", "TRANSFORMERS", "by_stage", "numbered_through", "renamed"]
+__all__ = [
+    "SAM2",
+    "SAM2_TRANSFORMERS",
+    "TIMM",
+    "TRANSFORMERS",
+    "TRANSFORMERS_DECODER",
+    "by_stage",
+    "numbered_through",
+    "renamed",
+]
 
 Names = tuple[tuple[str, str], ...]  # (theirs, the original's): a whole name, its beginning ("a."), or a part (".a.")
 
@@ -27,6 +36,16 @@ TRANSFORMERS: Names = (
     (".layernorm_after.", ".norm2."),
     ("pooler.layernorm.", "norm."),
     *((f"hidden_states_norms.stage{stage}.", f"norm_res{stage + 1}.") for stage in (1, 2, 3, 4)),
+)
+# Of a masked autoencoder; names within its blocks are those above.
+TRANSFORMERS_DECODER: Names = (
+    ("multiscale_fusion.multi_scale_fusion_heads.", "multi_scale_fusion_heads."),
+    ("decoder.mask_token", "mask_token"),
+    ("decoder.decoder_embeddings.", "decoder_embed."),
+    ("decoder.decoder_position_embeddings", "decoder_pos_embed"),
+    ("decoder.decoder_block.layers.", "decoder_blocks."),
+    ("decoder.decoder_norm.", "decoder_norm."),
+    ("decoder.decoder_pred.", "decoder_pred."),
 )
 
 

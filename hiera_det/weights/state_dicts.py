@@ -8,23 +8,25 @@ from typing import Any
 from torch import Tensor
 
 from hiera_det.hiera import pos_embed as pe
-from hiera_det.weights.formats import HieraWeights
-from hiera_det.weights.names import TIMM, TRANSFORMERS, by_stage, renamed
+from hiera_det.weights.formats import NORM, HieraWeights
+from hiera_det.weights.names import TIMM, TRANSFORMERS, TRANSFORMERS_DECODER, Names, by_stage, renamed
 from hiera_det.weights.variant import stages_of
 
 __all__ = ["detectron2_checkpoint", "has_background", "original_checkpoint", "timm_state", "transformers_state"]
 
 UNIT = (8, 8)  # tokens of a mask unit, in every published model
+MAE_NORM = (("norm.", "encoder_norm."),)
 GRID = (56, 56)  # tokens of 224 x 224 pixels, for which every published model has its embedding
 
 
 def original_checkpoint(weights: HieraWeights) -> dict[str, Any]:
-    """The original's file: ``{"model_state": …}``, with the classifier as far as there is one.
+    """The original's file: ``{"model_state": …}``, with the classifier or the decoder of MAE as far as there is one.
 
     Raises:
         ValueError: the position embedding is one that the original does not have.
     """
-    return {"model_state": {**_plain(_encoder(weights), "the original's Hiera"), **weights.classifier}}
+    beside = {**renamed(weights.classifier, MAE_NORM), **weights.decoder} if weights.decoder else weights.classifier
+    return {"model_state": {**_plain(_encoder(weights), "the original's Hiera"), **beside}}
 
 
 def timm_state(weights: HieraWeights) -> dict[str, Tensor]:
@@ -42,11 +44,12 @@ def timm_state(weights: HieraWeights) -> dict[str, Tensor]:
             " embedding, its HieraDet other windows; convert to detectron2, which leaves the classifier out"
         )
     state = encoder if is_sam2 else _plain(encoder, "timm's Hiera")
-    return renamed({**state, **weights.classifier}, [(ours, theirs) for theirs, ours in TIMM if ours[-1] == "."])
+    return _theirs({**state, **weights.classifier}, tuple(pair for pair in TIMM if pair[1][-1] == "."))
 
 
 def transformers_state(weights: HieraWeights) -> dict[str, Tensor]:
-    """The state dict of ``HieraForImageClassification``, or where there is no classifier of ``HieraModel``.
+    """The state dict of ``HieraForImageClassification``, or where there is no classifier of ``HieraModel``; of a masked
+    autoencoder that of ``HieraForPreTraining``.
 
     Raises:
         ValueError: the weights are of a video model or a SAM 2 trunk.
@@ -55,12 +58,21 @@ def transformers_state(weights: HieraWeights) -> dict[str, Tensor]:
     state = {**_plain(_encoder(weights), "transformers' Hiera"), **weights.classifier}
     head = {key: state.pop(key) for key in weights.classifier if key.startswith("head.projection.")}
     stages = stages_of(state)
-    state = by_stage(renamed(state, [(ours, theirs) for theirs, ours in TRANSFORMERS]), stages)
+    if weights.decoder:
+        norm = {f"encoder_{key}": state.pop(key) for key in NORM}
+    state = by_stage(_theirs(state, TRANSFORMERS), stages)
+    if weights.decoder:
+        decoder = _theirs(_theirs(weights.decoder, TRANSFORMERS), TRANSFORMERS_DECODER)
+        return {f"hiera.{key}": value for key, value in state.items()} | norm | decoder
     if not head:
         return state
     return {f"hiera.{key}": value for key, value in state.items()} | renamed(
         head, [("head.projection.", "classifier.")]
     )
+
+
+def _theirs(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
+    return renamed(state, [(ours, theirs) for theirs, ours in names])
 
 
 def detectron2_checkpoint(weights: HieraWeights) -> dict[str, Any]:

@@ -23,7 +23,12 @@ __all__ = ["TrainedModel", "config_of", "find_trained", "load_trained", "read_an
 
 logger = logging.getLogger(__name__)
 
-_HEADS = {"proposal_generator.": "detection", "roi_heads.": "detection", "head.proj.": "actions"}
+_HEADS = {
+    "proposal_generator.": "detection",
+    "roi_heads.": "detection",
+    "head.proj.": "actions",
+    "decoder_pred.": "pretraining",
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class TrainedModel:
 
     @property
     def task(self) -> str:
-        """What it does: "detection" or "actions"."""
+        """What it does: "detection", "actions" or "pretraining"."""
         assert self.description.task is not None
         return self.description.task
 

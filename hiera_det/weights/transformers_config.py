@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hiera_det.hiera.variants import variant_arguments
@@ -9,13 +10,14 @@ from hiera_det.hiera.variants import variant_arguments
 __all__ = ["model_config", "processor_config"]
 
 
-def model_config(variant: str, num_classes: int, side: int) -> dict[str, Any]:
+def model_config(variant: str, num_classes: int, side: int, decoder: Mapping[str, int] | None = None) -> dict[str, Any]:
     """``config.json`` of transformers' Hiera.
 
     Args:
         variant: a name of :data:`~hiera_det.hiera.variants.VARIANTS`, for images.
         num_classes: of the classifier; 0: there is none.
         side: of the square image that the position embedding is for, in pixels.
+        decoder: of a masked autoencoder ``decoder_hidden_size``, ``decoder_depth`` and ``decoder_num_heads``.
     """
     arguments = variant_arguments(variant)
     heads, stages = arguments["num_heads"], arguments["stages"]
@@ -39,6 +41,8 @@ def model_config(variant: str, num_classes: int, side: int) -> dict[str, Any]:
         "hidden_act": "gelu",
         "layer_norm_eps": 1e-6,
     }
+    if decoder is not None:
+        return {**config, **decoder, "architectures": ["HieraForPreTraining"], "num_query_pool": 2}
     return {**config, "num_labels": num_classes} if num_classes else config
 
 

@@ -18,6 +18,7 @@ def _zoo() -> dict[str, str]:
         data = "k400" if variant.endswith("16x224") else "in1k"
         urls[f"{variant}.mae_{data}"] = f"{PUBLISHED}mae_{variant}.pth"
         urls[f"{variant}.mae_{data}_ft_{data}"] = f"{PUBLISHED}{variant}.pth"
+        urls[f"mae_{variant}.mae_{data}"] = f"{PUBLISHED}mae_{variant}.pth"
     return urls
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hiera_det.data.folders import count_endings
 from hiera_det.data.paths import find_files
-from hiera_det.features.inputs.find import find_items
+from hiera_det.inputs.find import find_items
 
 
 @pytest.fixture

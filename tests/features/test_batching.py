@@ -9,8 +9,8 @@ import pytest
 from hiera_det.features import batching
 from hiera_det.features.batching import Batch, PartEnd, Unreadable, batches
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.inputs.reading import UnreadableItemError
+from hiera_det.inputs.items import Item, Plan
+from hiera_det.inputs.reading import UnreadableItemError
 
 BATCH = 4
 

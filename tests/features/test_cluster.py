@@ -6,9 +6,9 @@ import pytest
 
 from hiera_det.config import load_config
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.find import find_items
 from hiera_det.features.run import extract
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.inputs.find import find_items
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow  # a cluster takes its time to start

@@ -16,9 +16,9 @@ from PIL import Image
 from hiera_det.config import load_config
 from hiera_det.features import batching, extract
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.load import load_extractor
 from hiera_det.features.store.reader import Features, FeatureStore
+from hiera_det.inputs.items import Item, Plan
 
 
 def arguments(config, pictures, root) -> list[str]:

@@ -14,8 +14,8 @@ from hiera_det import build_hiera
 from hiera_det.config import load_config
 from hiera_det.features import run
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.find import find_items
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.inputs.find import find_items
 from hiera_det.projects.ava.miniset import write_miniset
 
 NAMES = ["000.png", "001.png", "002.png", "003.png"]

@@ -9,9 +9,9 @@ from torchvision.transforms.v2 import functional as F
 
 from hiera_det.detection.data.transforms import build_test_transform
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.reading import read_item
 from hiera_det.features.preprocess import Preprocess
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.reading import read_item
 
 NO_BOXES = torch.zeros(0, 4)
 

@@ -70,7 +70,7 @@ def test_small_images_are_enlarged():
 
 
 def test_side_by_side():
-    image = side_by_side(GREY, GREY + 1, ("left", "right"))
+    image = side_by_side([GREY, GREY + 1], ["left", "right"])
     assert (image[-100:, :120] == 128).all()
     assert (image[-100:, -120:] == 129).all()
     assert image[:20, :60].min() < 100  # the title

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image, ImageDraw, ImageFont
 
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.reading import UnreadableItemError, read_item
-from hiera_det.features.inputs.tars import images_of_tar
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.reading import UnreadableItemError, read_item
+from hiera_det.inputs.tars import images_of_tar
 
 __all__ = ["SIDE", "font", "thumbnail", "thumbnails"]
 

@@ -171,4 +171,6 @@ def _built(weights: HieraWeights, config: Mapping[str, Any], source: str) -> Hie
         raise ValueError(f"{source}: head.projection.weight is of shape {tuple(head.shape)}, expected (classes, C)")
     variant = variant_of(weights.encoder, source)
     check_published(config, variant, source)
-    return build_hiera(variant, num_classes=len(head), input_size=input_size_of(weights.encoder, source))
+    model = build_hiera(variant, num_classes=len(head), input_size=input_size_of(weights.encoder, source))
+    assert isinstance(model, Hiera)
+    return model

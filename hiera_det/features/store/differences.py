@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.layout import FAILED, TABLE, Header, done_parts, read_failures, shard_name
 from hiera_det.features.store.reader import READ_ERRORS
 from hiera_det.features.store.rows import read_index
+from hiera_det.inputs.items import Item, Plan
 
 __all__ = ["differences"]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from hiera_det.features.inputs.items import Item
+from hiera_det.inputs.items import Item
 
 __all__ = [
     "SPEC_COLUMNS",

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.differences import differences
 from hiera_det.features.store.layout import (
     FAILED,
@@ -32,6 +31,7 @@ from hiera_det.features.store.layout import (
     sums_text,
 )
 from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
+from hiera_det.inputs.items import Item, Plan
 from hiera_det.utils.files import atomic_write, file_sum, is_temporary, remove_leftovers, temporary_path
 from hiera_det.weights.tensorfiles import write_safetensors
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from hiera_det.engine.distributed import mean_over_ranks
+from hiera_det.engine.failed import write_failed
 from hiera_det.engine.task import Task
 from hiera_det.projects.ava.data.dataset import AvaDataset, ReportingDataset
 from hiera_det.projects.ava.data.keyframes import keyframes_from
@@ -35,7 +35,6 @@ from hiera_det.projects.ava.formats import (
 )
 from hiera_det.projects.ava.model import build_model
 from hiera_det.projects.ava.persons import check_min_score
-from hiera_det.utils.files import atomic_write
 from hiera_det.weights.description import Description
 
 __all__ = ["ActionMetrics", "ActionTask"]
@@ -51,21 +50,6 @@ class ActionMetrics:
 
     result: Result
     broken: dict[int, str]
-
-
-def _write_broken(path: Path, broken: Mapping[int, str], clips: int) -> None:
-    """List the clips that could not be read, and say how many; without any there is no list, nor an earlier one."""
-    if not broken:
-        path.unlink(missing_ok=True)
-        return
-    for message in broken.values():
-        logger.error("not evaluated: %s", message)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("clip", "reason"))
-        writer.writerows((index, " ".join(message.split())) for index, message in sorted(broken.items()))
-    logger.error("%d of %d clips could not be read; listed in %s", len(broken), clips, path)
 
 
 class ActionTask(Task):
@@ -201,7 +185,7 @@ class ActionTask(Task):
     def judge(self, results: Mapping[int, Any], folder: Path) -> ActionMetrics:
         """AVA's mAP; also writes the results, AP by action and a plot of it."""
         broken = {index: value for index, value in results.items() if isinstance(value, str)}
-        _write_broken(folder / "failed.csv", broken, len(results))
+        write_failed(folder / "failed.csv", "clip", broken, len(results))
         found = {index: value for index, value in results.items() if index not in broken}
         rows = to_rows(self.test_clips, found, list(self.label_map), self.cfg.TEST.TIMES_PERSON_SCORE)
         result = evaluate(self.ground_truth, rows, self.label_map, self.cfg.TEST.PROTOCOL, self.exclusions)

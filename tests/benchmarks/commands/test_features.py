@@ -11,9 +11,9 @@ from benchmarks.commands import features
 from benchmarks.flops import count_flops
 from hiera_det.config import CfgNode, load_config
 from hiera_det.features.config import defaults
-from hiera_det.features.inputs.find import find_items
 from hiera_det.hiera.encoder import HieraEncoder
 from hiera_det.hiera.variants import variant_arguments
+from hiera_det.inputs.find import find_items
 
 
 @pytest.fixture

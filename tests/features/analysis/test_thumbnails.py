@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hiera_det.features.analysis.thumbnails import thumbnail
-from hiera_det.features.inputs.items import Item
+from hiera_det.inputs.items import Item
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,11 @@ from PIL import Image
 from hiera_det.cli import probe, search
 from hiera_det.cli.errors import user_errors
 from hiera_det.features.analysis.thumbnails import thumbnails
-from hiera_det.features.inputs.items import Item, Plan
-from hiera_det.features.inputs.tars import images_of_tar
 from hiera_det.features.store.reader import FeatureStore
 from hiera_det.features.store.rows import Features
 from hiera_det.features.store.writer import create_store, write_shard
+from hiera_det.inputs.items import Item, Plan
+from hiera_det.inputs.tars import images_of_tar
 
 COLOURS = {"red": (230, 20, 20), "green": (20, 230, 20), "blue": (20, 20, 230)}
 BROKEN = "red/broken.png"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.reader import Features
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
+from hiera_det.inputs.items import Item, Plan
 
 SPEC = {"package_version": "0.5.0", "model": "hiera_base_224", "weights_sha256": "ab" * 32, "INPUT.SIZE": 224}
 UNREADABLE = {2: 'is truncated, it "ends" at 7 %', 6: "is empty"}

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
+from hiera_det.inputs.items import Item, Plan
 
 SAME = (
     "items: those of the {} finished shards are the same by id and file; what differs is boxes, or items of"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.layout import done_parts
 from hiera_det.features.store.reader import Features, FeatureStore
 from hiera_det.features.store.verify import verify_store
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
+from hiera_det.inputs.items import Item, Plan
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -26,7 +26,7 @@ import os, sys
 from pathlib import Path
 import torch
 from hiera_det.features.store import writer
-from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.inputs.items import Item, Plan
 from hiera_det.features.store.reader import Features
 from hiera_det.features.store.writer import create_store, write_shard
 

@@ -16,10 +16,10 @@ import torch
 from safetensors import safe_open
 
 import hiera_det.features.store.reader as store_module
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.reader import Features, FeatureStore
 from hiera_det.features.store.rows import open_rows
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
+from hiera_det.inputs.items import Item, Plan
 
 
 def _same(got, wanted):

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from hiera_det.features.inputs.items import Item, Plan
 from hiera_det.features.store.layout import sums_text
 from hiera_det.features.store.verify import verify_store
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
+from hiera_det.inputs.items import Item, Plan
 from hiera_det.utils.files import file_sum
 
 SHARD_FILES = [

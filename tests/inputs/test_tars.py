@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hiera_det.features.inputs.find import find_items
-from hiera_det.features.inputs.tars import expand_braces, images_of_tar
+from hiera_det.inputs.find import find_items
+from hiera_det.inputs.tars import expand_braces, images_of_tar
 
 NAMES = ["b/2.jpg", "b/2.json", "a.left.PNG", "._a.png", "b/.x.jpg", "c.cls"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hiera_det.features.inputs import clips
-from hiera_det.features.inputs.find import find_items
-from hiera_det.features.inputs.reading import check_boxes, read_item
+from hiera_det.inputs import clips
+from hiera_det.inputs.find import find_items
+from hiera_det.inputs.reading import check_boxes, read_item
 
 
 @pytest.fixture

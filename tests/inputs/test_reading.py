@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.reading import UnreadableItemError, check_boxes, read_item
-from hiera_det.features.inputs.tars import images_of_tar
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.reading import UnreadableItemError, check_boxes, read_item
+from hiera_det.inputs.tars import images_of_tar
 
 read = partial(read_item, max_pixels=None)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hiera_det.data.images import read_image
 from hiera_det.data.video import clip_offsets, read_nearest
-from hiera_det.features.inputs.items import Item
+from hiera_det.inputs.items import Item
 
 __all__ = ["UnreadableItemError", "check_boxes", "read_item"]
 

@@ -14,8 +14,8 @@ from hiera_det.coco.reader import read_annotations, read_file_names
 from hiera_det.data.folders import choose_files, count_endings, files_below, passed_over_by_glob
 from hiera_det.data.image_files import check_regular
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.tars import expand_braces, images_of_tar
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.tars import expand_braces, images_of_tar
 
 __all__ = ["Finder"]
 

@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.sources import Finder
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.sources import Finder
 
 IMAGES = ["b.jpg", "a/z.PNG", "a/c/1.tiff", "a-b.jpeg"]
 OTHERS = ["a/film.mp4", "notes.md", "a/labels.csv", "Makefile"]

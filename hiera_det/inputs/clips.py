@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hiera_det.data.video import promised_duration, video_duration
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.tables import read_times
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.tables import read_times
 
 __all__ = ["clips_at", "clips_every"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hiera_det.features.inputs.clips import clips_at, clips_every
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.sources import Finder
-from hiera_det.features.inputs.tables import read_boxes
+from hiera_det.inputs.clips import clips_at, clips_every
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.sources import Finder
+from hiera_det.inputs.tables import read_boxes
 
 __all__ = ["find_items"]
 

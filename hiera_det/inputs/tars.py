@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hiera_det.data.suffixes import IMAGE_SUFFIXES
-from hiera_det.features.inputs.items import Item
+from hiera_det.inputs.items import Item
 
 __all__ = ["expand_braces", "images_of_tar"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hiera_det.features.inputs.tables import read_boxes, read_times
+from hiera_det.inputs.tables import read_boxes, read_times
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from hiera_det.features.inputs import clips
-from hiera_det.features.inputs.clips import clips_at, clips_every
-from hiera_det.features.inputs.items import Item
-from hiera_det.features.inputs.reading import UnreadableItemError, read_item
+from hiera_det.inputs import clips
+from hiera_det.inputs.clips import clips_at, clips_every
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.reading import UnreadableItemError, read_item
 from tests.data.video.generated import Case, write_case
 
 VIDEOS = [Item("b/x.mp4", "/d/b/x.mp4"), Item("a.mkv", "/d/a.mkv")]

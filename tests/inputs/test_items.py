@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from hiera_det.features.inputs.items import Item, Plan
+from hiera_det.inputs.items import Item, Plan
 
 ITEMS = [Item(f"{i}.jpg", f"/data/{i}.jpg") for i in range(7)]
 

@@ -1,0 +1,39 @@
+"""Histograms of oriented gradients, MaskFeat's target (arXiv 2112.09133, section 3.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["BINS", "CELL", "hog"]
+
+BINS = 9  # of the 180 degrees that gradients have without their sign
+CELL = 8  # pixels along each side of a cell
+
+
+def hog(images: Tensor) -> Tensor:
+    """Compute each cell's histogram of gradient directions, for each channel by itself, in float32.
+
+    Gradients are Sobel's, the border reflected. The direction of a pixel is that of ``atan2(gx, gy)`` modulo 180
+    degrees; its bin gets the gradient's magnitude, all of it. A cell's histogram has the L2 norm 1; one without
+    gradients is zero. So are the histograms of SlowFast (``slowfast/models/operators.py``), without their optional
+    Gaussian window.
+
+    Args:
+        images: (N, C, H, W); H and W are multiples of 8.
+
+    Returns:
+        (N, C, 9, H / 8, W / 8).
+    """
+    number, channels = images.shape[:2]
+    padded = F.pad(images.float().flatten(0, 1)[:, None], (1, 1, 1, 1), mode="reflect")  # (N * C, 1, H + 2, W + 2)
+    smooth, difference = padded.new_tensor([1.0, 2.0, 1.0]), padded.new_tensor([1.0, 0.0, -1.0])
+    across = torch.outer(smooth, difference)
+    gx, gy = F.conv2d(padded, torch.stack([across, across.T])[:, None]).unbind(1)  # (N * C, H, W) each
+    bins = (torch.atan2(gx, gy) / math.pi * BINS).floor().long() % BINS
+    votes = F.one_hot(bins, BINS) * torch.hypot(gx, gy)[..., None]  # (N * C, H, W, 9)
+    cells = votes.unflatten(2, (-1, CELL)).unflatten(1, (-1, CELL)).sum(dim=(2, 4))  # (N * C, H / 8, W / 8, 9)
+    return F.normalize(cells, dim=-1).permute(0, 3, 1, 2).unflatten(0, (number, channels))

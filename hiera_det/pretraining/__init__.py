@@ -1,0 +1,1 @@
+"""Masked-autoencoder pretraining on images and clips without labels, as a task of the engine."""

@@ -1,0 +1,112 @@
+"""Configuration of pretraining: the keys of ``hiera_det/config/defaults.py`` that apply, and the autoencoder's."""
+
+from __future__ import annotations
+
+from fvcore.common.config import CfgNode
+
+from hiera_det.config import get_cfg
+
+__all__ = ["defaults", "with_iterations"]
+
+
+def defaults() -> CfgNode:
+    """Give a new config with the defaults of every key: the recipe of the Hiera paper for images (table 14a)."""
+    base = get_cfg()
+    cfg = CfgNode()
+    cfg.TASK = "pretraining"
+    cfg.VERSION = 2
+    cfg.OUTPUT_DIR = "./output/pretraining"
+    cfg.SEED = 42
+    cfg.LOGGERS = base.LOGGERS
+    cfg.VIS_PERIOD = 0  # iterations between drawn reconstructions; 0: none
+    cfg.MODEL = _model_defaults(base)
+    cfg.INPUT = _input_defaults(base)
+
+    cfg.DATASETS = CfgNode()
+    # Inputs as `hiera-det extract --input` takes them: files, folders, globs, lists, COCO JSONs, tar files.
+    cfg.DATASETS.TRAIN = ()
+    cfg.DATASETS.TEST = ()  # held out: the loss is computed on them
+    cfg.DATASETS.IMAGE_ROOT = ""  # of COCO JSONs; "": as COCO's layout has it
+    cfg.DATASETS.EVERY = 2.0  # of videos: seconds from clip to clip; in training each draw moves a clip by up to half
+    cfg.DATALOADER = CfgNode()
+    cfg.DATALOADER.NUM_WORKERS = 8
+
+    solver = cfg.SOLVER = base.SOLVER
+    solver.OPTIMIZER = "ADAMW"
+    solver.BETAS = (0.9, 0.95)
+    solver.LR_SCHEDULER_NAME = "WarmupCosineLR"
+    solver.BASE_LR = 8e-4
+    solver.WEIGHT_DECAY = 0.05
+    solver.WEIGHT_DECAY_BIAS = 0.0
+    solver.WARMUP_FACTOR = 0.0
+    solver.IMS_PER_BATCH = (
+        4096  # files decoded for one optimizer step, over all devices; each gives INPUT.REPEATS crops
+    )
+    solver.MAX_EPOCHS = 400.0  # passes over the training items, each crop counted
+    solver.WARMUP_EPOCHS = 40.0
+    solver.MAX_ITER = 0  # 0: as MAX_EPOCHS and WARMUP_EPOCHS say
+    solver.WARMUP_ITERS = 0
+
+    cfg.TEST = CfgNode()
+    cfg.TEST.EVAL_PERIOD = 0  # iterations; 0: after the last one only
+    return cfg
+
+
+def _model_defaults(base: CfgNode) -> CfgNode:
+    model = CfgNode()
+    model.DEVICE = "cuda"
+    model.WEIGHTS = ""
+    model.PIXEL_MEAN = [123.675, 116.28, 103.53]  # in the order of INPUT.FORMAT, 0-255: ImageNet's
+    model.PIXEL_STD = [58.395, 57.12, 57.375]
+    hiera = model.HIERA = base.MODEL.HIERA
+    hiera.LAYOUT = "released"  # the one that masks work with
+    hiera.POS_EMBED = "resize"
+    mae = model.MAE = CfgNode()
+    mae.MASK_RATIO = 0.6  # of an image's mask units, dropped; the paper has 0.9 for clips
+    mae.TARGET = "pixel"  # or "hog"
+    mae.NORMALIZE_TARGET = True  # pixels less their token's mean, over its standard deviation
+    mae.MULTI_SCALE = True  # the decoder sees the maps of all stages, added up
+    mae.DECODER_EMBED_DIM = 512
+    mae.DECODER_DEPTH = 8
+    mae.DECODER_NUM_HEADS = 16
+    return model
+
+
+def _input_defaults(base: CfgNode) -> CfgNode:
+    node = CfgNode()
+    node.FORMAT = "RGB"
+    node.SIZE = [224, 224]  # height and width of a crop, multiples of 32
+    node.CROP_SCALE = [0.2, 1.0]  # range of a crop's area, of the image's
+    node.CROP_RATIO = [3 / 4, 4 / 3]  # range of a crop's width over its height
+    node.RANDOM_FLIP = "horizontal"  # or "none"
+    node.REPEATS = 1  # crops of each file that is decoded
+    node.MAX_PIXELS = base.INPUT.MAX_PIXELS
+    node.PIXEL_RANGE = base.INPUT.PIXEL_RANGE
+    node.NUM_FRAMES = 16  # of a clip
+    node.RATE = 4  # spacing of its frames, in thirtieths of a second
+    return node
+
+
+def with_iterations(cfg: CfgNode, items: int) -> CfgNode:
+    """Give a config with the iterations that its epochs make, where it does not name them itself.
+
+    Args:
+        cfg: ``SOLVER.MAX_ITER`` of 0 is replaced, and ``SOLVER.WARMUP_ITERS`` with it.
+        items: images or clips of the training set.
+
+    Raises:
+        ValueError: epochs, batch or repeats make no sense.
+    """
+    solver = cfg.SOLVER
+    per_step = solver.IMS_PER_BATCH * cfg.INPUT.REPEATS
+    if not solver.MAX_EPOCHS > 0 or not solver.WARMUP_EPOCHS >= 0 or per_step < 1:
+        raise ValueError(
+            f"SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS}, WARMUP_EPOCHS {solver.WARMUP_EPOCHS}, IMS_PER_BATCH"
+            f" {solver.IMS_PER_BATCH}, INPUT.REPEATS {cfg.INPUT.REPEATS}: expected positive numbers"
+        )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.MAX_ITER = max(1, round(solver.MAX_EPOCHS * items / per_step))
+    cfg.SOLVER.WARMUP_ITERS = min(round(solver.WARMUP_EPOCHS * items / per_step), cfg.SOLVER.MAX_ITER)
+    cfg.freeze()
+    return cfg

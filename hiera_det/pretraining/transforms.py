@@ -1,0 +1,46 @@
+"""Crops for pretraining, by torchvision's transforms v2; all frames of a clip are cut alike."""
+
+from __future__ import annotations
+
+from fvcore.common.config import CfgNode
+from torchvision.transforms.v2 import (
+    CenterCrop,
+    Compose,
+    InterpolationMode,
+    RandomHorizontalFlip,
+    RandomResizedCrop,
+    Resize,
+    Transform,
+)
+
+__all__ = ["build_test_transform", "build_train_transform"]
+
+
+def build_train_transform(cfg: CfgNode) -> Transform:
+    """A random crop of random area and shape, resized bicubically, and a flip, as ``INPUT`` says.
+
+    Raises:
+        ValueError: a key has a value that makes no sense.
+    """
+    node = cfg.INPUT
+    for name, highest in ("CROP_SCALE", 1.0), ("CROP_RATIO", 100.0):
+        values = list(node[name])
+        if len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
+            raise ValueError(f"INPUT.{name} is {values}; expected two ascending numbers above 0, up to {highest:g}")
+    flips: dict[str, list[Transform]] = {"horizontal": [RandomHorizontalFlip(0.5)], "none": []}
+    if node.RANDOM_FLIP not in flips:
+        raise ValueError(f"INPUT.RANDOM_FLIP is {node.RANDOM_FLIP!r}; expected one of {', '.join(flips)}")
+    crop = RandomResizedCrop(
+        list(node.SIZE),
+        scale=tuple(node.CROP_SCALE),
+        ratio=tuple(node.CROP_RATIO),
+        interpolation=InterpolationMode.BICUBIC,
+        antialias=True,
+    )
+    return Compose([crop, *flips[node.RANDOM_FLIP]])
+
+
+def build_test_transform(cfg: CfgNode) -> Transform:
+    """The centre: the short side resized to the longer of ``INPUT.SIZE``, bicubically, and a centre crop."""
+    size = list(cfg.INPUT.SIZE)
+    return Compose([Resize(max(size), interpolation=InterpolationMode.BICUBIC, antialias=True), CenterCrop(size)])
