@@ -5,6 +5,7 @@ python -m benchmarks backbone --variant hiera_base_16x224 --vs original --sizes 
 python -m benchmarks backbone --pass forward+backward --compile off,on --device cuda
 python -m benchmarks detector --config configs/mask_rcnn_hiera_b.yaml --vs torchvision-resnet50,detectron2-vitdet
 python -m benchmarks train --config configs/mask_rcnn_hiera_b.yaml --batch 2
+python -m benchmarks pretrain --variant mae_hiera_base_16x224 --batch 2 --mask-ratio 0.9
 python -m benchmarks ava-eval --keyframes 1000,10000
 python -m benchmarks features --input photos/ --config configs/features_hiera_b.yaml INPUT.RESIZE crop
 
@@ -46,6 +47,13 @@ def _numbers(text: str) -> list[int]:
     return values
 
 
+def _ratios(text: str) -> list[float]:
+    values = [float(word) for word in _words(text)]
+    if not values or min(values) <= 0 or max(values) >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected numbers between 0 and 1, such as 0.6,0.9")
+    return values
+
+
 _NAMES: dict[str, Any] = {"metavar": "NAMES", "type": _words}
 _NUMBERS: dict[str, Any] = {"metavar": "N,…", "type": _numbers}
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -55,6 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sizes": {**_NUMBERS, "dest": "size", "help": "side in pixels (default: %(default)s; None: the config's)"},
     "frames": {**_NUMBERS, "help": "frames of a clip, for video variants (default: the variant's)"},
     "batch": {**_NUMBERS, "help": "images or clips in a batch (default: %(default)s)"},
+    "mask-ratio": {"metavar": "R,…", "type": _ratios, "help": "share of mask units dropped (default: %(default)s)"},
     "dtype": {**_NAMES, "help": "fp32, bf16, fp16 (default: %(default)s)"},
     "pass": {**_NAMES, "help": "forward, forward+backward (default: %(default)s)"},
     "compile": {**_NAMES, "help": "torch.compile: off, on (default: %(default)s)"},
@@ -70,7 +79,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "json": {"metavar": "FILE", "type": Path, "help": "also write the figures of every round"},
     "plot": {"metavar": "FILE.png", "type": Path, "help": "also draw the times"},
 }
-AXES = ("variant", "size", "frames", "batch", "dtype", "pass", "compile", "threads", "keyframes")
+AXES = ("variant", "size", "frames", "batch", "mask_ratio", "dtype", "pass", "compile", "threads", "keyframes")
 EVERYWHERE = {"rounds": 5, "json": None, "plot": None}
 TORCH = {"threads": str(torch.get_num_threads()), "device": "cpu"}
 DETECTORS = {"config": None, "vs": "torchvision-resnet50,detectron2-vitdet", "sizes": None, "dtype": "fp32"}
@@ -83,6 +92,10 @@ COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {  # help, and options with th
     "detector": ("detectors, from an image's pixels to detections", {**DETECTORS, "profile": None, **TORCH}),
     "train": ("steps of training, data loader included", {
         **DETECTORS, "batch": "1", "dataset-json": None, "image-root": None, "profile": None, **TORCH,
+    }),
+    "pretrain": ("steps of masked autoencoders' pretraining on random images or clips", {
+        "vs": "original", "variant": "mae_hiera_base_224", "sizes": "224", "frames": None, "batch": "8",
+        "mask-ratio": "0.6", "dtype": "fp32", "profile": None, **TORCH,
     }),
     "features": ("feature extraction, and its model alone", {"config": None, "input": None, "vs": "timm", **TORCH}),
     "ava-eval": ("evaluators of AVA on generated tables", {"vs": "slowfast", "keyframes": "5000"}),
@@ -122,6 +135,10 @@ def _cases(args: argparse.Namespace, settings: Settings) -> Iterator[Case]:
             raise ValueError("--dataset-json and --image-root go together: give both or neither")
         files = args.dataset_json and custom_dataset(args.dataset_json, args.image_root)
         return compare_training(load_config(args.config, args.overrides), args.vs, axes, settings, files)
+    if args.command == "pretrain":
+        from benchmarks.commands.pretrain import compare_pretraining
+
+        return compare_pretraining(args.vs, axes, settings)
     if args.command == "features":
         from benchmarks.commands.features import compare_extraction
         from hiera_det.features.config import defaults

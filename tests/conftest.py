@@ -146,6 +146,20 @@ TINY_ACTIONS: dict[str, Any] = {
     "TEST": {"EVAL_PERIOD": 0},
 }
 
+TINY_PRETRAINING: dict[str, Any] = {
+    "_BASE_": str(ROOT / "configs" / "mae_small.yaml"),
+    "SEED": 7,
+    "VIS_PERIOD": 2,
+    "MODEL": {
+        "DEVICE": "cpu",
+        "HIERA": {"EMBED_DIM": 8, "STAGES": [1, 1, 1, 1], "DROP_PATH_RATE": 0.2},
+        "MAE": {"DECODER_EMBED_DIM": 16, "DECODER_DEPTH": 1, "DECODER_NUM_HEADS": 2},
+    },
+    "INPUT": {"SIZE": [64, 64], "REPEATS": 2},
+    "DATALOADER": {"NUM_WORKERS": 0},
+    "SOLVER": {"IMS_PER_BATCH": 2, "MAX_ITER": 4, "WARMUP_ITERS": 1, "CHECKPOINT_PERIOD": 2},
+}
+
 
 @pytest.fixture(scope="session")
 def datasets_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -249,6 +263,19 @@ def new_action_run(mini_ava: Path, tmp_path_factory: pytest.TempPathFactory):
     return lambda data=mini_ava: Run(
         main, script, config, tmp_path_factory.mktemp("run") / "output", [], ["DATASETS.ROOT", str(data)]
     )
+
+
+@pytest.fixture(scope="session")
+def new_pretraining_run(datasets_root: Path, tmp_path_factory: pytest.TempPathFactory):
+    """``new_pretraining_run()``: an output folder of its own, for a tiny masked autoencoder of the shapes' images."""
+    from hiera_det.cli.train import main
+
+    script = ROOT / "tools" / "train_net.py"
+    config = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    config.write_text(yaml.safe_dump(TINY_PRETRAINING))
+    train, test = (f"({str(datasets_root / 'shapes' / split)!r},)" for split in ("train", "val"))
+    keys = ["DATASETS.TRAIN", train, "DATASETS.TEST", test]
+    return lambda: Run(main, script, config, tmp_path_factory.mktemp("run") / "output", [], keys)
 
 
 @pytest.fixture

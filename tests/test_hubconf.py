@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hiera_det import Hiera
-from hiera_det.hiera.variants import VARIANTS
+from hiera_det.hiera.variants import MAE_VARIANTS, VARIANTS
 from hiera_det.weights import zoo
 
 CHECKOUT = str(Path(__file__).parents[1])
@@ -40,7 +40,7 @@ def published(tmp_path, monkeypatch):
 def test_every_variant_is_an_entry_and_nothing_else():
     hubconf = torch.hub._import_module("hubconf", f"{CHECKOUT}/hubconf.py")  # as torch.hub.list, for a folder
     entries = [name for name in dir(hubconf) if callable(getattr(hubconf, name)) and not name.startswith("_")]
-    assert sorted(entries) == sorted(VARIANTS)
+    assert sorted(entries) == sorted(VARIANTS | MAE_VARIANTS)
     assert "mae_k400_ft_k400, mae_k400" in hubconf.hiera_large_16x224.__doc__
 
 

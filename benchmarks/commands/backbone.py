@@ -13,10 +13,9 @@ from benchmarks.candidate import DTYPES, OURS, Candidate, Job, check_names
 from benchmarks.cases import Case, combinations
 from benchmarks.models.backbones import BACKBONES
 from benchmarks.rounds import Settings, run_case
-from hiera_det.hiera.tokens import Size
 from hiera_det.hiera.variants import variant_arguments
 
-__all__ = ["backbone_candidates", "compare_backbones"]
+__all__ = ["backbone_candidates", "check_inputs", "compare_backbones", "random_input"]
 
 
 def compare_backbones(
@@ -40,11 +39,7 @@ def compare_backbones(
     check_names("--dtype", axes["dtype"], DTYPES)
     check_names("--pass", axes["pass"], ["forward", "forward+backward"])
     check_names("--compile", axes["compile"], ["off", "on"])
-    if min(axes["size"]) < 32:
-        raise ValueError(f"--sizes {min(axes['size'])}: expected at least 32 pixels a side")
-    for variant in axes["variant"]:
-        if not _is_video(variant) and any(axes["frames"]):
-            raise ValueError(f"--frames: {variant} takes images; a video variant is hiera_base_16x224, for example")
+    check_inputs(axes)
     for case in combinations(axes):
         yield run_case(backbone_candidates([*ours, *baselines], case, settings.device), case, settings)
 
@@ -57,24 +52,38 @@ def backbone_candidates(names: Sequence[str], case: Mapping[str, Any], device: s
     ]
 
 
-def _is_video(variant: str) -> bool:
-    return "input_size" in variant_arguments(variant)
+def check_inputs(axes: Mapping[str, Sequence[Any]]) -> None:
+    """Check that all variants take inputs of the sizes and frames of the axes.
+
+    Raises:
+        ValueError: one does not, or is unknown.
+    """
+    if min(axes["size"]) < 32:
+        raise ValueError(f"--sizes {min(axes['size'])}: expected at least 32 pixels a side")
+    for variant in axes["variant"]:
+        if not _is_video(variant) and any(axes["frames"]):
+            raise ValueError(f"--frames: {variant} takes images; video variants end in 16x224")
 
 
-def _input_size(case: Mapping[str, Any]) -> Size:
-    """Return (H, W), or (T, H, W) for a video variant."""
+def random_input(case: Mapping[str, Any]) -> Tensor:
+    """Return random images (B, 3, H, W), or clips (B, 3, T, H, W) for a video variant, the same in every call."""
     sides = (case["size"], case["size"])
     own = variant_arguments(case["variant"]).get("input_size")
-    return sides if own is None else (case["frames"] or own[0], *sides)
+    size = sides if own is None else (case["frames"] or own[0], *sides)
+    return torch.randn(case["batch"], 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def _is_video(variant: str) -> bool:
+    return "input_size" in variant_arguments(variant)
 
 
 def _build(name: str, case: Mapping[str, Any], device: str) -> Job:
     if _is_video(case["variant"]) and not BACKBONES[name].video:
         raise ValueError("it has no video")
-    size, dtype, backward = _input_size(case), DTYPES[case["dtype"]], case["pass"] == "forward+backward"
-    model, forward = BACKBONES[name].build(case["variant"], size)
+    dtype, backward = DTYPES[case["dtype"]], case["pass"] == "forward+backward"
+    x = random_input(case).to(device, dtype)
+    model, forward = BACKBONES[name].build(case["variant"], tuple(x.shape[2:]))
     model.to(device, dtype).train(backward)  # drop path is 0 in all of them
-    x = torch.randn(case["batch"], 3, *size, generator=torch.Generator().manual_seed(1)).to(device, dtype)
 
     def step(forward: Any) -> Sequence[Tensor]:
         with torch.set_grad_enabled(backward):

@@ -26,12 +26,13 @@ from hiera_det.engine.data import build_loader
 from hiera_det.engine.optim import build_optimizer, clip_gradients
 from hiera_det.engine.samplers import TrainingSampler
 
-__all__ = ["compare_training", "idle_share"]
+__all__ = ["LEARNING_RATE", "compare_training", "idle_share", "update"]
 
 NUM_IMAGES = 32  # of the generated dataset
 MAX_SIDE = 640  # pixels
 PREFETCHED = 2  # batches that each of the loader's workers has ready, torch's default
 IDLE_STEPS = 8  # steps that the idle share is measured over
+LEARNING_RATE = 1e-9  # so small that random weights stay put
 Batch = tuple[list[Tensor], list[dict[str, Any]]]
 Losses = Callable[[list[Tensor], list[dict[str, Any]]], dict[str, Tensor]]
 
@@ -64,7 +65,7 @@ def compare_training(
     """
     for sized, case in detector_cases(cfg, baselines, axes):
         sized.INPUT.MASK_FORMAT = "bitmask"  # what all of them take
-        sized.SOLVER.BASE_LR = 1e-9
+        sized.SOLVER.BASE_LR = LEARNING_RATE
         sized.DATASETS.TEST = ()
         with tempfile.TemporaryDirectory() as folder:
             if files is None:
@@ -98,10 +99,7 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, batch_size: int, dtype:
         images, targets = task.to_device(batch, torch.device(device))
         with autocast(device, dtype):
             losses = losses_of(images, targets)
-        sum(losses.values(), start=torch.zeros((), device=device)).backward()
-        clip_gradients(cfg, model.parameters())
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(cfg, model, optimizer, sum(losses.values(), start=torch.zeros((), device=device)))
         synchronize(device)
 
     def step() -> list[Tensor]:
@@ -117,6 +115,14 @@ def _build(name: str, cfg: CfgNode, files: DatasetFiles, batch_size: int, dtype:
         counted=step if DETECTORS[name].one_size(cfg) else None,  # otherwise each step has other operations
         details=details if name == "ours" else dict,  # all have the same loader
     )
+
+
+def update(cfg: CfgNode, model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Do what follows the loss in a step of training: backward pass, clipping as the config says, optimizer."""
+    loss.backward()
+    clip_gradients(cfg, model.parameters())
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def idle_share(batches: Iterator[Batch], train_on: Callable[[Batch], None], skipped: int, counted: int) -> float:

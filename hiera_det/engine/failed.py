@@ -14,19 +14,20 @@ __all__ = ["write_failed"]
 logger = logging.getLogger(__name__)
 
 
-def write_failed(path: Path, kind: str, reasons: Mapping[Any, str], total: int) -> None:
-    """List what could not be read, and log each; without any there is no list, nor one of an earlier run.
+def write_failed(path: Path, kind: str, reasons: Mapping[Any, str], total: int, *, told: bool = False) -> None:
+    """List what could not be read, and log it; without any there is no list, nor one of an earlier run.
 
     Args:
         path: a CSV ``<kind>,reason``; its folder is made.
         kind: what was to be read, such as "clip".
         reasons: by the name of each, in the order to list them in.
         total: how many were to be read.
+        told: each of them is in the log already.
     """
     if not reasons:
         path.unlink(missing_ok=True)
         return
-    for reason in reasons.values():
-        logger.error("not read: %s", reason)
+    for reason in () if told else reasons.values():
+        logger.error("not evaluated: %s", reason)
     write_csv(path, (kind, "reason"), [(name, " ".join(why.split())) for name, why in reasons.items()])
     logger.error("%d of %d %ss could not be read; listed in %s", len(reasons), total, kind, path)

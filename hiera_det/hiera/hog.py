@@ -28,12 +28,13 @@ def hog(images: Tensor) -> Tensor:
     Returns:
         (N, C, 9, H / 8, W / 8).
     """
-    number, channels = images.shape[:2]
     padded = F.pad(images.float().flatten(0, 1)[:, None], (1, 1, 1, 1), mode="reflect")  # (N * C, 1, H + 2, W + 2)
     smooth, difference = padded.new_tensor([1.0, 2.0, 1.0]), padded.new_tensor([1.0, 0.0, -1.0])
     across = torch.outer(smooth, difference)
-    gx, gy = F.conv2d(padded, torch.stack([across, across.T])[:, None]).unbind(1)  # (N * C, H, W) each
-    bins = (torch.atan2(gx, gy) / math.pi * BINS).floor().long() % BINS
-    votes = F.one_hot(bins, BINS) * torch.hypot(gx, gy)[..., None]  # (N * C, H, W, 9)
-    cells = votes.unflatten(2, (-1, CELL)).unflatten(1, (-1, CELL)).sum(dim=(2, 4))  # (N * C, H / 8, W / 8, 9)
-    return F.normalize(cells, dim=-1).permute(0, 3, 1, 2).unflatten(0, (number, channels))
+    gx, gy = F.conv2d(padded, torch.stack([across, across.T])[:, None]).split(1, dim=1)  # (N * C, 1, H, W) each
+    bins = (torch.atan2(gx, gy) / math.pi * BINS).floor().remainder(BINS)
+    magnitude = torch.hypot(gx, gy)
+    # One bin after the other: sums in a fixed order, on a GPU too, and no tensor of nine times the size.
+    votes = [torch.where(bins == number, magnitude, 0.0) for number in range(BINS)]
+    cells = torch.cat([F.avg_pool2d(it, CELL, divisor_override=1) for it in votes], dim=1)  # (N * C, 9, H / 8, W / 8)
+    return F.normalize(cells, dim=1).unflatten(0, images.shape[:2])

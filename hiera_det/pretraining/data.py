@@ -53,6 +53,8 @@ class PretrainingDataset(Dataset):
         self.units = mask_units(cfg)
         self.ratio = cfg.MODEL.MAE.MASK_RATIO
         self.repeats = cfg.INPUT.REPEATS
+        if self.repeats < 1:
+            raise ValueError(f"INPUT.REPEATS is {self.repeats}; expected at least 1")
         self.format = cfg.INPUT.FORMAT
         self.half_step = cfg.DATASETS.EVERY / 2
         self.train_transform, self.test_transform = build_train_transform(cfg), build_test_transform(cfg)

@@ -19,6 +19,7 @@ from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
 from hiera_det.inputs.find import find_items
 from hiera_det.inputs.items import Item
+from hiera_det.pretraining.card import CardWriter
 from hiera_det.pretraining.config import with_iterations
 from hiera_det.pretraining.data import PretrainingDataset
 from hiera_det.pretraining.model import build_model, input_size, mask_units
@@ -146,8 +147,9 @@ class PretrainingTask(Task):
         return (pred - label).square().unflatten(0, (len(x), -1)).mean(dim=(1, 2)).tolist()
 
     def callbacks(self) -> Sequence[L.Callback]:
-        """Reconstructions while training, every ``VIS_PERIOD`` iterations."""
-        return (TrainingReconstructions(self),) if self.cfg.VIS_PERIOD > 0 else ()
+        """Reconstructions while training, every ``VIS_PERIOD`` iterations; the card at the end."""
+        card = CardWriter(self, len(self.train_dataset), "clips" if len(input_size(self.cfg)) == 3 else "images")
+        return (TrainingReconstructions(self), card) if self.cfg.VIS_PERIOD > 0 else (card,)
 
     def _list_broken(self, broken: Mapping[int, str]) -> None:
         """List what could not be read in ``failed.csv`` of the output folder, as far as this rank has come to it."""
@@ -155,7 +157,7 @@ class PretrainingTask(Task):
             return
         self._broken |= broken
         named = {self.train_dataset.items[index].id: message for index, message in sorted(self._broken.items())}
-        write_failed(Path(self.cfg.OUTPUT_DIR) / "failed.csv", "id", named, len(self.train_dataset))
+        write_failed(Path(self.cfg.OUTPUT_DIR) / "failed.csv", "item", named, len(self.train_dataset), told=True)
 
     # --- evaluation
 
@@ -185,7 +187,7 @@ class PretrainingTask(Task):
         broken = {index: value for index, value in sorted(results.items()) if isinstance(value, str)}
         losses = {index: value for index, value in sorted(results.items()) if index not in broken}
         named = {self._test_id(index): why for index, why in broken.items()}
-        write_failed(folder / "failed.csv", "id", named, len(results))
+        write_failed(folder / "failed.csv", "item", named, len(results))
         if not losses:
             raise ValueError(f"none of the {len(results)} held-out items can be read: {next(iter(broken.values()))}")
         metrics = PretrainingMetrics(sum(losses.values()) / len(losses), len(losses), broken)

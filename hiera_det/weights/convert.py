@@ -18,6 +18,7 @@ from hiera_det.weights.complete import check_complete
 from hiera_det.weights.config_json import check_published, read_config
 from hiera_det.weights.formats import HieraWeights, find_hiera
 from hiera_det.weights.hiera import read_hiera
+from hiera_det.weights.read import check_numbers
 from hiera_det.weights.source import file_beside
 from hiera_det.weights.state_dicts import (
     detectron2_checkpoint,
@@ -65,6 +66,7 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
     weights, config = read_hiera(source), read_config(source)
     try:
         check_complete(weights)
+        check_numbers(weights.decoder, source)
         _check_function(weights, config, source, to)
         make_folder(path.parent, "the folder of the output")
         with atomic_write(path) as temporary:

@@ -80,8 +80,10 @@ def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
 
 def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A trained model's state dict without what DistributedDataParallel ("module.") or Lightning ("model.") adds."""
-    wrappers = _WRAPPERS.fullmatch(hiera_prefix(state) or "")
-    return {key.removeprefix(wrappers[1] if wrappers else ""): value for key, value in state.items()}
+    found = _WRAPPERS.match(hiera_prefix(state) or "")
+    wrappers, backbone = found.groups() if found else ("", None)
+    is_trained = backbone or f"{wrappers}decoder_pred.weight" in state
+    return {key.removeprefix(wrappers if is_trained else ""): value for key, value in state.items()}
 
 
 def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
@@ -92,7 +94,8 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         source: the file, for the message.
 
     Raises:
-        ValueError: there is no Hiera in it, or more than one, or its tensors are not finite floating-point numbers.
+        ValueError: there is no Hiera in it, or more than one, or tensors of its encoder or classifier are not finite
+            floating-point numbers.
     """
     prefix = hiera_prefix(state)
     if prefix is None:
@@ -109,7 +112,7 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         inside |= renamed(renamed(beside, names), TRANSFORMERS)
         outside = [key for key in outside if key not in beside]
     found = _sorted_out(inside, outside, file_format)
-    check_numbers({**found.encoder, **found.classifier, **found.decoder}, source)
+    check_numbers({**found.encoder, **found.classifier}, source)
     return found
 
 
@@ -123,7 +126,7 @@ def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, 
         return "sam2", renamed(inside, SAM2)
     if any(key.startswith(("head.norm.", "head.fc.")) or key == "pos_embed_win" for key in inside):
         return "sam2-timm" if "pos_embed_window" in inside else "timm", renamed(inside, TIMM)
-    return "detectron2" if (wrappers := _WRAPPERS.fullmatch(prefix)) and wrappers[2] else "original", inside
+    return "detectron2" if (wrappers := _WRAPPERS.match(prefix)) and wrappers[2] else "original", inside
 
 
 def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: str) -> HieraWeights:

@@ -17,7 +17,7 @@ from hiera_det.weights.config_json import read_config
 from hiera_det.weights.description import Description
 from hiera_det.weights.fit import fit, fit_decoder
 from hiera_det.weights.formats import DECODER, HEAD, NORM, HieraWeights, find_hiera
-from hiera_det.weights.read import read_checkpoint, state_dict_of
+from hiera_det.weights.read import check_numbers, read_checkpoint, state_dict_of
 from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
 from hiera_det.weights.zoo import licence_of
@@ -100,6 +100,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
         if not isinstance(encoder, MaskedAutoencoderHiera):
             _drop(decoder, report, "the decoder of MAE", list(decoder))
         elif decoder:
+            check_numbers(decoder, source)
             decoder |= {f"encoder_{key}": classifier.pop(key) for key in NORM if key in classifier}
             report.resized = fit_decoder(decoder, encoder, state)
         report.resized |= fit(state, encoder)

@@ -44,6 +44,8 @@ def test_module():
         ("train --config x.yaml --image-root x", "--dataset-json and --image-root go together"),
         ("backbone --batch 0", "'0': expected whole numbers from 1"),
         ("detector --config x.yaml", "no config file at x.yaml"),
+        ("pretrain --vs timm", "error: --vs timm: expected some of original"),
+        ("pretrain --mask-ratio 0.6,1", "'0.6,1': expected numbers between 0 and 1"),
         ("ava-eval --vs mmaction2", "--vs mmaction2: expected some of slowfast"),
     ],
 )

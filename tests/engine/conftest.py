@@ -10,10 +10,10 @@ def _shapes_by_name(shapes_by_name):
     """Runs find the generated datasets."""
 
 
-@pytest.fixture(scope="session", params=["detection", "actions"])
-def new_task_run(request, new_run, new_action_run):
+@pytest.fixture(scope="session", params=["detection", "actions", "pretraining"])
+def new_task_run(request, new_run, new_action_run, new_pretraining_run):
     """``new_task_run()``: an output folder of its own, for each task in turn."""
-    return {"detection": new_run, "actions": new_action_run}[request.param]
+    return {"detection": new_run, "actions": new_action_run, "pretraining": new_pretraining_run}[request.param]
 
 
 @pytest.fixture

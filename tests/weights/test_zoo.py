@@ -9,10 +9,9 @@ from hiera_det.weights.zoo import ZOO, checkpoints_of, licence_of
 
 def test_names_and_urls_are_the_originals():
     original = pytest.importorskip("hiera", reason="pip install hiera-transformer")
-    functions = {
-        name: f for name, f in vars(original).items() if name.startswith("hiera_") and hasattr(f, "checkpoints")
-    }
-    assert len(functions) == 10
+    names = ("hiera_", "mae_hiera_")
+    functions = {name: f for name, f in vars(original).items() if name.startswith(names) and hasattr(f, "checkpoints")}
+    assert len(functions) == 20
     theirs = {f"{name}.{key}": url for name, f in functions.items() for key, url in f.checkpoints.items()}
     assert theirs == ZOO
     for name, function in functions.items():

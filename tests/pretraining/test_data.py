@@ -1,0 +1,126 @@
+"""Items of pretraining: seeded by the draw alone, with exact masks; what cannot be read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from hiera_det.config import load_config
+from hiera_det.data.video import NOMINAL_FPS
+from hiera_det.inputs.find import find_items
+from hiera_det.inputs.items import Item
+from hiera_det.inputs.reading import UnreadableItemError
+from hiera_det.pretraining.config import defaults, with_iterations
+from hiera_det.pretraining.data import PretrainingDataset
+from hiera_det.pretraining.task import PretrainingTask
+
+
+@pytest.fixture
+def images(datasets_root):
+    return find_items([str(datasets_root / "shapes" / "train")])
+
+
+@pytest.fixture
+def config():
+    """``config(KEY, value, ...)``: that of `mae_small`, at 64 x 96."""
+    return lambda *words: load_config(
+        "configs/mae_small.yaml", ["INPUT.SIZE", [64, 96], "INPUT.REPEATS", 3, *words], defaults()
+    )
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Ten seconds, whose brightness is the time."""
+    import numpy as np
+
+    from hiera_det.data.video_writer import write_video
+
+    path = tmp_path / "ten.mp4"
+    frames = ((i / 10, np.full((64, 96, 3), 20 + 2 * i, np.uint8)) for i in range(100))
+    write_video(path, frames)
+    return path
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in ("crops", "masks"))
+
+
+def test_an_item_depends_on_its_draw_alone(images, config):
+    dataset = PretrainingDataset(images, config())
+    first = dataset[2, 5]
+    assert first["crops"].shape == (3, 3, 64, 96) and first["crops"].dtype == torch.uint8
+    assert first["masks"].shape == (3, 6) and (first["masks"].sum(1) == int(6 * 0.4)).all()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    assert same(dataset[2, 5], first) and not same(dataset[2, 6], first)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(first["crops"][0], first["crops"][1])  # each crop is drawn
+    assert len({tuple(row.tolist()) for draw in range(8) for row in dataset[2, draw]["masks"]}) > 4
+
+
+def test_a_test_item_is_always_the_same(images, config):
+    dataset = PretrainingDataset(images, config())
+    assert same(dataset[1], dataset[1]) and dataset[1]["crops"].shape == (1, 3, 64, 96)
+    assert not torch.equal(dataset[0]["masks"], dataset[1]["masks"]) or not torch.equal(
+        dataset[2]["masks"], dataset[1]["masks"]
+    )
+
+
+def test_bgr_turns_the_channels(images, config):
+    rgb, bgr = (PretrainingDataset(images, config("INPUT.FORMAT", word))[0]["crops"] for word in ("RGB", "BGR"))
+    assert torch.equal(rgb.flip(1), bgr) and not torch.equal(rgb, bgr)
+
+
+def test_clips_move_within_their_step(video, config):
+    words = ["MODEL.HIERA.NAME", "hiera_base_16x224", "INPUT.NUM_FRAMES", 4, "MODEL.MAE.MASK_RATIO", 0.75]
+    cfg = config(*words, "DATASETS.EVERY", 2.0, "INPUT.CROP_SCALE", [0.9, 1.0], "INPUT.RATE", 1)
+    items = find_items([str(video)], video=True, every=2.0)
+    dataset = PretrainingDataset(items, cfg)
+    assert [item.time for item in items] == [1.0, 3.0, 5.0, 7.0, 9.0]
+    assert dataset[1, 0]["crops"].shape == (3, 3, 4, 64, 96) and dataset[1, 0]["masks"].shape == (3, 2 * 6)
+    seconds = [(dataset[1, draw]["crops"].float().mean().item() - 20) / 20 for draw in range(24)]
+    assert 1.9 < min(seconds) < 2.5 and 3.5 < max(seconds) < 4.1
+    middle = (dataset[1]["crops"].float().mean().item() - 20) / 20
+    assert middle == pytest.approx(3.0, abs=0.15) and NOMINAL_FPS == 30
+
+
+def test_a_broken_file_gives_way_to_another(images, config, tmp_path, caplog):
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    items = [Item("broken.jpg", str(tmp_path / "broken.jpg")), *images]
+    dataset = PretrainingDataset(items, config())
+    item = dataset[0, 3]
+    assert item["index"] != 0 and list(item["broken"]) == [0] and "broken.jpg" in item["broken"][0]
+    assert same(item, dataset[0, 3]) and "taking another" in caplog.text
+    assert dataset[0] == {"index": 0, "broken": {0: item["broken"][0]}}
+    with pytest.raises(UnreadableItemError, match=r"20 items in a row cannot be read; the last: .*broken"):
+        PretrainingDataset(items[:1], config())[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["INPUT.SIZE", [64, 100]], r"INPUT\.SIZE is \[64, 100\]; expected multiples of 32 x 32"),
+        (["INPUT.SIZE", [64]], r"INPUT\.SIZE is \[64\]; expected height and width"),
+        (["MODEL.MAE.MASK_RATIO", 0.0], "a mask ratio of 0.0 keeps 0 of 6 mask units"),
+        (["MODEL.MAE.MASK_RATIO", 1.0], "a mask ratio of 1.0 keeps 0 of 6"),
+        (["MODEL.MAE.MASK_RATIO", 0.9], "a mask ratio of 0.9 keeps 0 of 6"),
+        (["INPUT.CROP_SCALE", [0.5, 0.2]], r"INPUT\.CROP_SCALE is \[0\.5, 0\.2\]"),
+        (["INPUT.RANDOM_FLIP", "vertical"], "INPUT.RANDOM_FLIP is 'vertical'; expected one of horizontal, none"),
+        (["INPUT.REPEATS", 0], "INPUT.REPEATS is 0; expected at least 1"),
+        (["DATASETS.TRAIN", ("/nowhere/",)], "no file or folder at /nowhere/"),
+        (["DATASETS.TRAIN", ()], "DATASETS.TRAIN is empty"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(words, message, config, images):
+    words = [*([] if "DATASETS.TRAIN" in words else ["DATASETS.TRAIN", (images[0].path,)]), *words]
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        PretrainingTask(config(*words)).train_dataset  # noqa: B018
+
+
+def test_epochs_become_iterations(config):
+    cfg = with_iterations(
+        config("SOLVER.MAX_EPOCHS", 100.0, "SOLVER.WARMUP_EPOCHS", 10.0, "SOLVER.IMS_PER_BATCH", 8), 60
+    )
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS) == (250, 25)  # 8 files with 3 crops each
+    with pytest.raises(ValueError, match=r"SOLVER\.MAX_EPOCHS 0\.0"):
+        with_iterations(config("SOLVER.MAX_EPOCHS", 0.0), 60)
