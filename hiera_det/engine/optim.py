@@ -157,7 +157,7 @@ def _multiplier(cfg: CfgNode) -> ParamScheduler:
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         schedule: ParamScheduler = _multi_step(cfg)
     elif solver.LR_SCHEDULER_NAME == "WarmupCosineLR":
-        schedule = CosineParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR)
+        schedule = CosineParamScheduler(1.0, solver.BASE_LR_END / solver.BASE_LR if solver.BASE_LR else 0.0)
     else:
         raise ValueError(
             f"SOLVER.LR_SCHEDULER_NAME is {solver.LR_SCHEDULER_NAME!r};"

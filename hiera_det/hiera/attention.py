@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from hiera_det.hiera.linear import infers_on_cpu, is_plain, linear
+from hiera_det.hiera.masking import take
 from hiera_det.hiera.memory import keep_memory
 from hiera_det.hiera.tokens import TokenOrder, Windows
 
@@ -32,7 +33,9 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim_out)
         self.proj = nn.Linear(dim_out, dim_out)
 
-    def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+    def forward(
+        self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows, only: Tensor | None = None
+    ) -> Tensor:
         """Attend.
 
         Args:
@@ -40,9 +43,10 @@ class Attention(nn.Module):
             order: the order of x.
             windows: windows of keys and values, in `order`.
             q_windows: the same windows for the queries: in `order.pooled()` with `pool`, otherwise `windows`.
+            only: places (B, M) of the tokens that queries are wanted of, without windows; None: all.
 
         Returns:
-            (B, N', dim_out), in the order of the queries.
+            (B, N', dim_out), in the order of the queries; with `only` N' is M.
         """
         num_tokens = x.shape[1]
         if windows.padded:
@@ -51,6 +55,8 @@ class Attention(nn.Module):
         if self.pool:
             pooled = order.pool(q[:, :num_tokens])  # (B, N', heads, d)
             q = torch.cat([pooled, q[:, num_tokens:]], dim=1) if windows.padded else pooled
+        if only is not None:
+            q = take(q, only)
         x = F.scaled_dot_product_attention(q_windows.split(q), windows.split(k), windows.split(v))
         return linear(self.proj, q_windows.merge(x, q.shape[1]))
 
@@ -93,10 +99,12 @@ class Block(nn.Module):
         self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
         self.proj = nn.Linear(dim, dim_out) if dim != dim_out else None
 
-    def forward(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+    def forward(
+        self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows, only: Tensor | None = None
+    ) -> Tensor:
         """(B, N, dim) to (B, N', dim_out); the arguments are those of `Attention`."""
-        if not infers_on_cpu(self, x) or not self._is_divisible():
-            return self._add_mlp(self._attend(x, order, windows, q_windows))
+        if only is not None or not infers_on_cpu(self, x) or not self._is_divisible():
+            return self._add_mlp(self._attend(x, order, windows, q_windows, only))
         keep_memory()
         # A CPU is faster on pieces that fit its cache, and windows know nothing of one another, nor tokens in the MLP.
         alone = windows.run or x.shape[1]
@@ -122,13 +130,17 @@ class Block(nn.Module):
             out[start : start + runs] = function(x_runs[start : start + runs])
         return out.unflatten(0, (x.shape[0], -1)).flatten(1, 2)
 
-    def _attend(self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows) -> Tensor:
+    def _attend(
+        self, x: Tensor, order: TokenOrder, windows: Windows, q_windows: Windows, only: Tensor | None = None
+    ) -> Tensor:
         normed = self.norm1(x)
         if self.proj is not None:
             x = linear(self.proj, normed)  # (B, N, dim_out)
             if self.attn.pool:
                 x = order.pool(x)  # (B, N', dim_out)
-        return x + self.drop_path(self.attn(normed, order, windows, q_windows))
+        if only is not None:
+            x = take(x, only)  # (B, M, dim_out)
+        return x + self.drop_path(self.attn(normed, order, windows, q_windows, only))
 
     def _add_mlp(self, x: Tensor) -> Tensor:
         return x + self.drop_path(self.mlp(self.norm2(x)))

@@ -255,13 +255,15 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
             tuple(u * f for u, f in zip(units, self.unit_final, strict=True)), (self.unit_final,), (1,) * len(units)
         )
         x = tokens.view(len(mask), -1, x.shape[-1]) + self._decoder_positions(order)  # (B, N, D)
-        for block in self.decoder_blocks:
+        places = order.reroll(torch.arange(order.num_tokens, device=x.device).view(1, -1, 1)).flatten()[dropped]
+        last = len(self.decoder_blocks) - 1
+        for i, block in enumerate(self.decoder_blocks):
+            arguments = (x, order, Windows(None), Windows(None), places if i == last else None)
             if self.activation_checkpointing and self.training:
-                x = checkpoint(block, x, order, Windows(None), Windows(None), use_reentrant=False)
+                x = checkpoint(block, *arguments, use_reentrant=False)
             else:
-                x = block(x, order, Windows(None), Windows(None))
-        places = order.reroll(torch.arange(order.num_tokens, device=x.device).view(1, -1, 1)).flatten()
-        return self.decoder_pred(self.decoder_norm(take(x, places[dropped])))
+                x = block(*arguments)
+        return self.decoder_pred(self.decoder_norm(x))  # (B, #dropped, values)
 
     def _decoder_positions(self, order: TokenOrder) -> Tensor:
         """The decoder's position embedding in the order of mask units, (1, N, D), resized where the input's size is."""
@@ -280,9 +282,7 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
     def generate_model_card(self, **arguments: Any) -> ModelCard:
         """The card of :class:`~hiera_det.hiera.publishing.Publishable`, with the task."""
         card = super().generate_model_card(**arguments)
-        card.data["pipeline_tag"] = (
-            "image-feature-extraction" if len(self.patch_stride) == 2 else "video-classification"
-        )
+        card.data["pipeline_tag"] = "feature-extraction" if len(self.patch_stride) == 3 else "image-feature-extraction"
         return card
 
 

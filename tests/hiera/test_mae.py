@@ -208,11 +208,12 @@ def test_variants_are_the_classifiers_with_two_pools():
 def test_every_tensor_counts(kind, small, relative_error):
     model = small(kind)
     x, mask = inputs_and_mask(model, *SMALL[kind]["input_size"])
+    generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         loss, pred, *_ = model(x, mask=mask)
         for name, tensor in model.state_dict().items():
             kept = tensor.clone()
-            tensor[..., 0] += 1.0
+            tensor += torch.randn(tensor.shape, generator=generator)  # norms would take a constant back
             spoiled_loss, spoiled, *_ = model(x, mask=mask)
             tensor.copy_(kept)
             assert relative_error(spoiled, pred) > 1e-4 and spoiled_loss != loss, f"spoiling {name} goes unseen"
@@ -224,7 +225,7 @@ def test_every_tensor_counts(kind, small, relative_error):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("normalize", [True, False])
 def test_labels_are_the_pixels_of_dropped_tokens_and_make_the_loss(kind, normalize, small):
-    """Every pixel is its own number. Labels of an image go by channel, row, column; of a clip by row, column, channel."""
+    """Every pixel is its own number; of an image channel, row, column; of a clip row, column, channel."""
     model = small(kind, normalize_target=normalize)
     size = SMALL[kind]["input_size"]
     _, mask = inputs_and_mask(model, *size)
@@ -439,7 +440,7 @@ def test_activation_checkpointing_recomputes_every_block_and_changes_nothing(kin
     for model, counter in zip(models, calls, strict=True):
         for name, module in model.named_modules():
             if type(module).__name__ == "Block":
-                module.register_forward_hook(lambda *_, name=name, counter=counter: counter.update([name]))
+                module.register_forward_pre_hook(lambda *_, name=name, counter=counter: counter.update([name]))
         torch.manual_seed(5)
         model.train()(inputs(*size))[0].backward()
     assert len(calls[0]) == 6 + 2 and set(calls[0].values()) == {1}
@@ -448,8 +449,7 @@ def test_activation_checkpointing_recomputes_every_block_and_changes_nothing(kin
         torch.testing.assert_close(other.grad, parameter.grad, rtol=1e-5, atol=1e-7, msg=name)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("target", ["pixel", "hog"])
+@pytest.mark.parametrize(("kind", "target"), [("image", "pixel"), ("video", "pixel"), ("image", "hog")])
 def test_one_graph(kind, target, small):
     model = small(kind, target=target)
     x, _ = inputs_and_mask(model, *SMALL[kind]["input_size"])
@@ -476,10 +476,10 @@ def test_a_graph_checks_that_the_mask_keeps_what_the_ratio_says(small):
     model = small("image")
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
-    x, mask = inputs(64, 96), random_mask(2, 6)
-    assert compiled(x, mask_ratio=0.5, mask=mask)[0].isfinite()
+    x = inputs(64, 96)
+    assert compiled(x, mask=random_mask(2, 6, kept=0.4))[0].isfinite()
     with pytest.raises(RuntimeError, match="the mask must keep as many units as mask_ratio says"):
-        compiled(x, mask_ratio=0.7, mask=mask)
+        compiled(x, mask=random_mask(2, 6, kept=0.5))
 
 
 # --- folders
@@ -501,9 +501,11 @@ def test_a_folder_gives_the_same_model(kind, small, tmp_path):
 def test_a_folder_is_read_strictly(change, small, tmp_path):
     small("image").save_pretrained(tmp_path)
     state = load_file(tmp_path / "model.safetensors")
-    token = state.pop("mask_token")
-    save_file(state if change == "missing" else {**state, "mask_token": token, "decoder_x": token}, tmp_path / "x")
-    (tmp_path / "x").replace(tmp_path / "model.safetensors")
+    if change == "missing":
+        del state["mask_token"]
+    else:
+        state["decoder_x"] = torch.zeros(1)
+    save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(RuntimeError, match="mask_token" if change == "missing" else "decoder_x"):
         MaskedAutoencoderHiera.from_pretrained(tmp_path)
 

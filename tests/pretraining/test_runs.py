@@ -86,6 +86,12 @@ def test_the_loss_falls(new_pretraining_run):
     assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:5])
 
 
+def test_in_bf16(new_pretraining_run):
+    run = new_pretraining_run()
+    run("--precision", "bf16", "DATASETS.TEST", "()")
+    assert len(run.records) == 4 and all(np.isfinite(record["total_loss"]) for record in run.records)
+
+
 def test_everything_takes_its_weights(pretrained, new_run, shapes_by_name, tmp_path, caplog):
     path, state = pretrained.folder / "model_final.pth", pretrained.checkpoint()["model"]
     encoder = find_hiera(state, "").encoder
@@ -203,5 +209,7 @@ def test_clips(pretrain_on, tmp_path):
     ]
     video = cv2.VideoCapture(str(folder / "inference" / "pictures" / "clip_000.mp4"))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 2  # the first frame of each token
+    backbone = hiera_det.HieraBackbone("hiera_base_16x224", layout="released", embed_dim=8, stages=(1, 1, 1, 1))
+    assert len(hiera_det.load_weights(backbone, folder / "model_final.pth").loaded) == len(backbone.state_dict())
     strip = cv2.imread(str(folder / "pictures" / "0000000.png"))
     assert strip.shape[0] == 4 * 2 * (256 + 26)  # two clips with two crops each, two frames of each
