@@ -25,6 +25,7 @@ def read_item(
     *,
     num_frames: int = 16,
     rate: int = 4,
+    channels: int = 3,
     max_pixels: int | None,
     pixel_range: Sequence[float] = (),
 ) -> np.ndarray:
@@ -34,11 +35,12 @@ def read_item(
         item: an image or a clip.
         num_frames: of a clip.
         rate: spacing of a clip's frames in thirtieths of a second.
+        channels: of an image, see :func:`~hiera_det.data.images.read_image`; clips have 3.
         max_pixels: an image, or a clip's frame, of more is not decoded; None: any is.
         pixel_range: of an image, see :func:`~hiera_det.data.images.read_image`.
 
     Returns:
-        (H, W, 3) uint8 RGB, of a clip (T, H, W, 3).
+        (H, W, C) uint8, RGB where C is 3; of a clip (T, H, W, 3).
 
     Raises:
         UnreadableItemError: the file is missing, damaged or too large, or a clip's time lies behind the end.
@@ -48,8 +50,9 @@ def read_item(
             wanted = item.time + clip_offsets(num_frames, rate)  # (T,)
             return read_nearest(Path(item.path), item.time, wanted, max_pixels=max_pixels)
         source = Path(item.path) if item.offset < 0 else _read_member(item)
-        image = read_image(source, name=item.source, max_pixels=max_pixels, pixel_range=pixel_range)
-        return np.array(image)  # (H, W, 3), writable
+        image = read_image(source, name=item.source, channels=channels, max_pixels=max_pixels, pixel_range=pixel_range)
+        pixels = np.array(image)  # writable
+        return pixels[..., None] if channels == 1 else pixels  # (H, W, C)
     except (OSError, ValueError) as error:
         raise UnreadableItemError(_one_line(f"item {item.id}: {error}")) from error
 

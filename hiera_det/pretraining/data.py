@@ -18,7 +18,7 @@ from hiera_det.hiera.masking import draw_mask
 from hiera_det.inputs.items import Item
 from hiera_det.inputs.reading import UnreadableItemError, read_item
 from hiera_det.pretraining.model import mask_units
-from hiera_det.pretraining.transforms import build_test_transform, build_train_transform
+from hiera_det.pretraining.transforms import build_train_transform, centre
 
 __all__ = ["PretrainingDataset"]
 
@@ -57,14 +57,8 @@ class PretrainingDataset(Dataset):
             raise ValueError(f"INPUT.REPEATS is {self.repeats}; expected at least 1")
         self.format = cfg.INPUT.FORMAT
         self.half_step = cfg.DATASETS.EVERY / 2
-        self.train_transform, self.test_transform = build_train_transform(cfg), build_test_transform(cfg)
-        reading = reading_of(cfg)
-        self.reading: dict[str, Any] = {
-            "num_frames": cfg.INPUT.NUM_FRAMES,
-            "rate": cfg.INPUT.RATE,
-            "max_pixels": cfg.INPUT.MAX_PIXELS,
-            "pixel_range": reading["pixel_range"],
-        }
+        self.transform, self.size = build_train_transform(cfg), list(cfg.INPUT.SIZE)
+        self.reading: dict[str, Any] = {"num_frames": cfg.INPUT.NUM_FRAMES, "rate": cfg.INPUT.RATE, **reading_of(cfg)}
 
     def __len__(self) -> int:
         return len(self.items)
@@ -76,7 +70,7 @@ class PretrainingDataset(Dataset):
             pixels = self._read(self.items[key])
         except UnreadableItemError as error:
             return {"index": key, "broken": {key: str(error)}}
-        crop = self._in_format(self.test_transform(pixels))
+        crop = self._in_format(centre(pixels, self.size))
         masks = draw_mask(1, self.units, self.ratio, generator=torch.Generator().manual_seed(key))
         return {"index": key, "crops": crop[None], "masks": masks, "broken": {}}
 
@@ -85,7 +79,7 @@ class PretrainingDataset(Dataset):
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(draw)
             index, pixels, broken = self._read_unbroken(index)
-            crops = [self._in_format(self.train_transform(pixels)) for _ in range(self.repeats)]
+            crops = [self._in_format(self.transform(pixels)) for _ in range(self.repeats)]
             masks = draw_mask(self.repeats, self.units, self.ratio)
         return {"index": index, "crops": torch.stack(crops), "masks": masks, "broken": broken}
 
@@ -106,10 +100,10 @@ class PretrainingDataset(Dataset):
         raise UnreadableItemError(f"{_MAX_BROKEN} items in a row cannot be read; the last: {last}")
 
     def _read(self, item: Item) -> Tensor:
-        """((T,) 3, H, W) uint8."""
+        """((T,) C, H, W) uint8."""
         pixels: np.ndarray = read_item(item, **self.reading)
         return torch.from_numpy(pixels).movedim(-1, -3)
 
     def _in_format(self, crop: Tensor) -> Tensor:
-        """From ((T,) 3, H, W) to (3, (T,) H, W), channels in the order of ``INPUT.FORMAT``."""
+        """From ((T,) C, H, W) to (C, (T,) H, W), channels in the order of ``INPUT.FORMAT``."""
         return in_format(crop.transpose(0, 1) if crop.ndim == 4 else crop, self.format).contiguous()

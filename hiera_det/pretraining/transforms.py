@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from fvcore.common.config import CfgNode
-from torchvision.transforms.v2 import (
-    CenterCrop,
-    Compose,
-    InterpolationMode,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    Resize,
-    Transform,
-)
+from torch import Tensor
+from torchvision.transforms.v2 import Compose, InterpolationMode, RandomHorizontalFlip, RandomResizedCrop, Transform
+from torchvision.transforms.v2 import functional as F
 
-__all__ = ["build_test_transform", "build_train_transform"]
+__all__ = ["build_train_transform", "centre"]
 
 
 def build_train_transform(cfg: CfgNode) -> Transform:
@@ -40,7 +34,14 @@ def build_train_transform(cfg: CfgNode) -> Transform:
     return Compose([crop, *flips[node.RANDOM_FLIP]])
 
 
-def build_test_transform(cfg: CfgNode) -> Transform:
-    """The centre: the short side resized to the longer of ``INPUT.SIZE``, bicubically, and a centre crop."""
-    size = list(cfg.INPUT.SIZE)
-    return Compose([Resize(max(size), interpolation=InterpolationMode.BICUBIC, antialias=True), CenterCrop(size)])
+def centre(pixels: Tensor, size: list[int]) -> Tensor:
+    """Resize bicubically as far as the crop can be filled, and cut it out of the centre.
+
+    Args:
+        pixels: (..., H, W) uint8.
+        size: height and width of the crop.
+    """
+    scale = max(wanted / there for wanted, there in zip(size, pixels.shape[-2:], strict=True))
+    covering = [max(wanted, round(n * scale)) for wanted, n in zip(size, pixels.shape[-2:], strict=True)]
+    resized = F.resize(pixels, covering, interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return F.center_crop(resized, size)

@@ -482,6 +482,20 @@ def test_a_graph_checks_that_the_mask_keeps_what_the_ratio_says(small):
         compiled(x, mask=random_mask(2, 6, kept=0.5))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_mixed_precision(kind, small, relative_error):
+    """Predictions, labels and loss are in float32."""
+    model = small(kind)
+    x, mask = inputs_and_mask(model, *SMALL[kind]["input_size"])
+    expected = model(x, mask=mask)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, pred, label, _ = model(x, mask=mask)
+    assert loss.dtype == pred.dtype == label.dtype == torch.float32
+    assert torch.equal(label, expected[2]) and 1e-5 < relative_error(pred, expected[1]) < 0.1
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
 # --- folders
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hiera_det.config import load_config
 from hiera_det.data.video import NOMINAL_FPS
+from hiera_det.data.video_writer import write_video
 from hiera_det.inputs.find import find_items
 from hiera_det.inputs.items import Item
 from hiera_det.inputs.reading import UnreadableItemError
@@ -31,10 +34,6 @@ def config():
 @pytest.fixture
 def video(tmp_path):
     """Ten seconds, whose brightness is the time."""
-    import numpy as np
-
-    from hiera_det.data.video_writer import write_video
-
     path = tmp_path / "ten.mp4"
     frames = ((i / 10, np.full((64, 96, 3), 20 + 2 * i, np.uint8)) for i in range(100))
     write_video(path, frames)
@@ -69,6 +68,22 @@ def test_a_test_item_is_always_the_same(images, config):
 def test_bgr_turns_the_channels(images, config):
     rgb, bgr = (PretrainingDataset(images, config("INPUT.FORMAT", word))[0]["crops"] for word in ("RGB", "BGR"))
     assert torch.equal(rgb.flip(1), bgr) and not torch.equal(rgb, bgr)
+
+
+@pytest.mark.parametrize(("mode", "image_format", "channels"), [("L", "L", 1), ("RGBA", "BGR", 4)])
+def test_grey_and_four_channels(mode, image_format, channels, config, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, channels), np.uint8)
+    Image.fromarray(pixels[..., 0] if channels == 1 else pixels, mode).save(tmp_path / "a.png")
+    words = ["MODEL.PIXEL_MEAN", [99.0] * channels, "MODEL.PIXEL_STD", [50.0] * channels, "INPUT.FORMAT", image_format]
+    cfg = config(*words, "DATASETS.TEST", (str(tmp_path),))
+    task = PretrainingTask(cfg)
+    crop = task.test_dataset[0]["crops"][0]  # the whole image, which is of INPUT.SIZE
+    order = [2, 1, 0, 3] if channels == 4 else [0]
+    assert torch.equal(crop, torch.from_numpy(pixels).permute(2, 0, 1)[order])
+    batch = task.collate([task.test_dataset[0]])
+    (loss,) = task.predict(task.build_model().eval(), batch)
+    task.draw(tmp_path / "drawn")
+    assert loss > 0 and (tmp_path / "drawn" / "pictures" / "000.png").is_file()
 
 
 def test_clips_move_within_their_step(video, config):

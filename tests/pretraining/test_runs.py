@@ -86,6 +86,16 @@ def test_the_loss_falls(new_pretraining_run):
     assert np.mean(losses[-10:]) < 0.85 * np.mean(losses[:5])
 
 
+def test_masks_and_crops_do_not_depend_on_the_split_of_a_batch(new_pretraining_run):
+    losses = []
+    for parts in "1", "4":
+        run = new_pretraining_run()
+        keys = ["SOLVER.IMS_PER_BATCH", "4", "MODEL.HIERA.DROP_PATH_RATE", "0.0", "DATASETS.TEST", "()"]
+        run("--accumulate", parts, *keys)
+        losses.append([record["total_loss"] for record in run.records])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_in_bf16(new_pretraining_run):
     run = new_pretraining_run()
     run("--precision", "bf16", "DATASETS.TEST", "()")

@@ -366,7 +366,7 @@ def heads_in(folder: Path) -> int:
 
 @pytest.fixture
 def zeros(monkeypatch):
-    """``zeros(**overrides)``: a state dict of Hiera-T's masked autoencoder that takes no room, nor does what becomes."""
+    """``zeros(**overrides)``: a state dict of Hiera-T's masked autoencoder; neither it nor its folder takes room."""
     monkeypatch.setattr("hiera_det.weights.convert.write_safetensors", lambda *_: None)
 
     def state(**overrides) -> dict[str, Tensor]:
