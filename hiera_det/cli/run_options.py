@@ -98,7 +98,7 @@ def input_overrides(args: argparse.Namespace) -> list[Any]:
         "IMAGE_ROOT": args.image_root,
         "EVERY": args.every,
     }
-    return [word for name, value in values.items() if value for word in (f"DATASETS.{name}", value)]
+    return [word for name, value in values.items() if value not in (None, ()) for word in (f"DATASETS.{name}", value)]
 
 
 def given_datasets(args: argparse.Namespace) -> list[DatasetFiles]:

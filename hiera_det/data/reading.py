@@ -38,6 +38,10 @@ def reading_of(cfg: Any) -> Reading:
             f"INPUT.FORMAT is {node.FORMAT!r}; expected {' or '.join(known)} for the {channels} channels of"
             " MODEL.PIXEL_MEAN"
         )
+    if not all(isinstance(value, int | float) for value in cfg.MODEL.PIXEL_MEAN):
+        raise ValueError(
+            f"MODEL.PIXEL_MEAN is {cfg.MODEL.PIXEL_MEAN}; expected a number for each of {channels} channels"
+        )
     if node.MAX_PIXELS < 1:
         raise ValueError(f"INPUT.MAX_PIXELS is {node.MAX_PIXELS}; expected at least 1")
     return Reading(channels=channels, max_pixels=node.MAX_PIXELS, pixel_range=_range(node.PIXEL_RANGE))

@@ -62,6 +62,8 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         "fused": on_cpu or None,
     }
     if solver.OPTIMIZER == "ADAMW":
+        if len(solver.BETAS) != 2:
+            raise ValueError(f"SOLVER.BETAS is {solver.BETAS}; expected two numbers")
         return torch.optim.AdamW(groups, betas=tuple(solver.BETAS), **options)
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options)

@@ -128,7 +128,7 @@ def evaluate(task: Task, options: RunOptions) -> Any:
     if is_writer:
         _examine(task, training=False)
     if task.test_dataset is None:
-        raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
+        raise ValueError("DATASETS.TEST is empty: name a dataset; of detectors --dataset-json and --image-root too")
     trained = read_trained(cfg.MODEL.WEIGHTS)
     task.check_classes(trained.description, cfg.MODEL.WEIGHTS, training=False)
     model = task.build_model()

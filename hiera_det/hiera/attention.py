@@ -28,6 +28,8 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, dim_out: int, heads: int, *, pool: bool):
         super().__init__()
+        if heads < 1 or dim_out % heads:
+            raise ValueError(f"{dim_out} channels cannot be split into {heads} heads of attention")
         self.heads = heads
         self.pool = pool
         self.qkv = nn.Linear(dim, 3 * dim_out)

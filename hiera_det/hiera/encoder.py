@@ -78,6 +78,8 @@ class HieraEncoder(nn.Module):
         _check_choice("pos_embed", pos_embed, ("resize", "absolute_win"))
         if q_pool >= len(stages):
             raise ValueError(f"q_pool={q_pool} pools need more than the {len(stages)} stages {tuple(stages)}")
+        if not stages or min(stages) < 1:
+            raise ValueError(f"stages={tuple(stages)}: expected a block at least in each")
         if tuple(mask_unit_size) != tuple(s ** (len(stages) - 1) for s in q_stride):
             raise ValueError(
                 f"mask_unit_size={tuple(mask_unit_size)} must be q_stride={tuple(q_stride)} to the power of stages - 1"

@@ -78,10 +78,10 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
         )
         if self.layout != "released":
             raise ValueError(f"layout={self.layout!r}: masked autoencoding needs 'released', as masks do")
-        if decoder_depth < 1 or decoder_embed_dim < 1 or decoder_embed_dim % max(decoder_num_heads, 1):
+        if min(decoder_depth, decoder_embed_dim, decoder_num_heads) < 1:
             raise ValueError(
                 f"decoder_depth={decoder_depth}, decoder_embed_dim={decoder_embed_dim}, decoder_num_heads="
-                f"{decoder_num_heads}: expected one block at least, and heads that divide the channels"
+                f"{decoder_num_heads}: expected one at least of each"
             )
         self.target, self.normalize_target = target, normalize_target
         self.pred_stride = self.stage_strides[-1][-1]
@@ -120,6 +120,10 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
         self.decoder_norm = norm(decoder_embed_dim)
         self.decoder_pred = nn.Linear(decoder_embed_dim, values)
         self._initialize()
+        config: Any = self._hub_mixin_config  # the original would stumble over arguments that it does not have
+        for name, default in ("multi_scale", True), ("target", "pixel"), ("normalize_target", True):
+            if config.get(name) == default:
+                del config[name]
 
     def _initialize(self) -> None:
         """As the original: Xavier-uniform linear layers and patch embedding, zero biases, norms 1 and 0."""
@@ -221,6 +225,7 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
         if self.target != "pixel":
             raise ValueError(f"target={self.target!r}: there are no pixels to put back")
         units = self.mask_units(x.shape[2:])
+        self._check_mask(mask, x.shape[0], units)
         labels = self.labels(x)
         dropped = self._dropped_tokens(mask, units, math.prod(units) - count_kept(mask))
         values = pred.unflatten(0, dropped.shape)
@@ -240,7 +245,8 @@ class MaskedAutoencoderHiera(HieraEncoder, Publishable):
         stages = [*range(self.pools), last]
         _, maps = self.encode(x, mask, stages, num_kept=kept)
         heads = zip(self.multi_scale_fusion_heads, stages, strict=True)
-        return self.encoder_norm(sum(_fused(head, maps[stage]) for head, stage in heads))
+        first, *others = (_fused(head, maps[stage]) for head, stage in heads)
+        return self.encoder_norm(sum(others, first))
 
     # --- decoder
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hiera_det.hiera.tokens import Size
 
-__all__ = ["count_kept", "draw_mask", "hide", "kept_number", "kept_places", "take"]
+__all__ = ["count_kept", "draw_mask", "hide", "in_batch", "kept_number", "kept_places", "take"]
 
 
 def kept_number(units: int, ratio: float) -> int:
@@ -79,7 +79,7 @@ def take(x: Tensor, places: Tensor) -> Tensor:
 
 
 def in_batch(places: Tensor, length: int) -> Tensor:
-    """Places (B, M) of rows that have `length` places, counted through the batch: (B * M,)."""
+    """Count places through the batch: (B, M) of rows that have `length` places to (B * M,)."""
     first = torch.arange(len(places), device=places.device)[:, None] * length
     return (places + first).flatten()
 

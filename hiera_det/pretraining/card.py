@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hiera_det.utils.files import atomic_write
 
 __all__ = ["CardWriter"]
 
+logger = logging.getLogger(__name__)
+
 _CARD = """---
 {{ card_data }}
 ---
@@ -25,9 +28,9 @@ A [Hiera](https://arxiv.org/abs/2306.00989) with the decoder that it was trained
 crops of {{ size }} pixels; {{ ratio }} of the mask units were dropped, and the target was {{ target }}. The last loss
 was {{ loss }}. `config.yaml` has the rest, and so has the checkpoint itself.
 
-Any detector, action detector or extractor of hiera_det takes it as the weights to start from:
+Detectors, action detectors and extractors of hiera_det, of the same variant, take it as `MODEL.WEIGHTS`.
 
-    hiera-det train --config mask_rcnn_hiera_b MODEL.WEIGHTS model_final.pth
+    hiera-det info model_final.pth
     hiera-det convert model_final.pth hiera.pth --to original
 
 Licence of the weights that the training began with: {{ licence }}. {{ yours }}
@@ -53,6 +56,10 @@ class CardWriter(L.Callback):
         if not trainer.is_global_zero:
             return
         cfg = self.task.cfg
+        path = Path(cfg.OUTPUT_DIR) / "README.md"
+        if path.is_file() and "library_name: hiera_det" not in path.read_text(encoding="utf-8", errors="replace"):
+            logger.warning("%s is there and stays: the model's card is not written", path)
+            return
         mae, began_with = cfg.MODEL.MAE, pl_module.licence
         target = f"{'normalised ' if mae.NORMALIZE_TARGET else ''}pixels" if mae.TARGET == "pixel" else "HOG"
         card = ModelCard.from_template(
@@ -68,8 +75,8 @@ class CardWriter(L.Callback):
             ratio=f"{mae.MASK_RATIO:.0%}",
             target=target,
             loss=f"{pl_module.losses['total_loss']:.4f}",
-            licence=began_with or "none, as it began with none",
+            licence=began_with or "none noted",
             yours="" if began_with else "That of these weights is yours to choose, as far as the data's allows.",
         )
-        with atomic_write(Path(cfg.OUTPUT_DIR) / "README.md") as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(card.content, encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fvcore.common.config import CfgNode
 
 from hiera_det.config import get_cfg
@@ -10,7 +12,7 @@ __all__ = ["defaults", "with_iterations"]
 
 
 def defaults() -> CfgNode:
-    """Give a new config with the defaults of every key: the recipe of the Hiera paper for images (table 14a)."""
+    """Give a new config with the defaults of every key: the recipe of the Hiera paper's ablations on images."""
     base = get_cfg()
     cfg = CfgNode()
     cfg.TASK = "pretraining"
@@ -61,6 +63,8 @@ def _model_defaults(base: CfgNode) -> CfgNode:
     hiera = model.HIERA = base.MODEL.HIERA
     hiera.LAYOUT = "released"  # the one that masks work with
     hiera.POS_EMBED = "resize"
+    for name in ("WINDOW_SIZES", "GLOBAL_BLOCKS", "OUT_FEATURES", "NORM", "SQUARE_PAD"):
+        del hiera[name]  # of the windowed layout, and of maps
     mae = model.MAE = CfgNode()
     mae.MASK_RATIO = 0.6  # of an image's mask units, dropped; the paper has 0.9 for clips
     mae.TARGET = "pixel"  # or "hog"
@@ -88,18 +92,18 @@ def _input_defaults(base: CfgNode) -> CfgNode:
 
 
 def with_iterations(cfg: CfgNode, items: int) -> CfgNode:
-    """Give a config with the iterations that its epochs make, where it does not name them itself.
+    """Give a config with the iterations that its epochs make.
 
     Args:
-        cfg: ``SOLVER.MAX_ITER`` of 0 is replaced, and ``SOLVER.WARMUP_ITERS`` with it.
+        cfg: its ``SOLVER.MAX_ITER`` is replaced, and ``SOLVER.WARMUP_ITERS`` where it is 0.
         items: images or clips of the training set.
 
     Raises:
-        ValueError: epochs, batch or repeats make no sense.
+        ValueError: epochs, batch or repeats make no sense, or the warm-up leaves nothing of the training.
     """
     solver = cfg.SOLVER
     per_step = solver.IMS_PER_BATCH * cfg.INPUT.REPEATS
-    if not solver.MAX_EPOCHS > 0 or not solver.WARMUP_EPOCHS >= 0 or per_step < 1:
+    if not 0 < solver.MAX_EPOCHS < math.inf or not 0 <= solver.WARMUP_EPOCHS < math.inf or per_step < 1:
         raise ValueError(
             f"SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS}, WARMUP_EPOCHS {solver.WARMUP_EPOCHS}, IMS_PER_BATCH"
             f" {solver.IMS_PER_BATCH}, INPUT.REPEATS {cfg.INPUT.REPEATS}: expected positive numbers"
@@ -107,6 +111,12 @@ def with_iterations(cfg: CfgNode, items: int) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SOLVER.MAX_ITER = max(1, round(solver.MAX_EPOCHS * items / per_step))
-    cfg.SOLVER.WARMUP_ITERS = min(round(solver.WARMUP_EPOCHS * items / per_step), cfg.SOLVER.MAX_ITER)
+    if cfg.SOLVER.WARMUP_ITERS == 0:
+        cfg.SOLVER.WARMUP_ITERS = round(solver.WARMUP_EPOCHS * items / per_step)
     cfg.freeze()
+    if 0 < cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
+        raise ValueError(
+            f"{items} items make {cfg.SOLVER.MAX_ITER} iterations of SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS:g}, all of"
+            f" them warm-up, which takes {cfg.SOLVER.WARMUP_ITERS}; raise MAX_EPOCHS, or lower SOLVER.WARMUP_EPOCHS"
+        )
     return cfg

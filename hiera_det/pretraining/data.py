@@ -86,18 +86,24 @@ class PretrainingDataset(Dataset):
     def _read_unbroken(self, index: int) -> tuple[int, Tensor, dict[int, str]]:
         broken: dict[int, str] = {}
         for _ in range(_MAX_BROKEN):
-            item = self.items[index]
-            if item.time is not None:
-                shift = (2 * torch.rand(()).item() - 1) * self.half_step
-                item = replace(item, time=max(item.time + shift, 0.0))
             try:
-                return index, self._read(item), broken
+                return index, self._read_moved(self.items[index]), broken
             except UnreadableItemError as error:
                 logger.warning("%s; taking another in its place", error)
                 broken[index] = str(error)
                 last = error
             index = int(torch.randint(len(self), ()))
         raise UnreadableItemError(f"{_MAX_BROKEN} items in a row cannot be read; the last: {last}")
+
+    def _read_moved(self, item: Item) -> Tensor:
+        """A clip at a random time around its own, where the video has one there; an image as it is."""
+        if item.time is None:
+            return self._read(item)
+        shift = (2 * torch.rand(()).item() - 1) * self.half_step
+        try:
+            return self._read(replace(item, time=max(item.time + shift, 0.0)))
+        except UnreadableItemError:  # it may lie behind the end
+            return self._read(item)
 
     def _read(self, item: Item) -> Tensor:
         """((T,) C, H, W) uint8."""

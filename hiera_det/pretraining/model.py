@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from fvcore.common.config import CfgNode
 
 from hiera_det.hiera.mae import MaskedAutoencoderHiera
@@ -56,24 +57,16 @@ def input_size(cfg: CfgNode) -> tuple[int, ...]:
 
 
 def mask_units(cfg: CfgNode) -> int:
-    """How many mask units an input of a config has.
+    """How many mask units an input of a config has; the model is built without memory, so that its keys are checked.
 
     Raises:
         ValueError: mask units do not tile it, or ``MODEL.MAE.MASK_RATIO`` leaves nothing to keep or to drop.
     """
-    arguments = variant_arguments(cfg.MODEL.HIERA.NAME)
-    strides, unit = arguments.get("patch_stride", (4, 4)), arguments.get("mask_unit_size", (8, 8))
-    sides = [stride * side for stride, side in zip(strides, unit, strict=True)]
-    size = input_size(cfg)
-    if any(n < 1 or n % side for n, side in zip(size, sides, strict=True)):
-        raise ValueError(
-            f"INPUT.SIZE is {list(cfg.INPUT.SIZE)}"
-            + (f" and INPUT.NUM_FRAMES {cfg.INPUT.NUM_FRAMES}" if len(size) == 3 else "")
-            + f"; expected multiples of {' x '.join(map(str, sides))}, the pixels of a mask unit"
-        )
-    units = math.prod(n // side for n, side in zip(size, sides, strict=True))
+    with torch.device("meta"):
+        model = build_model(cfg)
     try:
+        units = math.prod(model.mask_units(input_size(cfg)))
         kept_number(units, cfg.MODEL.MAE.MASK_RATIO)
     except ValueError as error:
-        raise ValueError(f"MODEL.MAE.MASK_RATIO, INPUT.SIZE: {error}") from error
+        raise ValueError(f"INPUT.SIZE, INPUT.NUM_FRAMES and MODEL.MAE.MASK_RATIO do not fit: {error}") from error
     return units

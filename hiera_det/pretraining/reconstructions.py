@@ -40,7 +40,7 @@ class Reconstructions:
 
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
-        self._kept: list[tuple[str, list[np.ndarray]]] = []
+        self._kept: list[list[np.ndarray]] = []  # of each item its frames
 
     def clear(self) -> None:
         """Forget those of an earlier evaluation."""
@@ -58,12 +58,12 @@ class Reconstructions:
         """
         number = min(NUM_ITEMS - len(self._kept), len(x))
         if number > 0:
-            frames = _panels(self.cfg, model, x[:number], pred.unflatten(0, (len(x), -1))[:number], mask[:number])
-            self._kept += zip(names, frames, strict=False)
+            predicted = pred.unflatten(0, (len(x), -1))[:number]
+            self._kept += _panels(self.cfg, model, x[:number], predicted, mask[:number], names)
 
     def sheet(self) -> np.ndarray:
         """All that were kept below one another, (H, W, 3) uint8 RGB; of a clip its frames."""
-        return np.concatenate([frame for _, frames in self._kept for frame in frames])
+        return np.concatenate([frame for frames in self._kept for frame in frames])
 
     def write(self, folder: Path, name: str | None = None) -> None:
         """Write a picture of each, or with a name one of all; of a clip also an mp4.
@@ -77,7 +77,7 @@ class Reconstructions:
         folder.mkdir(parents=True, exist_ok=True)
         if name is not None:
             write_image(folder / f"{name}.png", self.sheet())
-        for number, (_, frames) in enumerate(self._kept):
+        for number, frames in enumerate(self._kept):
             if name is None:
                 write_image(folder / f"{number:03d}.png", np.concatenate(frames))
             if len(frames) > 1:
@@ -116,9 +116,9 @@ class TrainingReconstructions(L.Callback):
 
 
 def _panels(
-    cfg: CfgNode, model: MaskedAutoencoderHiera, x: Tensor, pred: Tensor, mask: Tensor
+    cfg: CfgNode, model: MaskedAutoencoderHiera, x: Tensor, pred: Tensor, mask: Tensor, names: Sequence[str]
 ) -> list[list[np.ndarray]]:
-    """Of each item its frames, of an image one: three panels side by side."""
+    """Of each item its frames, of an image one: three panels side by side, the first with the item's name."""
     clip = x.ndim == 5
     units = model.mask_units(x.shape[2:])
     grey = x.new_tensor([127.5]).expand(x.shape[1])
@@ -132,11 +132,11 @@ def _panels(
     else:
         columns = {name: its[:, :, None] for name, its in columns.items()}
     of_items = []
-    for item in range(len(x)):
+    for item, name in zip(range(len(x)), names, strict=False):
         frames = []
         for frame in range(next(iter(columns.values())).shape[2]):
             panels = [_image(its[item, :, frame], cfg) for its in columns.values()]
-            frames.append(side_by_side(panels, list(columns)))
+            frames.append(side_by_side(panels, [name or "image", *list(columns)[1:]]))
         of_items.append(frames)
     return of_items
 

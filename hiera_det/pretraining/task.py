@@ -14,13 +14,14 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
-from hiera_det.engine.failed import write_failed
+from hiera_det.data.reading import reading_of
+from hiera_det.engine.failed import FailedItems, write_failed
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
 from hiera_det.inputs.find import find_items
 from hiera_det.inputs.items import Item
 from hiera_det.pretraining.card import CardWriter
-from hiera_det.pretraining.config import with_iterations
+from hiera_det.pretraining.config import defaults, with_iterations
 from hiera_det.pretraining.data import PretrainingDataset
 from hiera_det.pretraining.model import build_model, input_size, mask_units
 from hiera_det.pretraining.reconstructions import Reconstructions, TrainingReconstructions
@@ -59,14 +60,18 @@ class PretrainingTask(Task):
 
     def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
+        reading_of(cfg)
         mask_units(cfg)
+        if len(input_size(cfg)) == 2 and cfg.DATASETS.EVERY != defaults().DATASETS.EVERY:
+            raise ValueError(
+                f"DATASETS.EVERY is {cfg.DATASETS.EVERY}, but {cfg.MODEL.HIERA.NAME} takes images, no clips"
+            )
         self._mean, self._std = (
             torch.tensor(values).view(-1, *(1 for _ in input_size(cfg)))
             for values in (cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD)
         )
         self._reconstructions = Reconstructions(cfg)
-        self._unreadable: list[str] = []
-        self._broken: dict[int, str] = {}
+        self.broken: dict[str, str] = {}
         if cfg.SOLVER.MAX_ITER == 0 and cfg.DATASETS.TRAIN:
             items = self.train_dataset.items
             self.cfg = with_iterations(cfg, len(items))
@@ -97,7 +102,6 @@ class PretrainingTask(Task):
             video=video,
             every=node.EVERY if video else None,
             image_root=Path(node.IMAGE_ROOT) if node.IMAGE_ROOT else None,
-            unreadable=self._unreadable,
         )
 
     @staticmethod
@@ -128,11 +132,12 @@ class PretrainingTask(Task):
 
     def normalized(self, crops: Tensor) -> Tensor:
         """What the model is given, of crops (B, C, (T,) H, W) uint8."""
-        return (crops.float() - self._mean.to(crops.device)) / self._std.to(crops.device)
+        self._mean, self._std = self._mean.to(crops.device), self._std.to(crops.device)
+        return (crops.float() - self._mean) / self._std
 
     def losses(self, model: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The mean squared error over what was dropped."""
-        self._list_broken(batch["broken"])
+        self.broken |= {self.train_dataset.items[index].id: message for index, message in batch["broken"].items()}
         loss, *_ = model(self.normalized(batch["crops"]), self.cfg.MODEL.MAE.MASK_RATIO, batch["masks"])
         return {"loss_mae": loss}
 
@@ -147,17 +152,11 @@ class PretrainingTask(Task):
         return (pred - label).square().unflatten(0, (len(x), -1)).mean(dim=(1, 2)).tolist()
 
     def callbacks(self) -> Sequence[L.Callback]:
-        """Reconstructions while training, every ``VIS_PERIOD`` iterations; the card at the end."""
-        card = CardWriter(self, len(self.train_dataset), "clips" if len(input_size(self.cfg)) == 3 else "images")
-        return (TrainingReconstructions(self), card) if self.cfg.VIS_PERIOD > 0 else (card,)
-
-    def _list_broken(self, broken: Mapping[int, str]) -> None:
-        """List what could not be read in ``failed.csv`` of the output folder, as far as this rank has come to it."""
-        if broken.keys() <= self._broken.keys() or not is_rank_zero():
-            return
-        self._broken |= broken
-        named = {self.train_dataset.items[index].id: message for index, message in sorted(self._broken.items())}
-        write_failed(Path(self.cfg.OUTPUT_DIR) / "failed.csv", "item", named, len(self.train_dataset), told=True)
+        """Reconstructions every ``VIS_PERIOD`` iterations, the list of what could not be read, and the card."""
+        items = len(self.train_dataset)
+        card = CardWriter(self, items, "clips" if len(input_size(self.cfg)) == 3 else "images")
+        failed = FailedItems(Path(self.cfg.OUTPUT_DIR) / "failed.csv", self.broken, items)
+        return (*([TrainingReconstructions(self)] if self.cfg.VIS_PERIOD > 0 else []), failed, card)
 
     # --- evaluation
 

@@ -19,7 +19,8 @@ def build_train_transform(cfg: CfgNode) -> Transform:
     node = cfg.INPUT
     for name, highest in ("CROP_SCALE", 1.0), ("CROP_RATIO", 100.0):
         values = list(node[name])
-        if len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
+        numbers = all(isinstance(value, int | float) for value in values)
+        if not numbers or len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
             raise ValueError(f"INPUT.{name} is {values}; expected two ascending numbers above 0, up to {highest:g}")
     flips: dict[str, list[Transform]] = {"horizontal": [RandomHorizontalFlip(0.5)], "none": []}
     if node.RANDOM_FLIP not in flips:
@@ -35,13 +36,12 @@ def build_train_transform(cfg: CfgNode) -> Transform:
 
 
 def centre(pixels: Tensor, size: list[int]) -> Tensor:
-    """Resize bicubically as far as the crop can be filled, and cut it out of the centre.
+    """Cut the largest centre of the crop's shape out, and resize it bicubically.
 
     Args:
         pixels: (..., H, W) uint8.
         size: height and width of the crop.
     """
     scale = max(wanted / there for wanted, there in zip(size, pixels.shape[-2:], strict=True))
-    covering = [max(wanted, round(n * scale)) for wanted, n in zip(size, pixels.shape[-2:], strict=True)]
-    resized = F.resize(pixels, covering, interpolation=InterpolationMode.BICUBIC, antialias=True)
-    return F.center_crop(resized, size)
+    cut = [max(1, round(wanted / scale)) for wanted in size]
+    return F.resize(F.center_crop(pixels, cut), size, interpolation=InterpolationMode.BICUBIC, antialias=True)

@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hiera_det.utils.files import atomic_write, make_folder
 from hiera_det.weights.complete import check_complete
 from hiera_det.weights.config_json import check_published, read_config
 from hiera_det.weights.formats import HieraWeights, find_hiera
-from hiera_det.weights.hiera import read_hiera
+from hiera_det.weights.hiera import decoder_config, read_hiera
 from hiera_det.weights.read import check_numbers
 from hiera_det.weights.source import file_beside
 from hiera_det.weights.state_dicts import (
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 FORMATS = {"original": (".pth",), "timm": (".safetensors", ".pth"), "transformers": (), "detectron2": (".pkl", ".pth")}
 _CHECKPOINTS = {"original": original_checkpoint, "timm": timm_state, "detectron2": detectron2_checkpoint}
+_WITH_DECODER = ("original", "transformers")
 PUBLISHED_DECODER = (512, 8, 16)  # channels, blocks and heads of the published masked autoencoders
 _FILES = (".pth", ".pt", ".safetensors", ".pkl")
 
@@ -65,7 +67,13 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
     _check_output(path, to)
     weights, config = read_hiera(source), read_config(source)
     try:
+        left_out = len(weights.decoder) if to not in _WITH_DECODER else 0
+        if left_out:
+            weights = replace(weights, decoder={})
         check_complete(weights)
+        weights.decoder_config = {**decoder_config(config), **weights.decoder_config}
+        if to == "original":
+            _check_decoder(weights)
         check_numbers(weights.decoder, source)
         _check_function(weights, config, source, to)
         make_folder(path.parent, "the folder of the output")
@@ -74,7 +82,7 @@ def convert_checkpoint(source: str, output: str | Path, to: str) -> None:
             left_beside = _copy_beside(config, source, temporary) if to == "transformers" else _beside(config, source)
     except ValueError as error:
         raise ValueError(f"{source} (format {weights.file_format}): {error}") from error
-    _report(source, path, to, weights, written, left_beside)
+    _report(source, path, to, weights, written, left_beside, left_out)
 
 
 def _check_output(path: Path, to: str) -> None:
@@ -134,18 +142,35 @@ def _write_folder(weights: HieraWeights, path: Path) -> int:
     return len(state)
 
 
-def _decoder_config(weights: HieraWeights) -> dict[str, int]:
+def _decoder_shape(weights: HieraWeights) -> tuple[int, int]:
+    """Channels and blocks."""
     blocks = {key.split(".")[1] for key in weights.decoder if key.startswith("decoder_blocks.")}
-    width, heads = len(weights.decoder["decoder_embed.weight"]), weights.decoder_heads
-    if heads is None and (width, len(blocks)) != PUBLISHED_DECODER[:2]:
+    return len(weights.decoder["decoder_embed.weight"]), len(blocks)
+
+
+def _check_decoder(weights: HieraWeights) -> None:
+    """Check that the original's published class reads it with its own number of heads; of others the user tells all."""
+    *shape, heads = PUBLISHED_DECODER
+    own = weights.decoder_config.get("decoder_num_heads", heads)
+    if weights.decoder and _decoder_shape(weights) == tuple(shape) and own != heads:
         raise ValueError(
-            f"nothing beside the weights tells the attention heads of their decoder of {len(blocks)} blocks; expected a"
+            f"the decoder has {own} attention heads, the original's of the same tensors {heads}: it"
+            " would compute something else; convert to transformers, whose config.json tells them"
+        )
+
+
+def _decoder_config(weights: HieraWeights) -> dict[str, int]:
+    (width, depth), heads = _decoder_shape(weights), weights.decoder_config.get("decoder_num_heads")
+    if heads is None and (width, depth) != PUBLISHED_DECODER[:2]:
+        raise ValueError(
+            f"nothing beside the weights tells the attention heads of their decoder of {depth} blocks; expected a"
             " checkpoint of `hiera-det pretrain`, or a config.json with decoder_num_heads"
         )
     return {
         "decoder_hidden_size": width,
-        "decoder_depth": len(blocks),
-        "decoder_num_heads": PUBLISHED_DECODER[2] if heads is None else heads,
+        "decoder_depth": depth,
+        "decoder_num_heads": PUBLISHED_DECODER[2],
+        **weights.decoder_config,
     }
 
 
@@ -173,10 +198,12 @@ def _write_json(content: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _report(source: str, path: Path, to: str, weights: HieraWeights, written: int, left_beside: list[str]) -> None:
+def _report(
+    source: str, path: Path, to: str, weights: HieraWeights, written: int, left_beside: list[str], decoder: int
+) -> None:
     left_out = {what: len(names) for what, names in weights.dropped.items()}
-    if to in ("timm", "detectron2") and weights.decoder:
-        left_out["the decoder of MAE"] = len(weights.decoder)
+    if decoder:
+        left_out["the decoder of MAE"] = decoder
     if to == "detectron2" and weights.classifier:
         left_out["the classifier"] = len(weights.classifier)
     if to != "detectron2" and (norms := sum(key.startswith("norm_res") for key in weights.encoder)):

@@ -71,18 +71,20 @@ def fit_decoder(
     Raises:
         ValueError: the embedding is of no known height and width.
     """
-    name, own = "decoder_pos_embed", model.decoder_pos_embed
+    name, own = "decoder_pos_embed", model.decoder_grid
     embed = decoder.get(name)
-    if embed is None or embed.ndim != 3 or embed.shape[1] == own.shape[1]:
+    if embed is None or embed.ndim != 3 or 0 in embed.shape:
+        return {}  # the comparison of shapes names it
+    steps = tuple(encoder["pos_embed_temporal"].shape[1:2]) if "pos_embed_temporal" in encoder else ()
+    if embed.shape[1] == math.prod(own) and steps == own[:-2]:
         return {}
-    steps = encoder["pos_embed_temporal"].shape[1:2] if "pos_embed_temporal" in encoder else ()
     side = math.isqrt(embed.shape[1] // math.prod(steps))
     grid = (*steps, side, side)
     if math.prod(grid) != embed.shape[1]:
         raise ValueError(f"{name} of shape {tuple(embed.shape)} is not of square frames")
-    resized = pe.resize_grid(embed.transpose(1, 2).unflatten(2, grid), model.decoder_grid)
+    resized = pe.resize_grid(embed.transpose(1, 2).unflatten(2, grid), own)
     decoder[name] = resized.flatten(2).transpose(1, 2).contiguous()
-    return {name: f"from {' x '.join(map(str, grid))} to {' x '.join(map(str, model.decoder_grid))}"}
+    return {name: f"from {' x '.join(map(str, grid))} to {' x '.join(map(str, own))}"}
 
 
 def fit_channels(kernel: Tensor, channels: int) -> tuple[Tensor, str]:

@@ -46,7 +46,8 @@ class HieraWeights:
         encoder: what a ``HieraEncoder`` has, and norms of stage maps, ``norm_res2`` … ``norm_res5``.
         classifier: those of :data:`CLASSIFIER` that there are; its norm is a masked autoencoder's ``encoder_norm``.
         decoder: of a masked autoencoder, with its fusion heads and its mask token.
-        decoder_heads: attention heads of that decoder, which its tensors do not tell; None: nor does the file.
+        decoder_config: what the tensors do not tell of it but the file does, under transformers' names:
+            ``decoder_num_heads`` and ``normalize_pixel_loss``.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
         licence: of the weights, where their file was asked for it.
@@ -55,7 +56,7 @@ class HieraWeights:
     encoder: dict[str, Tensor]
     classifier: dict[str, Tensor]
     decoder: dict[str, Tensor] = field(default_factory=dict)
-    decoder_heads: int | None = None
+    decoder_config: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     file_format: str = "original"
     licence: str = ""
@@ -109,8 +110,11 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
     if file_format == "transformers":  # these stand beside the Hiera in transformers' models with heads
         beside = {key: state[key] for key in outside if key.startswith(_BESIDE)}
         names = [("classifier.", "head.projection."), *TRANSFORMERS_DECODER]
-        inside |= renamed(renamed(beside, names), TRANSFORMERS)
-        outside = [key for key in outside if key not in beside]
+        theirs = {key: next(iter(renamed(renamed({key: value}, names), TRANSFORMERS))) for key, value in beside.items()}
+        known = (*HEAD, "encoder_norm.weight", "encoder_norm.bias")
+        taken = {key: name for key, name in theirs.items() if name in known or DECODER.fullmatch(name)}
+        inside |= {name: state[key] for key, name in taken.items()}
+        outside = [key for key in outside if key not in taken]
     found = _sorted_out(inside, outside, file_format)
     check_numbers({**found.encoder, **found.classifier}, source)
     return found

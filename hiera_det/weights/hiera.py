@@ -22,10 +22,11 @@ from hiera_det.weights.report import LoadReport, show_licence
 from hiera_det.weights.source import local_file
 from hiera_det.weights.zoo import licence_of
 
-__all__ = ["find_encoder", "hiera_in", "load_hiera", "read_hiera"]
+__all__ = ["decoder_config", "find_encoder", "hiera_in", "load_hiera", "read_hiera"]
 
 logger = logging.getLogger(__name__)
 
+_PATCHES = "patch_embed.proj.weight"
 _LAYER_SCALE = re.compile(r"blocks\.\d+\.ls[12]\.gamma")
 
 
@@ -56,7 +57,7 @@ def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWei
     """
     weights = find_hiera(state_dict_of(checkpoint, str(path)), str(path))
     entries = read_config(source) if path.suffix.lower() == ".safetensors" else checkpoint
-    weights.decoder_heads = _decoder_heads(entries)
+    weights.decoder_config = decoder_config(entries)
     if "hiera_det_version" in entries:  # a run of this package notes what it began with
         weights.licence = Description.from_plain(entries, str(path)).licence or "none"
     else:
@@ -64,12 +65,21 @@ def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWei
     return weights
 
 
-def _decoder_heads(entries: Mapping[str, Any]) -> int | None:
-    """Of a masked autoencoder, as the config.json beside it or the config of its run says."""
-    value = entries.get("decoder_num_heads")
-    with suppress(KeyError, TypeError):  # the config is another task's, or there is none
-        value = entries["config"]["MODEL"]["MAE"]["DECODER_NUM_HEADS"]
-    return value if isinstance(value, int) else None
+def decoder_config(entries: Mapping[str, Any]) -> dict[str, int]:
+    """What a config.json, or the config in a run's checkpoint, says of a masked autoencoder's decoder."""
+    names = {"decoder_num_heads": "decoder_num_heads", "normalize_target": "normalize_pixel_loss"}
+    values = {ours: entries.get(ours, entries.get(theirs)) for ours, theirs in names.items()}
+    with suppress(KeyError, TypeError, AttributeError):  # the config is another task's, or there is none
+        node = entries["config"]["MODEL"]["MAE"]
+        values = {name: node.get(name.upper()) for name in names}
+    return {names[name]: value for name, value in values.items() if isinstance(value, int)}
+
+
+def _check_heads(model: MaskedAutoencoderHiera, heads: int | None) -> None:
+    block: Any = model.decoder_blocks[0]
+    own = block.attn.heads
+    if heads is not None and heads != own:
+        raise ValueError(f"the decoder has {heads} attention heads, the model's {own} (MODEL.MAE.DECODER_NUM_HEADS)")
 
 
 def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: bool = True) -> LoadReport:
@@ -99,7 +109,10 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     try:
         if not isinstance(encoder, MaskedAutoencoderHiera):
             _drop(decoder, report, "the decoder of MAE", list(decoder))
+        elif decoder and weights.encoder[_PATCHES].ndim != encoder.patch_embed.proj.weight.ndim:
+            _drop(decoder, report, "the decoder of MAE, which is not inflated", list(decoder))
         elif decoder:
+            _check_heads(encoder, weights.decoder_config.get("decoder_num_heads"))
             check_numbers(decoder, source)
             decoder |= {f"encoder_{key}": classifier.pop(key) for key in NORM if key in classifier}
             report.resized = fit_decoder(decoder, encoder, state)

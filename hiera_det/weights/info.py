@@ -42,11 +42,12 @@ def describe(source: str) -> dict[str, str]:
     if trained is not None:
         entries = _of_trained(trained, path)
     else:
-        entries = {"task": "classification" if set(CLASSIFIER) <= weights.classifier.keys() else "none: a backbone"}
+        backbone = "pretraining" if weights.decoder else "none: a backbone"
+        entries = {"task": "classification" if set(CLASSIFIER) <= weights.classifier.keys() else backbone}
         if "head.projection.bias" in weights.classifier:
             entries["classes"] = str(len(weights.classifier["head.projection.bias"]))
     entries.setdefault("model", _variant(weights.encoder))
-    state = trained.state if trained else {**weights.encoder, **weights.classifier}
+    state = trained.state if trained else {**weights.encoder, **weights.classifier, **weights.decoder}
     return {
         "file": str(path),
         "task": entries.pop("task"),
@@ -65,7 +66,9 @@ def _of_trained(trained: TrainedModel, path: Path) -> dict[str, str]:
     if it.config is not None:
         entries["model"] = _model(it.config)
     names = it.class_names
-    if names is None:
+    if trained.task == "pretraining":
+        pass  # there are no classes
+    elif names is None:
         entries["classes"] = "not named"
     else:
         more = f", … and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""

@@ -111,8 +111,8 @@ def find_trained(checkpoint: Mapping[str, Any], path: Path, source: str) -> Trai
     state = unwrapped(state_dict_of(tensors, str(path)))
     description = Description.from_plain(entries, str(path))
     task = next((task for begin, task in _HEADS.items() if any(key.startswith(begin) for key in state)), None)
-    if task is None:
-        return None
+    if task is None or (task == "pretraining" and "model" not in checkpoint and description.version is None):
+        return None  # a published masked autoencoder is no run
     if "model" not in checkpoint and description.version is None:
         raise ValueError(
             f"{path} has the weights of a whole model for {task}, but there is no config.json of this package beside"

@@ -407,9 +407,9 @@ def test_other_channels(small):
     [
         ({"target": "pixels"}, r"target='pixels': expected one of 'pixel', 'hog'"),
         ({"target": "hog", "q_pool": 0}, r"cells of 8 pixels, which do not tile tokens of 4 x 4"),
-        ({"decoder_depth": 0}, r"decoder_depth=0.*expected one block at least"),
-        ({"decoder_num_heads": 5}, r"decoder_num_heads=5.*heads that divide the channels"),
-        ({"decoder_num_heads": 0}, r"decoder_num_heads=0.*heads that divide the channels"),
+        ({"decoder_depth": 0}, r"decoder_depth=0.*expected one at least of each"),
+        ({"decoder_num_heads": 5}, r"24 channels cannot be split into 5 heads"),
+        ({"decoder_num_heads": 0}, r"decoder_num_heads=0.*expected one at least of each"),
         ({"layout": "windowed", "global_blocks": ()}, r"layout='windowed': masked autoencoding needs 'released'"),
     ],
 )
