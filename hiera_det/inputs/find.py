@@ -58,7 +58,7 @@ def find_items(
     if video and (every is None) == (times is None):
         raise ValueError("features of videos need either the seconds between clips or a table of their times")
     if not video and (every is not None or times is not None):
-        raise ValueError("times of clips are given, but features are taken of images")
+        raise ValueError("times of clips are given, but images are wanted")
     if boxes is not None and coco_boxes:
         raise ValueError("boxes come either from a table or from the COCO file, but both are asked for")
     if coco_boxes and not any(source.lower().endswith(".json") for source in inputs):
@@ -71,7 +71,7 @@ def find_items(
     _check_names(
         items,
         "give only one of them, or of files in folders the folder above both or a list of their paths; "
-        "tar or COCO files that share ids go into stores of their own",
+        "tar or COCO files that share ids go into runs of their own",
     )
     if every is not None:
         items = clips_every(items, every)
@@ -93,7 +93,7 @@ def _check_names(items: Sequence[Item], advice: str) -> None:
         try:
             f"{item.id}{item.source}".encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"the name {item.source!r} is not in UTF-8, as the store's text is; rename it") from error
+            raise ValueError(f"the name {item.source!r} is not in UTF-8, as ids are; rename it") from error
 
 
 def _with_boxes(items: Sequence[Item], table: Path) -> list[Item]:

@@ -1,4 +1,4 @@
-"""What features are taken of: one image or one clip each, and the plan that cuts all of them into parts."""
+"""What is read without labels: one image or one clip each, and the plan that cuts all of them into parts."""
 
 from __future__ import annotations
 

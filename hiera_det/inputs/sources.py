@@ -92,7 +92,7 @@ class Finder:
             return
         if lower.endswith(IMAGE_SUFFIXES + VIDEO_SUFFIXES):
             other = "an image" if self.video else "a video"
-            raise ValueError(f"{where} is {other} by its name, but features are taken of {self.kind}s")
+            raise ValueError(f"{where} is {other} by its name, but {self.kind}s are wanted")
         known = f"endings of {self.kind}s: {' '.join(self.suffixes)}; {others}"
         raise ValueError(f"{where} is no {self.kind} by its name; {known}")
 
@@ -129,7 +129,7 @@ class Finder:
         try:
             name.encode()
         except UnicodeEncodeError:
-            self.unreadable.append(f"the name {name!r} is not in UTF-8, as the store's text is; rename it")
+            self.unreadable.append(f"the name {name!r} is not in UTF-8, as ids are; rename it")
             logger.warning("left out: %s", self.unreadable[-1])
             return False
         return True
@@ -161,7 +161,7 @@ class Finder:
 
     def _coco(self, path: Path) -> list[Item]:
         if self.video:
-            raise ValueError(f"input {path} is a COCO file of images, but features are taken of videos")
+            raise ValueError(f"input {path} is a COCO file of images, but videos are wanted")
         root = self.image_root or path.absolute().parent.parent / path.stem.rpartition("_")[2]
         if not root.is_dir():
             raise FileNotFoundError(f"no folder with the images of {path} at {root}; name it as the image root")

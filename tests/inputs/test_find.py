@@ -61,7 +61,7 @@ def test_boxes(folders):
         ([], {}, "no input is given"),
         (["x"], {"video": True}, "need either the seconds between clips or a table"),
         (["x"], {"video": True, "every": 1, "times": Path("t.csv")}, "need either"),
-        (["x"], {"every": 1}, "times of clips are given, but features are taken of images"),
+        (["x"], {"every": 1}, "times of clips are given, but images are wanted"),
         (["x"], {"times": Path("t.csv")}, "times of clips are given"),
         (["x"], {"coco_boxes": True}, "boxes are to come from a COCO file, but none is among the inputs: x"),
         (["c.json"], {"coco_boxes": True, "boxes": Path("b.csv")}, "boxes come either from a table or from the COCO"),

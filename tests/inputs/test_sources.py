@@ -103,8 +103,8 @@ def test_a_name_with_brackets_is_no_glob(tree):
 @pytest.mark.parametrize(
     ("name", "video", "message"),
     [
-        ("a/film.mp4", False, r"film\.mp4 is a video by its name, but features are taken of images"),
-        ("b.jpg", True, r"b\.jpg is an image by its name, but features are taken of videos"),
+        ("a/film.mp4", False, r"film\.mp4 is a video by its name, but images are wanted"),
+        ("b.jpg", True, r"b\.jpg is an image by its name, but videos are wanted"),
         (
             "notes.md",
             False,
@@ -226,7 +226,7 @@ def test_images_of_coco_that_are_not_there(coco, tmp_path):
 
 
 def test_coco_has_no_videos(coco):
-    with pytest.raises(ValueError, match="is a COCO file of images, but features are taken of videos"):
+    with pytest.raises(ValueError, match="is a COCO file of images, but videos are wanted"):
         _find(coco(COCO), video=True)
 
 
