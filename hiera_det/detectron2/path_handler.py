@@ -60,6 +60,8 @@ class HieraHandler(PathHandler):
 def _log(path: str, weights: HieraWeights, state: dict[str, Tensor]) -> None:
     report = LoadReport(path, weights.file_format, weights.licence, loaded=sorted(state))
     report.dropped = {**weights.dropped, "the classifier": list(weights.classifier)}
+    if weights.decoder:
+        report.dropped["the decoder of MAE"] = list(weights.decoder)
     for name, tensor in state.items():
         if name not in weights.encoder:
             report.resized[name] = "split off the plain embedding: mean over its mask units"
