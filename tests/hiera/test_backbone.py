@@ -183,6 +183,6 @@ def test_import_brings_neither_backend_nor_lightning_nor_opencv():
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
-    backbone = {"Hiera", "HieraBackbone", "build_hiera", "load_weights"}
+    backbone = {"Hiera", "HieraBackbone", "MaskedAutoencoderHiera", "build_hiera", "load_weights"}
     assert set(hiera_det.__all__) == backbone | {"RunOptions", "evaluate", "load", "train"}
     assert set(hiera_det.__all__) <= set(dir(hiera_det))
