@@ -13,7 +13,7 @@ from benchmarks.candidate import DTYPES, OURS, Candidate, Job, check_names
 from benchmarks.cases import Case, combinations
 from benchmarks.models.backbones import BACKBONES
 from benchmarks.rounds import Settings, run_case
-from hiera_det.hiera.variants import variant_arguments
+from hiera_det.hiera.variants import is_video, variant_arguments
 
 __all__ = ["backbone_candidates", "check_inputs", "compare_backbones", "random_input"]
 
@@ -61,7 +61,7 @@ def check_inputs(axes: Mapping[str, Sequence[Any]]) -> None:
     if min(axes["size"]) < 32:
         raise ValueError(f"--sizes {min(axes['size'])}: expected at least 32 pixels a side")
     for variant in axes["variant"]:
-        if not _is_video(variant) and any(axes["frames"]):
+        if not is_video(variant) and any(axes["frames"]):
             raise ValueError(f"--frames: {variant} takes images; video variants end in 16x224")
 
 
@@ -73,12 +73,8 @@ def random_input(case: Mapping[str, Any]) -> Tensor:
     return torch.randn(case["batch"], 3, *size, generator=torch.Generator().manual_seed(1))
 
 
-def _is_video(variant: str) -> bool:
-    return "input_size" in variant_arguments(variant)
-
-
 def _build(name: str, case: Mapping[str, Any], device: str) -> Job:
-    if _is_video(case["variant"]) and not BACKBONES[name].video:
+    if is_video(case["variant"]) and not BACKBONES[name].video:
         raise ValueError("it has no video")
     dtype, backward = DTYPES[case["dtype"]], case["pass"] == "forward+backward"
     x = random_input(case).to(device, dtype)

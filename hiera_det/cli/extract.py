@@ -20,7 +20,7 @@ from hiera_det.config import load_config
 from hiera_det.features.config import defaults
 from hiera_det.features.run import ENGINES, extract
 from hiera_det.features.store.verify import verify_store
-from hiera_det.hiera.variants import variant_arguments
+from hiera_det.hiera.variants import is_video
 from hiera_det.inputs.find import find_items
 from hiera_det.utils.logs import show_log
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     unreadable: list[str] = []
     items = find_items(
         args.input,
-        video="input_size" in variant_arguments(cfg.MODEL.HIERA.NAME),
+        video=is_video(cfg.MODEL.HIERA.NAME),
         every=args.every,
         times=args.times and Path(args.times),
         boxes=args.boxes and Path(args.boxes),

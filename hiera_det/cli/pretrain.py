@@ -17,7 +17,13 @@ import argparse
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
-from hiera_det.cli.run_options import add_input_options, add_run_options, input_overrides, run_options
+from hiera_det.cli.run_options import (
+    add_input_options,
+    add_run_options,
+    add_training_options,
+    input_overrides,
+    run_options,
+)
 from hiera_det.config import find_config
 from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
 from hiera_det.utils.logs import show_log
@@ -30,15 +36,7 @@ TASK = "pretraining"
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    run = parser.add_argument_group("run").add_argument
-    run(
-        "--config",
-        "--config-file",
-        metavar="FILE",
-        required=True,
-        help="a YAML file, or the name of a shipped one: `hiera-det configs` lists them",
-    )
-    run("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
+    run = add_training_options(parser).add_argument
     run(
         "--weights",
         metavar="SOURCE",

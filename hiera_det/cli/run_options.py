@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from hiera_det.cli.backends import BACKENDS
-from hiera_det.cli.parser import CommandParser
+from hiera_det.cli.parser import CommandParser, Group
 from hiera_det.data.catalog import DatasetFiles, custom_dataset
 from hiera_det.engine.options import RunOptions
 
@@ -14,11 +14,26 @@ __all__ = [
     "add_data_options",
     "add_input_options",
     "add_run_options",
+    "add_training_options",
     "check_data_options",
     "given_datasets",
     "input_overrides",
     "run_options",
 ]
+
+
+def add_training_options(parser: CommandParser) -> Group:
+    """Add a group with the options that name a training; more may follow in it."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--config",
+        "--config-file",
+        metavar="FILE",
+        required=True,
+        help="a YAML file, or the name of a shipped one: `hiera-det configs` lists them",
+    )
+    group.add_argument("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
+    return group
 
 
 def add_run_options(parser: CommandParser, *, training: bool, backend: bool = True) -> None:

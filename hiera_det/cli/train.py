@@ -17,7 +17,14 @@ from collections.abc import Sequence
 
 from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
-from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
+from hiera_det.cli.run_options import (
+    add_data_options,
+    add_run_options,
+    add_training_options,
+    check_data_options,
+    given_datasets,
+    run_options,
+)
 from hiera_det.config import CfgNode, find_config, get_cfg
 from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
 from hiera_det.utils.logs import show_log
@@ -28,15 +35,7 @@ __all__ = ["main", "parse"]
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = CommandParser(__doc__)
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--config",
-        "--config-file",
-        metavar="FILE",
-        required=True,
-        help="a YAML file, or the name of a shipped one: `hiera-det configs` lists them",
-    )
-    run.add_argument("--resume", action="store_true", help="continue from OUTPUT_DIR/last_checkpoint, if it is there")
+    run = add_training_options(parser)
     run.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")
     add_data_options(parser, "TRAIN [TEST]; with --eval-only TEST alone will do")
     add_run_options(parser, training=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-__all__ = ["InferenceSampler", "TrainingSampler"]
+__all__ = ["InferenceSampler", "TrainingSampler", "drawn"]
 
 
 class TrainingSampler(Sampler[tuple[int, int]]):
@@ -59,3 +60,12 @@ class InferenceSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+@contextmanager
+def drawn(draw: int) -> Iterator[None]:
+    """Seed the CPU's random numbers by an item's draw, and leave the others and what comes after as they were."""
+    # The CPU's generator only: torch.manual_seed would reseed the GPU's too.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(draw)
+        yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["MAE_VARIANTS", "VARIANTS", "variant_arguments"]
+__all__ = ["MAE_VARIANTS", "VARIANTS", "is_video", "variant_arguments"]
 
 # By size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
 _SIZES: dict[str, dict[str, Any]] = {
@@ -50,3 +50,12 @@ def variant_arguments(name: str) -> dict[str, Any]:
             " masked autoencoder"
         )
     return dict(known[name])
+
+
+def is_video(name: str) -> bool:
+    """Whether a variant takes clips.
+
+    Raises:
+        ValueError: as of :func:`variant_arguments`.
+    """
+    return "sep_pos_embed" in variant_arguments(name)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hiera_det.data.reading import in_format, reading_of
+from hiera_det.engine.samplers import drawn
 from hiera_det.hiera.masking import draw_mask
 from hiera_det.inputs.items import Item
 from hiera_det.inputs.reading import UnreadableItemError, read_item
@@ -75,9 +76,7 @@ class PretrainingDataset(Dataset):
         return {"index": key, "crops": crop[None], "masks": masks, "broken": {}}
 
     def _training_item(self, index: int, draw: int) -> dict[str, Any]:
-        # The CPU's generator only: torch.manual_seed would reseed the GPU's too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw)
+        with drawn(draw):
             index, pixels, broken = self._read_unbroken(index)
             crops = [self._in_format(self.transform(pixels)) for _ in range(self.repeats)]
             masks = draw_mask(self.repeats, self.units, self.ratio)

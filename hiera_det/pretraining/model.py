@@ -9,7 +9,7 @@ from fvcore.common.config import CfgNode
 
 from hiera_det.hiera.mae import MaskedAutoencoderHiera
 from hiera_det.hiera.masking import kept_number
-from hiera_det.hiera.variants import variant_arguments
+from hiera_det.hiera.variants import is_video, variant_arguments
 
 __all__ = ["build_model", "input_size", "mask_units"]
 
@@ -50,7 +50,7 @@ def input_size(cfg: CfgNode) -> tuple[int, ...]:
     size = tuple(cfg.INPUT.SIZE)
     if len(size) != 2 or not all(isinstance(side, int) for side in size):
         raise ValueError(f"INPUT.SIZE is {cfg.INPUT.SIZE}; expected height and width in pixels, such as [224, 224]")
-    is_clip = "sep_pos_embed" in variant_arguments(cfg.MODEL.HIERA.NAME)
+    is_clip = is_video(cfg.MODEL.HIERA.NAME)
     if is_clip and len(cfg.MODEL.PIXEL_MEAN) != 3:
         raise ValueError(f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values; clips have 3 channels")
     return (cfg.INPUT.NUM_FRAMES, *size) if is_clip else size

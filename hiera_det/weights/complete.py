@@ -56,8 +56,8 @@ def _on_meta(weights: HieraWeights, stages: tuple[int, ...]) -> Hiera | MaskedAu
         embed = weights.decoder.get("decoder_embed.weight")
         if embed is None or embed.ndim != 2:
             raise ValueError("it has parts of the decoder of MAE, but no decoder_embed.weight")
-        blocks = {key.split(".")[1] for key in weights.decoder if key.startswith("decoder_blocks.")}
-        of_decoder = {"decoder_embed_dim": len(embed), "decoder_depth": max(len(blocks), 1), "decoder_num_heads": 1}
+        width, depth = weights.decoder_shape
+        of_decoder = {"decoder_embed_dim": width, "decoder_depth": max(depth, 1), "decoder_num_heads": 1}
         variant, arguments = f"mae_{variant}", {**arguments, **of_decoder}
     else:
         arguments["num_classes"] = len(head) if head is not None and head.ndim else 1

@@ -142,17 +142,11 @@ def _write_folder(weights: HieraWeights, path: Path) -> int:
     return len(state)
 
 
-def _decoder_shape(weights: HieraWeights) -> tuple[int, int]:
-    """Channels and blocks."""
-    blocks = {key.split(".")[1] for key in weights.decoder if key.startswith("decoder_blocks.")}
-    return len(weights.decoder["decoder_embed.weight"]), len(blocks)
-
-
 def _check_decoder(weights: HieraWeights) -> None:
     """Check that the original's published class reads it with its own number of heads; of others the user tells all."""
     *shape, heads = PUBLISHED_DECODER
     own = weights.decoder_config.get("decoder_num_heads", heads)
-    if weights.decoder and _decoder_shape(weights) == tuple(shape) and own != heads:
+    if weights.decoder and weights.decoder_shape == tuple(shape) and own != heads:
         raise ValueError(
             f"the decoder has {own} attention heads, the original's of the same tensors {heads}: it"
             " would compute something else; convert to transformers, whose config.json tells them"
@@ -160,7 +154,7 @@ def _check_decoder(weights: HieraWeights) -> None:
 
 
 def _decoder_config(weights: HieraWeights) -> dict[str, int]:
-    (width, depth), heads = _decoder_shape(weights), weights.decoder_config.get("decoder_num_heads")
+    (width, depth), heads = weights.decoder_shape, weights.decoder_config.get("decoder_num_heads")
     if heads is None and (width, depth) != PUBLISHED_DECODER[:2]:
         raise ValueError(
             f"nothing beside the weights tells the attention heads of their decoder of {depth} blocks; expected a"

@@ -61,6 +61,12 @@ class HieraWeights:
     file_format: str = "original"
     licence: str = ""
 
+    @property
+    def decoder_shape(self) -> tuple[int, int]:
+        """Channels and blocks of the decoder."""
+        blocks = {key.split(".")[1] for key in self.decoder if key.startswith("decoder_blocks.")}
+        return len(self.decoder["decoder_embed.weight"]), len(blocks)
+
 
 _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"

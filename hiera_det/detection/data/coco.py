@@ -20,6 +20,7 @@ from hiera_det.data.images import Reading, UnreadableImageError, read_image
 from hiera_det.data.reading import FORMATS, in_format
 from hiera_det.detection.data.targets import make_sample, make_target
 from hiera_det.detection.data.transforms import DetectionTransform
+from hiera_det.engine.samplers import drawn
 
 __all__ = ["CocoDataset"]
 
@@ -104,9 +105,7 @@ class CocoDataset(Dataset):
         else:
             draw, record = 0, self._records[key]
             image = self._load(record)
-        # The CPU's generator only: torch.manual_seed would reseed the GPU's too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw)
+        with drawn(draw):
             image, sample = self.transform(image, make_sample(record))
         target = make_target(
             record,

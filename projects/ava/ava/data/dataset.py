@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from hiera_det.engine.samplers import drawn
 from hiera_det.projects.ava.data.clips import BrokenClip, ClipSource
 from hiera_det.projects.ava.data.keyframes import Keyframe, keyframes_from
 from hiera_det.projects.ava.data.transforms import ClipSample
@@ -97,9 +98,7 @@ class AvaDataset(Dataset):
             index, draw = key, 0
             frames = self._read(index)
         keyframe = self.keyframe(index)
-        # The CPU's generator only: torch.manual_seed would reseed the GPU's too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(draw)
+        with drawn(draw):
             clip, boxes, kept = self.transform(frames, keyframe.boxes)
         labels = torch.from_numpy(keyframe.labels)[kept]
         return {"clip": clip, "boxes": boxes, "labels": labels, "kept": kept, "index": index}
