@@ -2,12 +2,16 @@
 
 Names, meanings and defaults are those of detectron2 0.6 (``detectron2/config/defaults.py``), so that one YAML file
 means the same model in either backend. Keys of detectron2 that are absent here are skipped where they have no effect on
-Hiera's detectors (:mod:`hiera_det.config.without_effect`); naming any other is an error.
+Hiera's detectors (:mod:`hiera_det.config.without_effect`); naming any other is an error. What each key may have stands
+in :mod:`hiera_det.config.default_ranges`.
 """
 
 from __future__ import annotations
 
 from fvcore.common.config import CfgNode
+
+from hiera_det.config.default_ranges import RANGES
+from hiera_det.config.ranges import declare_ranges
 
 __all__ = ["REMOVED", "add_hiera_config", "admit_removed_keys", "get_cfg"]
 
@@ -17,9 +21,9 @@ REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``TASK``, ``MODEL.HIERA``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``, ``SOLVER.OPTIMIZER``,
-    ``SOLVER.BETAS``, ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of ``INPUT`` and ``LOGGERS`` detectron2 runs
-    have the default alone.
+    They are ``TASK``, ``MODEL.HIERA``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``, ``DATASETS.FILES``,
+    ``DATASETS.SHA256``, ``SOLVER.OPTIMIZER``, ``SOLVER.BETAS``, ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of
+    ``INPUT`` and ``LOGGERS`` detectron2 runs have the default alone.
     """
     cfg.TASK = "detection"  # or "actions", with the keys of projects/ava, or "pretraining"
     hiera = cfg.MODEL.HIERA = type(cfg)()
@@ -45,8 +49,12 @@ def add_hiera_config(cfg: CfgNode) -> None:
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
     cfg.SOLVER.BETAS = (0.9, 0.999)  # of ADAMW
     cfg.TEST.METRICS = []  # besides AP, of AR, AR-by-class, boundary, LVIS
+    # Datasets of one's own that TRAIN and TEST may name: of each its name, its COCO JSON and the folder of its images.
+    cfg.DATASETS.FILES = []
+    cfg.DATASETS.SHA256 = []  # of the data that a run has read: name and sum of each; other content is refused
     cfg.LOGGERS = ["tensorboard"]  # also csv, wandb, mlflow; metrics.json is written in any case
     admit_removed_keys(cfg)
+    declare_ranges(cfg, RANGES)
 
 
 def admit_removed_keys(cfg: CfgNode) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from hiera_det.config.yaml_files import bases_of
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["copy_configs", "find_config", "shipped_configs"]
@@ -67,14 +67,11 @@ def copy_configs(names: Iterable[str], folder: Path) -> list[Path]:
         FileExistsError: the folder has another file of such a name; nothing is written.
     """
     shipped = _all()
-    wanted: dict[Path, Path] = {}
-    for name in names:
-        path: Path | None = shipped[name]
-        target = folder / f"{name}.yaml"
-        while path is not None:
-            wanted[target.with_name(path.name)] = path
-            base = re.search(r"^_BASE_:\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
-            path = path.with_name(base[1]) if base else None
+    wanted = {folder / f"{name}.yaml": shipped[name] for name in names}
+    level = wanted
+    while level:
+        level = {target.with_name(base.name): base for target, path in level.items() for base in bases_of(path)}
+        wanted |= level
     for target, path in wanted.items():
         if target.exists() and target.read_bytes() != path.read_bytes():
             raise FileExistsError(f"{target} is there already and differs; choose another folder")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-__all__ = ["floats_of_integers", "pyramid_maps", "value_of"]
+__all__ = ["floats_of_integers", "literal_of", "pyramid_maps", "value_of"]
 
 
 def value_of(cfg: CfgNode, key: str) -> Any:
@@ -34,6 +34,9 @@ def floats_of_integers(value: Any, default: Any) -> Any:
 
     Returns:
         The value; a new one where something in it has changed. What is no integer stays, for the type check.
+
+    Raises:
+        ValueError: as of :func:`literal_of`.
     """
     if isinstance(default, Mapping):
         if not isinstance(value, Mapping):
@@ -43,12 +46,21 @@ def floats_of_integers(value: Any, default: Any) -> Any:
         }
     if not _has_floats(default):
         return value
-    if isinstance(value, str):
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            return value
-    return _as_floats(value)
+    return _as_floats(literal_of(value) if isinstance(value, str) else value)
+
+
+def literal_of(text: str) -> Any:
+    """The value that a text stands for as a Python literal; where it is none, the text itself.
+
+    Raises:
+        ValueError: it is nested too deeply, or no value that there can be.
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    except (TypeError, MemoryError, RecursionError) as error:
+        raise ValueError("it is nested too deeply, or no value of Python") from error
 
 
 def _has_floats(default: Any) -> bool:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.config import get_cfg
+from hiera_det.config import declare_ranges, get_cfg, texts, whole
+from hiera_det.config.default_ranges import CLIP_RATE, FRAMES, RANGES, SIDE
 
-__all__ = ["defaults"]
+__all__ = ["OWN_RANGES", "defaults"]
+
+# What its own keys may have, and those that may have something else than those of detectors.
+OWN_RANGES = {
+    "INPUT.SIZE": whole(1, SIDE),
+    "INPUT.MIN_SIZE_TEST": whole(1, SIDE),
+    "INPUT.NUM_FRAMES": FRAMES,
+    "INPUT.RATE": CLIP_RATE,
+    "FEATURES.MAPS": texts(),
+    "FEATURES.VECTORS": texts(),
+    "STORE.ITEMS_PER_SHARD": whole(1, 10**6),
+    "DATALOADER.BATCH_SIZE": whole(1, 10**6),
+}
 
 
 def defaults() -> CfgNode:
@@ -48,4 +61,5 @@ def defaults() -> CfgNode:
     cfg.DATALOADER = CfgNode()
     cfg.DATALOADER.NUM_WORKERS = 2  # processes that decode
     cfg.DATALOADER.BATCH_SIZE = 8  # images or clips of one size
+    declare_ranges(cfg, RANGES | OWN_RANGES)
     return cfg

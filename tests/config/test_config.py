@@ -10,11 +10,11 @@ import torch
 import yaml
 
 from hiera_det.config import find_config, get_cfg, load_config, save_config, shipped_configs, value_of
+from hiera_det.config.ranges import ranges_of
 from hiera_det.detection.complexity import count_complexity, format_complexity
 from hiera_det.detection.model.config_check import check_config
 from hiera_det.features.config import defaults as features_defaults
 from hiera_det.pretraining.task import PretrainingTask
-from hiera_det.projects.ava.config import defaults as actions_defaults
 from hiera_det.tasks import defaults_of, task_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -23,6 +23,8 @@ OWN_KEYS = (
     "TASK",
     "INPUT.MAX_PIXELS",
     "INPUT.PIXEL_RANGE",
+    "DATASETS.FILES",
+    "DATASETS.SHA256",
     "SOLVER.OPTIMIZER",
     "SOLVER.BETAS",
     "TEST.METRICS",
@@ -115,8 +117,11 @@ def test_bases_and_overrides(tmp_path):
         ("MODEL: {}\n", ["SOLVER.MAX_ITER", "many"], r"command line: .*int.*str.*SOLVER\.MAX_ITER"),
         ("MODEL: {}\n", ["SOLVER.MAX_ITER"], "KEY VALUE pairs, but there are 1 words"),
         ("MODEL:\n  - [\n", [], r"bad\.yaml: "),
-        ("", [], r"bad\.yaml holds no mapping"),
-        ("- MODEL\n", [], r"bad\.yaml holds no mapping"),
+        ("", [], r"bad\.yaml: it holds no mapping"),
+        ("- MODEL\n", [], r"bad\.yaml: it holds no mapping"),
+        ("SEED: 1\nMODEL:\n  FPN: {}\n  FPN: {}\n", [], r"bad\.yaml: line 3: .* key 'FPN' stands twice"),
+        ("MODEL: {}\n", ["SEED.MORE", "1"], r"command line: Non-existent key: SEED\.MORE"),
+        ("MODEL: {}\n", ["OUTPUT_DIR.output", "1"], r"command line: Non-existent key: OUTPUT_DIR\.output"),
     ],
 )
 def test_errors_name_the_key(tmp_path, content, overrides, message):
@@ -172,7 +177,8 @@ def test_stored_maps_of_0_1_0_are_not_ignored(tmp_path):
 
 def all_defaults():
     """Configs of every task and backend here, by name."""
-    found = {"detection": get_cfg(), "features": features_defaults(), "actions": actions_defaults()}
+    found = {task: defaults_of(task) for task in ("detection", "actions", "pretraining")}
+    found["features"] = features_defaults()
     try:
         from hiera_det.detectron2 import trainer
     except ImportError:
@@ -191,22 +197,25 @@ def leaves(value):
     return [leaf for inner in value for leaf in leaves(inner)] if isinstance(value, (list, tuple)) else [value]
 
 
-def ones(value):
-    return [ones(inner) for inner in value] if isinstance(value, (list, tuple)) else 1
+def all_of(value, number):
+    return [all_of(inner, number) for inner in value] if isinstance(value, (list, tuple)) else number
 
 
-def float_keys(cfg):
-    return {
-        key: value
-        for key, value in walk(cfg)
-        if leaves(value) and all(isinstance(leaf, float) for leaf in leaves(value))
-    }
+def integers_of_floats(cfg):
+    """Of each key of floats an integer that it may have, or lists of it; shares between 0 and 1 may have none."""
+    found = {}
+    for key, value in walk(cfg):
+        if leaves(value) and all(isinstance(leaf, float) for leaf in leaves(value)):
+            its = ranges_of(cfg).get(key)  # none of detectron2's further keys
+            given = [all_of(value, number) for number in (1, 0) if its is None or all_of(value, number) in its]
+            found |= {key: given[0]} if given else {}
+    return found
 
 
 @pytest.mark.parametrize("task", all_defaults())
 def test_every_float_key_takes_integers_by_file_and_command_line(tmp_path, task):
     defaults = all_defaults()[task]
-    keys = float_keys(defaults)
+    keys = integers_of_floats(defaults)
     assert len(keys) > 1
     content = {}
     for key, value in keys.items():
@@ -214,15 +223,15 @@ def test_every_float_key_takes_integers_by_file_and_command_line(tmp_path, task)
         node = content
         for name in nodes:
             node = node.setdefault(name, {})
-        node[last] = ones(value)
+        node[last] = value
     path, empty = tmp_path / "a.yaml", tmp_path / "b.yaml"
     path.write_text(yaml.safe_dump(content))
     empty.write_text(f"VERSION: {defaults.VERSION}\n")
-    words = [word for key, value in keys.items() for word in (key, str(ones(value)))]
+    words = [word for key, value in keys.items() for word in (key, str(value))]
     for cfg in (load_config(path, [], defaults), load_config(empty, words, defaults)):
         for key, value in keys.items():
             found = value_of(cfg, key)
-            assert plain(found) == ones(value), key
+            assert plain(found) == value, key
             assert all(type(leaf) is float for leaf in leaves(found)), key
 
 
