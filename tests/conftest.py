@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,20 @@ class Run:
 def environment(shapes_by_name: None) -> dict[str, str]:
     """For processes of their own."""
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="session")
+def small_shm():
+    """``small_shm("1m")``: what a command begins with that has so much shared memory, as in a container."""
+
+    def command(size: str) -> list[str]:
+        return ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"', "sh"]
+
+    try:
+        subprocess.run([*command("1m"), "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no mount namespaces here")
+    return command
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,9 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 
 from hiera_det.engine.loggers import build_loggers
 from hiera_det.engine.metrics import MetricsFile
+from hiera_det.engine.rank_watch import RankWatch
 
-__all__ = ["LOG_PERIOD", "MetricsLogging", "ProgressBar"]
+__all__ = ["LOG_PERIOD", "MetricsLogging", "ProgressBar", "WatchedRanks"]
 
 logger = logging.getLogger(__name__)
 
@@ -115,3 +116,28 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: Any) -> dict[str, Any]:
         """The total loss."""
         return {"loss": f"{pl_module.losses.get('total_loss', float('nan')):.3f}"}
+
+
+class WatchedRanks(L.Callback):
+    """Ends all ranks when one dies or fails, by a :class:`~hiera_det.engine.rank_watch.RankWatch`."""
+
+    def __init__(self) -> None:
+        self._watch: RankWatch | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Begin."""
+        if trainer.world_size > 1:
+            self._watch = RankWatch()
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Say that this rank is through."""
+        self._leave(None)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Say that this rank has failed, or is asked to stop."""
+        self._leave(exception)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self._watch is not None:
+            self._watch.leave(error)
+            self._watch = None

@@ -1,20 +1,20 @@
-"""A task's data for Lightning: loaders, and batches brought to the device."""
+"""A task's data for Lightning: batches from loaders, brought to the device."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
+from hiera_det.engine.loaders import build_loader
 from hiera_det.engine.options import items_per_device
 from hiera_det.engine.samplers import InferenceSampler, TrainingSampler
 from hiera_det.engine.task import Task
 
-__all__ = ["TaskData", "build_loader"]
+__all__ = ["TaskData"]
 
 
 class TaskData(L.LightningDataModule):
@@ -73,23 +73,3 @@ class _Steps:
         batches = iter(self.loader)
         while True:  # the loader has no end
             yield [next(batches) for _ in range(self.number)]
-
-
-def build_loader(
-    dataset: Dataset, sampler: Sampler, batch_size: int, collate: Callable[[list[Any]], Any], num_workers: int
-) -> DataLoader:
-    """Build a loader whose worker processes leave a SIGTERM to the main process."""
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        num_workers=num_workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_ignore_sigterm,
-    )
-
-
-def _ignore_sigterm(worker: int) -> None:
-    """A SIGTERM to the process group is for the main process, which saves a checkpoint and then ends its workers."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,6 +14,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from hiera_det.engine.rank_watch import RankWatch
 
 __all__ = ["from_rank_zero", "gather", "mean_over_ranks", "on_rank_zero", "torchrun_ranks"]
 
@@ -40,7 +45,8 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 def torchrun_ranks() -> Iterator[tuple[int, int]]:
     """Join the ranks of torchrun, on their GPUs if there are any: this process' rank and their number.
 
-    Without torchrun the process is alone: (0, 1).
+    Without torchrun the process is alone: (0, 1). All ranks end when one dies or fails, see
+    :class:`~hiera_det.engine.rank_watch.RankWatch`.
     """
     world_size = int(os.environ.get("WORLD_SIZE", 1))
     if world_size == 1:
@@ -49,8 +55,11 @@ def torchrun_ranks() -> Iterator[tuple[int, int]]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)) % torch.cuda.device_count())
     dist.init_process_group("gloo")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the watch may know why it came
     try:
-        yield dist.get_rank(), world_size
+        with RankWatch():
+            yield dist.get_rank(), world_size
     finally:
         dist.destroy_process_group()
 

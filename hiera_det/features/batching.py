@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
+from hiera_det.engine.loaders import build_loader
 from hiera_det.features.extractor import padded_size
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.inputs.items import Item, Plan
@@ -100,7 +101,8 @@ def batches(plan: Plan, parts: Sequence[int], cfg: CfgNode) -> Iterator[Batch | 
         parts: numbers of the parts, in the order to read them in.
         cfg: ``INPUT``, ``DATALOADER`` and ``FEATURES.VECTORS``.
     """
-    loader = DataLoader(_Items(plan, parts, cfg), batch_size=None, num_workers=cfg.DATALOADER.NUM_WORKERS)
+    items = _Items(plan, parts, cfg)
+    loader = build_loader(items, range(len(items)), None, _unchanged, cfg.DATALOADER.NUM_WORKERS)
     stream = map(_owned, loader)
     for part in parts:
         waiting: dict[tuple[int, int], list[Prepared]] = {}
@@ -125,6 +127,10 @@ def _worth(group: Sequence[Prepared], cfg: CfgNode) -> float:
     height, width = padded_size(group[0].pixels)
     pixels = group[0].pixels[0, ..., 0, 0].numel() * height * width  # of its frames
     return max(len(group) / cfg.DATALOADER.BATCH_SIZE, len(group) * pixels / _MAX_PIXELS)
+
+
+def _unchanged(found: Prepared | Unreadable) -> Prepared | Unreadable:
+    return found
 
 
 def _owned(found: Prepared | Unreadable) -> Prepared | Unreadable:

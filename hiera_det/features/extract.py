@@ -12,6 +12,7 @@ import torch
 from fvcore.common.config import CfgNode
 from torch import Tensor
 
+from hiera_det.engine.loaders import ending_workers
 from hiera_det.features.batching import Batch, Unreadable, batches
 from hiera_det.features.extractor import Extracted, FeatureExtractor, cut
 from hiera_det.features.store.reader import Features
@@ -46,7 +47,7 @@ def extract_parts(
         progress: is told how many items were done, again and again.
 
     Raises:
-        OSError: a shard cannot be written. Those before it are complete.
+        OSError: a shard cannot be written, or a decoding process has died. Shards before it are complete.
     """
     shard: list[Features] = []
     failed: list[tuple[Item, str]] = []
@@ -57,7 +58,7 @@ def extract_parts(
         shard.extend(results.per_item(model))
         progress(len(results.batch.images))
 
-    with ThreadPoolExecutor(max_workers=1) as writer:
+    with ending_workers(), ThreadPoolExecutor(max_workers=1) as writer:
         writing: Future[None] | None = None
         for step in batches(plan, parts, cfg):
             if isinstance(step, Unreadable):

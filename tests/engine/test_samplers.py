@@ -9,7 +9,7 @@ from hiera_det.config import get_cfg
 from hiera_det.detection.data.coco import CocoDataset
 from hiera_det.detection.data.transforms import build_test_transform, build_train_transform
 from hiera_det.detection.task import DetectionTask
-from hiera_det.engine.data import build_loader
+from hiera_det.engine.loaders import build_loader
 from hiera_det.engine.samplers import InferenceSampler, TrainingSampler
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 import weakref
 
@@ -87,6 +89,47 @@ def test_ranks_share_the_work(ranks, whole, config, pictures, tmp_path, start, c
     output, _ = run.communicate(timeout=240)
     assert run.returncode == 0, output[-3000:]
     assert contents(root) == contents(whole)
+
+
+DYING = """
+import os, signal, sys
+from hiera_det.cli import main
+from hiera_det.features import extract
+
+write = extract.write_shard
+def write_and_die(root, part, *rest):
+    write(root, part, *rest)
+    if os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+extract.write_shard = write_and_die
+main.main(["extract", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.slow
+def test_a_dead_rank_ends_the_others(whole, config, pictures, tmp_path, start, contents):
+    """Rank 0 waits at the end for rank 1, which is killed after its first shard: what is done is kept."""
+    (tmp_path / "dying.py").write_text(DYING)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += [str(tmp_path / "dying.py"), *arguments(config, pictures, tmp_path / "f")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+    ours = done.stderr.partition("torch/distributed/elastic")[0]  # then torchrun's own account
+    assert done.returncode != 0 and "Traceback" not in ours and ours.count("rank 1 of 2 on ") == 1, done.stderr
+    run = start(*arguments(config, pictures, tmp_path / "f"))
+    output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0 and "shards are there, going on" in output
+    assert contents(tmp_path / "f") == contents(whole)
+
+
+@pytest.mark.slow
+def test_a_small_shm_ends_the_run(config, tmp_path, small_shm):
+    for i in range(8):
+        Image.fromarray(np.zeros((512, 512, 3), np.uint8)).save(tmp_path / f"{i}.png")
+    words = ["DATALOADER.NUM_WORKERS", "2", "INPUT.RESIZE", "none"]
+    command = [sys.executable, "-m", "hiera_det", "extract", *arguments(config, tmp_path, tmp_path / "f"), *words]
+    done = subprocess.run([*small_shm("1m"), *command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert "--shm-size 8g), or set DATALOADER.NUM_WORKERS 0" in done.stderr.splitlines()[-1]
 
 
 def test_an_error_on_rank_0_ends_all_ranks(config, pictures, tmp_path, start):
