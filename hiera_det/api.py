@@ -106,8 +106,7 @@ def train(
     words = _words(overrides)
     if output_dir is not None:
         words += ["OUTPUT_DIR", str(output_dir)]
-    cfg = load_run_config(path, words, defaults, train_files, test_files)
-    task = build_task(cfg, train_files, test_files)
+    task = build_task(load_run_config(path, words, defaults, train_files, test_files, resume=resume))
     metrics = run.train(task, options, resume=resume)
     return {} if metrics is None else task.scalars(metrics)
 
@@ -140,8 +139,14 @@ def evaluate(
     source = os.fspath(source)
     trained = read_trained(source)
     defaults, words = defaults_of(trained.task), _words(overrides)
-    cfg = load_evaluation_config(trained, source, defaults, config=config, overrides=words, output_dir=output_dir)
-    task = build_task(cfg, test_files=None if test is None else custom_dataset(*test))
+    cfg = load_evaluation_config(
+        *(trained, source, defaults),
+        config=config,
+        overrides=words,
+        output_dir=output_dir,
+        test_files=None if test is None else custom_dataset(*test),
+    )
+    task = build_task(cfg)
     return task.scalars(run.evaluate(task, options))
 
 

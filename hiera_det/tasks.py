@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiera_det.config import CfgNode, load_config
-from hiera_det.config.load import read_yaml
-from hiera_det.data.catalog import DatasetFiles
+from hiera_det.config.resume import resumed_config
+from hiera_det.config.yaml_files import read_yaml
+from hiera_det.data.catalog import DatasetFiles, dataset_keys
 
 if TYPE_CHECKING:
     from hiera_det.engine.predictor import Predictor
@@ -30,6 +31,11 @@ _DEFAULTS = {  # of each task, the module and the function that gives its config
     "detection": ("hiera_det.config", "get_cfg"),
     "actions": ("hiera_det.projects.ava.config", "defaults"),
     "pretraining": ("hiera_det.pretraining.config", "defaults"),
+}
+_TASKS = {
+    "detection": ("hiera_det.detection.task", "DetectionTask"),
+    "actions": ("hiera_det.projects.ava.task", "ActionTask"),
+    "pretraining": ("hiera_det.pretraining.task", "PretrainingTask"),
 }
 _PREDICTORS = {
     "detection": ("hiera_det.detection.predictor", "DetectionPredictor"),
@@ -79,7 +85,7 @@ def task_of(path: Path, default: str = "detection") -> str:
         ValueError: it names one that there is not.
     """
     name = read_yaml(path).get("TASK", default)
-    if name not in _DEFAULTS:
+    if not isinstance(name, str) or name not in _DEFAULTS:
         raise ValueError(f"{path}: TASK is {name!r}; expected one of {', '.join(_DEFAULTS)}")
     return name
 
@@ -90,29 +96,58 @@ def load_run_config(
     defaults: CfgNode,
     train_files: DatasetFiles | None = None,
     test_files: DatasetFiles | None = None,
+    *,
+    resume: bool = False,
 ) -> CfgNode:
-    """Read the config of a training, and fit it to one's own data: number of classes, no test set of other data.
+    """Read the config of a training, and fit it to one's own data: their files, the number of their classes.
 
     Args:
         path: the YAML file.
         overrides: alternating keys and values.
         defaults: all keys of the task and backend.
-        train_files: in place of ``DATASETS.TRAIN``.
+        train_files: in place of ``DATASETS.TRAIN``; then without ``test_files`` nothing is evaluated.
         test_files: in place of ``DATASETS.TEST``.
+        resume: go on from the checkpoint in ``OUTPUT_DIR``, if there is one: see
+            :func:`~hiera_det.config.resume.resumed_config`.
 
     Raises:
-        ValueError: as of :func:`~hiera_det.config.load_config`, or the annotations are not as expected.
+        ValueError: as of :func:`~hiera_det.config.load_config`, or the annotations are not as expected, or the task
+            takes no such files, or the config is not that of the checkpoint.
     """
-    words = list(overrides)
-    if train_files is not None and test_files is None:
-        words += ["DATASETS.TEST", "()"]
+    words = [*overrides, *_own_files(defaults, train_files, test_files)]
     cfg = load_config(path, words, defaults)
     if train_files is not None:
-        cfg.defrost()
-        from hiera_det.coco.classes import class_overrides  # with pycocotools, which a command's help does without
+        from hiera_det.coco.classes import class_overrides  # with pycocotools, as below with torch: help does without
 
-        cfg.merge_from_list(class_overrides(cfg, words, train_files))
-        cfg.freeze()
+        cfg = _merged(cfg, class_overrides(cfg, words, train_files))
+    if resume:
+        from hiera_det.weights.saved_config import read_saved_config
+
+        if (saved := read_saved_config(cfg.OUTPUT_DIR, defaults)) is not None:
+            return resumed_config(cfg, saved.config, set(words[::2]), saved.path)
+    # A new run takes the data as they are, whatever a run was trained on whose config this is.
+    return _merged(cfg, ["DATASETS.SHA256", []]) if train_files is not None else cfg
+
+
+def _own_files(defaults: CfgNode, train: DatasetFiles | None, test: DatasetFiles | None) -> list[Any]:
+    """Config keys and values for one's own files.
+
+    Raises:
+        ValueError: the task takes no such files.
+    """
+    words = dataset_keys(train, test)
+    if words and defaults.TASK == "pretraining":
+        raise ValueError("pretraining takes no --dataset-json: give COCO files by --input, or as DATASETS.TRAIN")
+    if words and defaults.TASK == "actions":
+        raise ValueError("for action detection the config names the data: DATASETS.ROOT and the keys beside it")
+    return words
+
+
+def _merged(cfg: CfgNode, words: list[Any]) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list(words)
+    cfg.freeze()
     return cfg
 
 
@@ -124,6 +159,7 @@ def load_evaluation_config(
     config: str | Path | None = None,
     overrides: Sequence[Any] = (),
     output_dir: str | Path | None = None,
+    test_files: DatasetFiles | None = None,
 ) -> CfgNode:
     """The config of an evaluation: a trained model's, whose results go to the folder of its run.
 
@@ -134,33 +170,30 @@ def load_evaluation_config(
         config: see :func:`~hiera_det.weights.trained.config_of`.
         overrides: alternating keys and values.
         output_dir: in place of the run's folder, or where ``source`` is none, of ``OUTPUT_DIR``.
+        test_files: in place of ``DATASETS.TEST``.
 
     Raises:
-        FileNotFoundError, ValueError: as of :func:`~hiera_det.weights.trained.config_of`.
+        FileNotFoundError, ValueError: as of :func:`~hiera_det.weights.trained.config_of`, or the task takes no such
+            files.
     """
     from hiera_det.weights.trained import config_of  # with torch, which a command's help does without
 
     if output_dir is None and Path(source).is_dir():
         output_dir = source
-    words = overrides if output_dir is None else [*overrides, "OUTPUT_DIR", str(output_dir)]
+    words = [*overrides, *_own_files(defaults, None, test_files)]
+    words += [] if test_files is None else ["DATASETS.SHA256", []]
+    words += [] if output_dir is None else ["OUTPUT_DIR", str(output_dir)]
     return config_of(trained, defaults, config, words)
 
 
-def build_task(cfg: CfgNode, train_files: DatasetFiles | None = None, test_files: DatasetFiles | None = None) -> Task:
+def build_task(cfg: CfgNode) -> Task:
     """The task of a config.
 
     Raises:
-        ValueError: what it needs is not installed, or files are given for a task that takes them from its config.
+        ValueError: what it needs is not installed, or as the task's own class.
     """
-    if cfg.TASK == "detection":
-        return _imported("hiera_det.detection.task").DetectionTask(cfg, train_files, test_files)
-    if cfg.TASK == "pretraining" and train_files is test_files is None:
-        return _imported("hiera_det.pretraining.task").PretrainingTask(cfg)
-    if cfg.TASK == "pretraining":
-        raise ValueError("pretraining takes no --dataset-json: give COCO files by --input, or as DATASETS.TRAIN")
-    if train_files is not None or test_files is not None:
-        raise ValueError("for action detection the config names the data: DATASETS.ROOT and the keys beside it")
-    return _imported("hiera_det.projects.ava.task").ActionTask(cfg)
+    module, name = _TASKS[cfg.TASK]
+    return getattr(_imported(module), name)(cfg)
 
 
 def _imported(module: str) -> Any:

@@ -18,11 +18,11 @@ from benchmarks.candidate import Candidate, Job, synchronize
 from benchmarks.cases import Case
 from benchmarks.models.detectors import DETECTORS, autocast, detector_cases
 from benchmarks.rounds import Settings, run_case
-from hiera_det.data.catalog import DatasetFiles, custom_dataset
+from hiera_det.data.catalog import DatasetFiles, custom_dataset, dataset_keys
 from hiera_det.data.findings import Findings
 from hiera_det.detection.data.shapes import CLASSES, write_shapes
 from hiera_det.detection.task import DetectionTask
-from hiera_det.engine.data import build_loader
+from hiera_det.engine.loaders import build_loader
 from hiera_det.engine.optim import build_optimizer, clip_gradients
 from hiera_det.engine.samplers import TrainingSampler
 
@@ -66,15 +66,15 @@ def compare_training(
     for sized, case in detector_cases(cfg, baselines, axes):
         sized.INPUT.MASK_FORMAT = "bitmask"  # what all of them take
         sized.SOLVER.BASE_LR = LEARNING_RATE
-        sized.DATASETS.TEST = ()
         with tempfile.TemporaryDirectory() as folder:
             if files is None:
                 sized.MODEL.ROI_HEADS.NUM_CLASSES = len(CLASSES)
             dataset = files or _shapes(Path(folder) / "shapes", min(sized.INPUT.MAX_SIZE_TRAIN, MAX_SIDE))
+            sized.merge_from_list(dataset_keys(dataset, None))
             findings = Findings()
-            DetectionTask(sized, dataset).examine(findings, training=True)
+            DetectionTask(sized).examine(findings, training=True)
             findings.report(logging.getLogger("benchmarks"))  # raises here if it does not fit
-            arguments = (sized, dataset, case["batch"], case["dtype"], settings.device)
+            arguments = (sized, case["batch"], case["dtype"], settings.device)
             candidates = [
                 Candidate(name, DETECTORS[name].package, name, partial(_build, name, *arguments))
                 for name in ["ours", *baselines]
@@ -87,11 +87,11 @@ def _shapes(folder: Path, side: int) -> DatasetFiles:
     return custom_dataset(folder / "annotations" / "instances_train.json", folder / "train")
 
 
-def _build(name: str, cfg: CfgNode, files: DatasetFiles, batch_size: int, dtype: str, device: str) -> Job:
+def _build(name: str, cfg: CfgNode, batch_size: int, dtype: str, device: str) -> Job:
     model = DETECTORS[name].build(cfg).to(device).train()
     losses_of = {"ours": _ours, "torchvision-resnet50": _torchvision}.get(name, _detectron2)(model)
     optimizer = build_optimizer(cfg, model)
-    task, workers = DetectionTask(cfg, files), cfg.DATALOADER.NUM_WORKERS
+    task, workers = DetectionTask(cfg), cfg.DATALOADER.NUM_WORKERS
     sampler = TrainingSampler(len(task.train_dataset), 0)
     batches = iter(build_loader(task.train_dataset, sampler, batch_size, task.collate, workers))
 

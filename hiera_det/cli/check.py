@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
     cfg = load_run_config(path, args.overrides, defaults_of(task_of(path)), train_files, test_files)
     findings = Findings()
-    task = build_task(cfg, train_files, test_files)
+    task = build_task(cfg)
     if cfg.TASK == "actions":  # more than the start of a run does: videos are decoded
         from hiera_det.projects.ava.data.check import check_run
 

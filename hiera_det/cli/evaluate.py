@@ -66,11 +66,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     detectron2 = load_detectron2() if backend == "detectron2" else None
     defaults = detectron2.defaults() if detectron2 else defaults_of(trained.task)
     cfg = load_evaluation_config(
-        trained, args.weights, defaults, config=args.config, overrides=args.overrides, output_dir=args.output
+        *(trained, args.weights, defaults),
+        config=args.config,
+        overrides=args.overrides,
+        output_dir=args.output,
+        test_files=test_files,
     )
     if detectron2:
-        detectron2.evaluate(cfg, run_options(args), test_files=test_files)
+        detectron2.evaluate(cfg, run_options(args))
         return
     from hiera_det.engine import run
 
-    run.evaluate(build_task(cfg, test_files=test_files), run_options(args))
+    run.evaluate(build_task(cfg), run_options(args))

@@ -61,4 +61,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words += [key, value] if value else []
     from hiera_det.engine import run
 
-    run.train(build_task(load_run_config(path, words, defaults_of(TASK))), run_options(args), resume=args.resume)
+    cfg = load_run_config(path, words, defaults_of(TASK), resume=args.resume)
+    run.train(build_task(cfg), run_options(args), resume=args.resume)

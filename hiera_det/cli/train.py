@@ -65,18 +65,19 @@ def main(arguments: Sequence[str] | None = None, task: str = "detection") -> Non
     files = given_datasets(args)
     train_files = files[0] if files and not args.eval_only else None
     test_files = files[-1] if len(files) == 2 or (files and args.eval_only) else None
-    cfg = load_run_config(path, args.overrides, _defaults(task, backend), train_files, test_files)
+    resume = args.resume and not args.eval_only
+    cfg = load_run_config(path, args.overrides, _defaults(task, backend), train_files, test_files, resume=resume)
     if backend == "detectron2":
         detectron2 = load_detectron2()
         if args.eval_only:
-            detectron2.evaluate(cfg, run_options(args), test_files=test_files)
+            detectron2.evaluate(cfg, run_options(args))
         else:
-            detectron2.train(cfg, run_options(args), resume=args.resume, train_files=train_files, test_files=test_files)
+            detectron2.train(cfg, run_options(args), resume=resume)
         return
     from hiera_det.engine import run
 
-    its = build_task(cfg, train_files, test_files)
+    its = build_task(cfg)
     if args.eval_only:
         run.evaluate(its, run_options(args))
     else:
-        run.train(its, run_options(args), resume=args.resume)
+        run.train(its, run_options(args), resume=resume)

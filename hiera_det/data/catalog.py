@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-__all__ = ["LAYOUT", "DatasetFiles", "custom_dataset", "resolve_dataset"]
+__all__ = ["LAYOUT", "DatasetFiles", "custom_dataset", "dataset_keys", "own_datasets", "resolve_dataset"]
 
 # Name: (annotations, images), relative to $DETECTRON2_DATASETS.
 LAYOUT = {
@@ -26,11 +28,12 @@ class DatasetFiles:
     image_root: Path
 
 
-def resolve_dataset(name: str) -> DatasetFiles:
+def resolve_dataset(name: str, own: Sequence[Any] = ()) -> DatasetFiles:
     """Find the files of a dataset by its name.
 
     Args:
-        name: ``coco_2017_train``, ``coco_2017_val``, ``shapes_train`` or ``shapes_val``.
+        name: ``coco_2017_train``, ``coco_2017_val``, ``shapes_train``, ``shapes_val``, or of one's own data.
+        own: ``DATASETS.FILES`` of a config: name, JSON and image folder of each dataset of one's own.
 
     Returns:
         The dataset's files; both are there.
@@ -39,9 +42,12 @@ def resolve_dataset(name: str) -> DatasetFiles:
         ValueError: the name is unknown.
         FileNotFoundError: a file is missing; the message says where it was looked for and what to do.
     """
+    mine = own_datasets(own)
+    if name in mine:
+        return _checked(mine[name], "check --dataset-json and --image-root, or DATASETS.FILES in the config")
     if name not in LAYOUT:
         raise ValueError(
-            f"unknown dataset {name!r}; known: {', '.join(LAYOUT)}. "
+            f"unknown dataset {name!r}; known: {', '.join([*mine, *LAYOUT])}. "
             "For a dataset of your own give --dataset-json and --image-root"
         )
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets"))
@@ -62,6 +68,31 @@ def custom_dataset(json_file: str | Path, image_root: str | Path) -> DatasetFile
     """
     files = DatasetFiles(Path(json_file).stem, Path(json_file), Path(image_root))
     return _checked(files, "check --dataset-json and --image-root")
+
+
+def own_datasets(own: Sequence[Any]) -> dict[str, DatasetFiles]:
+    """Give one's own datasets by name, as ``DATASETS.FILES`` of a config has them."""
+    return {name: DatasetFiles(name, Path(json_file), Path(image_root)) for name, json_file, image_root in own}
+
+
+def dataset_keys(train: DatasetFiles | None, test: DatasetFiles | None) -> list[Any]:
+    """Give the config keys and values by which a run trains and evaluates on one's own files.
+
+    Args:
+        train: in place of ``DATASETS.TRAIN``; then without ``test`` nothing is evaluated.
+        test: in place of ``DATASETS.TEST``.
+    """
+    given = {split: its for split, its in (("TRAIN", train), ("TEST", test)) if its is not None}
+    if not given:
+        return []
+    names = {split: its.name for split, its in given.items()}
+    if train != test and len(set(names.values())) < len(names):  # two files of one name, in two folders
+        names = {split: f"{name}_{split.lower()}" for split, name in names.items()}
+    files = {names[split]: [names[split], str(its.json_file), str(its.image_root)] for split, its in given.items()}
+    words: list[Any] = ["DATASETS.FILES", list(files.values())]
+    for split in ("TRAIN", "TEST") if train is not None else ("TEST",):
+        words += [f"DATASETS.{split}", (names[split],) if split in names else ()]
+    return words
 
 
 def _checked(files: DatasetFiles, hint: str) -> DatasetFiles:

@@ -30,7 +30,7 @@ from hiera_det.detection.model.config_check import check_training_config
 from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
-from hiera_det.utils.files import write_json
+from hiera_det.utils.files import file_sum, write_json
 from hiera_det.weights.description import Description
 
 __all__ = ["DetectionTask"]
@@ -45,8 +45,6 @@ class DetectionTask(Task):
 
     Args:
         cfg: of :func:`hiera_det.config.get_cfg`.
-        train: dataset files in place of those of ``DATASETS.TRAIN``.
-        test: dataset files in place of those of ``DATASETS.TEST``.
 
     Datasets raise ValueError if ``DATASETS`` names several, if they have another number of categories than the model or
     other classes than one another, or if :class:`CocoEvaluator` refuses the test set; FileNotFoundError if files are
@@ -55,9 +53,8 @@ class DetectionTask(Task):
 
     name = "detection"
 
-    def __init__(self, cfg: CfgNode, train: DatasetFiles | None = None, test: DatasetFiles | None = None) -> None:
+    def __init__(self, cfg: CfgNode) -> None:
         super().__init__(cfg)
-        self._files = {"TRAIN": train, "TEST": test}
         self._images = ComparisonImages(cfg.INPUT.FORMAT)
         self._read: dict[str, Annotations] = {}
 
@@ -65,7 +62,7 @@ class DetectionTask(Task):
 
     def _given(self, split: str) -> Given | None:
         """Files and masks of a split; None: there is none."""
-        files = self._files[split] or _only_dataset(self.cfg, split)
+        files = _only_dataset(self.cfg, split)
         return None if files is None else Given.from_config(self.cfg, files, split)
 
     def _annotations(self, split: str, given: Given) -> Annotations:
@@ -84,6 +81,15 @@ class DetectionTask(Task):
             examine_fit(self.cfg, content, findings, training=split == "TRAIN")
         if not findings.problems:
             self._read |= read
+
+    def data_sums(self, *, training: bool) -> dict[str, tuple[str, str]]:
+        """Of the annotations of each dataset."""
+        files = [_only_dataset(self.cfg, split) for split in (("TRAIN", "TEST") if training else ("TEST",))]
+        return {
+            its.name: (file_sum(its.json_file), f"{its.json_file}, images in {its.image_root}")
+            for its in files
+            if its is not None
+        }
 
     @cached_property
     def train_dataset(self) -> CocoDataset:
@@ -226,4 +232,4 @@ def _only_dataset(cfg: CfgNode, split: str) -> DatasetFiles | None:
             f"DATASETS.{split} names {len(names)} datasets, {list(names)}; this backend takes one: merge their JSON"
             " files and give --dataset-json"
         )
-    return resolve_dataset(names[0]) if names else None
+    return resolve_dataset(names[0], cfg.DATASETS.FILES) if names else None

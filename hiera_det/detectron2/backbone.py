@@ -11,6 +11,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 
 from hiera_det.config import pyramid_maps
+from hiera_det.config.ranges import check_ranges
 from hiera_det.hiera.backbone import HieraBackbone
 
 __all__ = ["Detectron2Hiera", "build_hiera_backbone", "build_hiera_fpn_backbone", "build_pyramid"]
@@ -113,6 +114,7 @@ def _check(cfg: CfgNode, input_shape: ShapeSpec) -> None:
         raise ValueError(
             "the config has no MODEL.HIERA: call hiera_det.detectron2.add_hiera_config(cfg) right after get_cfg()"
         )
+    check_ranges(cfg, lambda _: "the config")  # which detectron2 has read itself
     # detectron2 has PIL convert images to INPUT.FORMAT, whatever PIXEL_MEAN has.
     wanted = {1: ("L",), 3: ("RGB", "BGR"), 4: ("RGBA",)}.get(input_shape.channels, ())
     if cfg.INPUT.FORMAT not in wanted:

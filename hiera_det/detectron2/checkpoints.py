@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
+from torch import nn
 
 from hiera_det.config import to_plain
 from hiera_det.detectron2.data import check_classes, classes_of
+from hiera_det.engine.finite import check_finite
 from hiera_det.weights.description import Description
 from hiera_det.weights.zoo import licence_of
 
@@ -18,6 +21,8 @@ __all__ = ["describe_checkpoints"]
 
 def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) -> None:
     """Have a trainer's checkpoints hold task, config and classes; call it once the trainer is built.
+
+    From then on a checkpoint whose weights are not finite is a FloatingPointError, and is not written.
 
     Args:
         trainer: any ``DefaultTrainer``; its ``cfg`` has the keys of ``add_hiera_config``.
@@ -29,8 +34,14 @@ def describe_checkpoints(trainer: DefaultTrainer, licence: str | None = None) ->
             checkpoint may hold.
     """
     checkpointer = trainer.checkpointer
-    save = checkpointer.save.func if isinstance(checkpointer.save, partial) else checkpointer.save
-    checkpointer.save = partial(save, **_description(trainer.cfg, licence).to_plain())
+    save = checkpointer.save.args[0] if isinstance(checkpointer.save, partial) else checkpointer.save
+    entries = _description(trainer.cfg, licence).to_plain()
+    checkpointer.save = partial(_save, save, checkpointer.model, entries)
+
+
+def _save(save: Callable[..., None], model: nn.Module, entries: dict[str, Any], name: str, **more: Any) -> None:
+    check_finite({"weights": model.state_dict()}, more.get("iteration", 0))
+    save(name, **entries, **more)
 
 
 def _description(cfg: CfgNode, licence: str | None) -> Description:

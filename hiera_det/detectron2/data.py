@@ -14,7 +14,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BoxMode
 
 from hiera_det.coco.records import Annotations, ImageRecord, Instance
-from hiera_det.data.catalog import LAYOUT, DatasetFiles, resolve_dataset
+from hiera_det.data.catalog import LAYOUT, DatasetFiles, own_datasets, resolve_dataset
 from hiera_det.data.findings import Findings, some
 
 __all__ = [
@@ -96,15 +96,15 @@ def _to_dict(instance: Instance) -> dict[str, Any]:
     return {**entry, "segmentation": mask if isinstance(mask, dict) else [polygon.reshape(-1) for polygon in mask]}
 
 
-def find_dataset(name: str) -> DatasetFiles | None:
-    """The files of one of this project's datasets or of COCO; None: detectron2 has the dataset from elsewhere.
+def find_dataset(cfg: CfgNode, name: str) -> DatasetFiles | None:
+    """The files of one's own dataset, of this project's or of COCO; None: detectron2 has it from elsewhere.
 
     Raises:
         ValueError: the name is unknown.
         FileNotFoundError: a file is missing; the message says where it was looked for.
     """
-    if name in LAYOUT:
-        return resolve_dataset(name)
+    if name in LAYOUT or name in own_datasets(cfg.DATASETS.FILES):
+        return resolve_dataset(name, cfg.DATASETS.FILES)
     if name not in DatasetCatalog:
         raise ValueError(
             f"unknown dataset {name!r}: neither registered with detectron2 nor one of {', '.join(LAYOUT)}. For a"

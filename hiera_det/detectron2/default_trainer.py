@@ -21,6 +21,7 @@ from hiera_det.utils.files import write_json
 from hiera_det.weights.description import Description
 from hiera_det.weights.load import check_same_model, load_weights
 from hiera_det.weights.read import read_checkpoint
+from hiera_det.weights.source import last_checkpoint
 
 __all__ = ["Trainer"]
 
@@ -80,10 +81,10 @@ class Trainer(DefaultTrainer):
                 other backend.
         """
         model = _bare(self.model)
-        if not (resume and self.checkpointer.has_checkpoint()):
+        path = last_checkpoint(self.cfg.OUTPUT_DIR) if resume else None
+        if path is None:
             describe_checkpoints(self, load_weights(model, self.cfg.MODEL.WEIGHTS).licence)
             return
-        path = Path(self.checkpointer.get_checkpoint_file())
         checkpoint = read_checkpoint(path)
         if "trainer" not in checkpoint:
             raise ValueError(
@@ -91,6 +92,9 @@ class Trainer(DefaultTrainer):
                 f" that wrote it (--backend torchvision), or start anew from its weights with MODEL.WEIGHTS {path} and"
                 " without --resume"
             )
+        done, wanted = checkpoint.get("iteration", -1) + 1, self.cfg.SOLVER.MAX_ITER
+        if wanted < done:
+            raise ValueError(f"SOLVER.MAX_ITER is {wanted}, but {path} has {done} iterations: give as many")
         check_same_model(checkpoint["model"], model.state_dict(), str(path))
         description = Description.from_plain(checkpoint, str(path))
         dataset = self.cfg.DATASETS.TRAIN[0]

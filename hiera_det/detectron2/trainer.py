@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -19,7 +20,6 @@ from hiera_det import config
 from hiera_det.coco.examination import Given, examine_datasets
 from hiera_det.coco.fits import examine_fit
 from hiera_det.coco.reader import read_annotations
-from hiera_det.data.catalog import DatasetFiles
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
 from hiera_det.detectron2.data import (
@@ -32,8 +32,10 @@ from hiera_det.detectron2.data import (
 )
 from hiera_det.detectron2.default_trainer import Trainer
 from hiera_det.detectron2.evaluation import Evaluator
+from hiera_det.engine.data_record import record_data
+from hiera_det.engine.lock import locked
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
-from hiera_det.utils.files import make_folder
+from hiera_det.utils.files import atomic_write, file_sum, make_folder
 from hiera_det.utils.logs import set_handlers
 from hiera_det.weights.trained import load_trained, read_trained
 
@@ -60,8 +62,6 @@ def train(
     flags: RunOptions,
     *,
     resume: bool = False,
-    train_files: DatasetFiles | None = None,
-    test_files: DatasetFiles | None = None,
 ) -> None:
     """Train to ``SOLVER.MAX_ITER``, evaluating on the way and at the end; all output goes to ``OUTPUT_DIR``.
 
@@ -69,8 +69,6 @@ def train(
         cfg: the config.
         flags: how many GPUs and machines.
         resume: continue from ``OUTPUT_DIR/last_checkpoint``, if there is one.
-        train_files: in place of ``DATASETS.TRAIN``.
-        test_files: in place of ``DATASETS.TEST``.
 
     Raises:
         ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
@@ -79,36 +77,36 @@ def train(
     _check_flags(flags)
     items_per_device(cfg, max(flags.num_gpus, 1) * flags.num_machines, 1)
     _check_keys(cfg)
-    if train_files is None and not cfg.DATASETS.TRAIN:
+    if not cfg.DATASETS.TRAIN:
         raise ValueError("DATASETS.TRAIN is empty: nothing to train on")
-    _launch(_train, cfg, flags, (train_files, test_files), resume)
+    _launch(_train, cfg, flags, resume)
 
 
-def evaluate(cfg: CfgNode, flags: RunOptions, *, test_files: DatasetFiles | None = None) -> None:
+def evaluate(cfg: CfgNode, flags: RunOptions) -> None:
     """Evaluate ``MODEL.WEIGHTS`` on ``DATASETS.TEST``; results go to ``OUTPUT_DIR/inference``.
 
     Args:
         cfg: the config.
         flags: how many GPUs and machines.
-        test_files: in place of ``DATASETS.TEST``.
 
     Raises:
         ValueError, OSError: bad config, flags, data, weights or output folder; the message says which.
     """
     _check_flags(flags)
-    _launch(_evaluate, cfg, flags, (None, test_files), False)
+    _launch(_evaluate, cfg, flags, False)
 
 
-def _launch(job: Callable, cfg: CfgNode, flags: RunOptions, files: tuple, resume: bool) -> None:
-    make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
-    launch(
-        job,
-        max(flags.num_gpus, 1),
-        num_machines=flags.num_machines,
-        machine_rank=flags.machine_rank,
-        dist_url=flags.dist_url,
-        args=(cfg, files, resume),
-    )
+def _launch(job: Callable, cfg: CfgNode, flags: RunOptions, resume: bool) -> None:
+    folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
+    with locked(folder) if flags.machine_rank == 0 else nullcontext():
+        launch(
+            job,
+            max(flags.num_gpus, 1),
+            num_machines=flags.num_machines,
+            machine_rank=flags.machine_rank,
+            dist_url=flags.dist_url,
+            args=(cfg, resume),
+        )
 
 
 def _check_flags(flags: RunOptions) -> None:
@@ -139,7 +137,7 @@ def _check_keys(cfg: CfgNode) -> None:
             raise ValueError(f"{key} is {value!r}, but {reason}; leave it out, or take --backend torchvision")
 
 
-def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
+def _prepare(cfg: CfgNode, *, eval_only: bool) -> CfgNode:
     """In each process: logs, config.yaml, seed and datasets; the config as it is run."""
     cfg = cfg.clone()
     cfg.defrost()
@@ -149,9 +147,12 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     logger.info("backend: detectron2")
     _set_device(cfg)
     _set_format(cfg)
+    if comm.is_main_process():
+        sums = record_data(cfg.DATASETS.SHA256, _data_sums(cfg, eval_only=eval_only), training=not eval_only)
+        cfg.DATASETS.SHA256 = cfg.DATASETS.SHA256 if eval_only else sums
     if not eval_only:
-        _register(cfg, "TRAIN", files[0])
-    _register(cfg, "TEST", files[1])
+        _register(cfg, "TRAIN")
+    _register(cfg, "TEST")
     names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     _check_datasets(cfg, names)
     cfg.freeze()
@@ -159,15 +160,24 @@ def _prepare(cfg: CfgNode, files: tuple, *, eval_only: bool) -> CfgNode:
     return cfg
 
 
-def _register(cfg: CfgNode, split: str, files: DatasetFiles | None) -> None:
-    """Examine the datasets of a split and register them; ``files`` take the place of those of ``DATASETS``.
+def _data_sums(cfg: CfgNode, *, eval_only: bool) -> dict[str, tuple[str, str]]:
+    """Sum and place of the annotations of each dataset that this package reads, by its name."""
+    names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    files = {name: its for name in names if (its := find_dataset(cfg, name)) is not None}
+    return {
+        name: (file_sum(its.json_file), f"{its.json_file}, images in {its.image_root}") for name, its in files.items()
+    }
+
+
+def _register(cfg: CfgNode, split: str) -> None:
+    """Examine the datasets of a split and register them.
 
     Raises:
         ValueError: something is wrong with them.
     """
     names = []
-    for name in cfg.DATASETS[split] if files is None else [files.name]:
-        its = find_dataset(name) if files is None else files
+    for name in cfg.DATASETS[split]:
+        its = find_dataset(cfg, name)
         if its is None:
             names.append(name)
             continue
@@ -229,15 +239,29 @@ def _set_format(cfg: CfgNode) -> None:
         )
 
 
-def _train(cfg: CfgNode, files: tuple, resume: bool) -> None:
-    cfg = _prepare(cfg, files, eval_only=False)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume)
+def _train(cfg: CfgNode, resume: bool) -> None:
+    with _config_kept(Path(cfg.OUTPUT_DIR) / "config.yaml"):
+        cfg = _prepare(cfg, eval_only=False)
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume)
     trainer.train()
 
 
-def _evaluate(cfg: CfgNode, files: tuple, resume: bool) -> None:
-    cfg = _prepare(cfg, files, eval_only=True)
+@contextmanager
+def _config_kept(path: Path) -> Iterator[None]:
+    """Put an earlier run's config back where the checks of this run fail: detectron2 writes its own before them."""
+    before = path.read_bytes() if comm.is_main_process() and path.is_file() else None
+    try:
+        yield
+    except Exception:
+        if before is not None:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(before)
+        raise
+
+
+def _evaluate(cfg: CfgNode, resume: bool) -> None:
+    cfg = _prepare(cfg, eval_only=True)
     if not cfg.DATASETS.TEST:
         raise ValueError("DATASETS.TEST is empty: name a dataset, or give --dataset-json and --image-root")
     model = Trainer.build_model(cfg)

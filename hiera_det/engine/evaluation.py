@@ -40,6 +40,22 @@ class Evaluation(L.Callback):
         self.iteration = -1
         self._results: list[tuple[Any, Any]] = []
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Make up for the evaluation that was due at the resumed iteration, if a kill prevented it."""
+        period = self.task.cfg.TEST.EVAL_PERIOD
+        due = period > 0 and trainer.global_step > 0 and trainer.global_step % period == 0
+        if trainer.limit_val_batches == 0 or not due or from_rank_zero(trainer.global_rank, self._is_done):
+            return
+        logger.info("the evaluation after %d iterations was not finished: doing it now", trainer.global_step)
+        loop = trainer.fit_loop.epoch_loop.val_loop
+        loop.restarting = False  # it begins anew, wherever an earlier one was when the checkpoint was written
+        trainer.validating = True  # as Lightning's loop does when it is time
+        loop.run()
+        trainer.training = True
+
+    def _is_done(self) -> bool:
+        return self.file.has_evaluation
+
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin anew."""
         self._results = []
@@ -62,11 +78,12 @@ class Evaluation(L.Callback):
         shares = gather((self._results, pl_module.interrupted))
         self._results = []
         self.metrics = from_rank_zero(trainer.global_rank, lambda: self._judge(trainer, shares))
+        pl_module.interrupted_anywhere |= self.metrics is None
 
     def _judge(self, trainer: L.Trainer, shares: list[tuple[list[tuple[Any, Any]], bool]]) -> Any:
         """Judge the shares of all ranks; None: a rank was interrupted."""
         if any(interrupted for _, interrupted in shares):
-            logger.warning("evaluation abandoned: a SIGTERM came")
+            logger.warning("evaluation abandoned: the run is to stop")
             return None
         results = [result for share, _ in shares for result in share]
         _check_complete((name for name, _ in results), self.task.test_ids())
@@ -74,10 +91,11 @@ class Evaluation(L.Callback):
         after = f" after {self.iteration + 1} iterations" if self.iteration >= 0 else ""
         logger.info("evaluation%s:\n%s", after, self.task.table(metrics))
         scalars = self.task.scalars(metrics)
-        self.file.amend({name: None if math.isnan(value) else value for name, value in scalars.items()})
         for its in trainer.loggers:
             its.log_metrics({k: v for k, v in scalars.items() if not math.isnan(v)}, max(self.iteration, 0))
         self.task.draw(self.folder)
+        # Last: a resumed run does again what is not finished.
+        self.file.amend({name: None if math.isnan(value) else value for name, value in scalars.items()})
         return metrics
 
 

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from hiera_det.utils.files import atomic_write
+from hiera_det.utils.files import atomic_write, disk_full, is_full
+from hiera_det.utils.text import read_text
 
 __all__ = ["MetricsFile"]
 
@@ -28,6 +29,19 @@ class MetricsFile:
         self.path = Path(output_dir) / "metrics.json"
         self.last: dict[str, Any] | None = None
         self._last_offset = 0
+
+    @property
+    def has_evaluation(self) -> bool:
+        """Whether the last line has what an evaluation gave: names with a slash, such as "bbox/AP"."""
+        return any("/" in name for name in self.last or ())
+
+    def check(self) -> None:
+        """See that what is there can be gone on with.
+
+        Raises:
+            ValueError, OSError: it is no file of metrics, or cannot be read.
+        """
+        _complete_lines(self.path)
 
     def open(self, iteration: int) -> None:
         """Go on at ``iteration``: drop the lines that an interrupted run wrote from there on, which come again."""
@@ -54,19 +68,38 @@ class MetricsFile:
 
     def _write_last(self) -> None:
         # One write call: a kill leaves the line as it was or as it shall be.
+        line = (json.dumps(self.last) + "\n").encode()
         with self.path.open("r+b", buffering=0) as file:
             file.seek(self._last_offset)
-            file.write((json.dumps(self.last) + "\n").encode())
+            try:
+                written = file.write(line)
+            except OSError as error:
+                raise disk_full(self.path) if is_full(error) else error from error
+            if written != len(line):  # the next line, or a resumed run, takes the place of what is cut short
+                raise disk_full(self.path)
 
 
 def _complete_lines(path: Path) -> list[dict[str, Any]]:
-    """Read the lines of an earlier run, without a last one that a kill has cut."""
-    if not path.is_file():
+    """Read the lines of an earlier run, without a last one that a kill has cut.
+
+    Raises:
+        ValueError: it is another kind of file.
+    """
+    if not path.exists():
         return []
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, text in enumerate(read_text(path).splitlines(), 1):
         try:
-            lines.append(json.loads(line))
+            line = json.loads(text)
         except json.JSONDecodeError:
-            logger.warning("%s: dropped a line that is cut short", path)
+            logger.warning("%s: dropped line %d, which is cut short", path, number)
+            continue
+        except RecursionError:
+            line = None
+        if not isinstance(line, dict) or type(line.get("iteration")) is not int:
+            raise ValueError(
+                f"{path}, line {number}: not what a run writes, a JSON object with an iteration; move the file away, or"
+                " take another OUTPUT_DIR"
+            )
+        lines.append(line)
     return lines

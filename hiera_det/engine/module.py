@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.config import to_plain
+from hiera_det.engine.finite import ADVICE, check_finite
 from hiera_det.engine.optim import build_lr_scheduler, build_optimizer, clip_gradients
 from hiera_det.engine.task import Task
 from hiera_det.weights.description import Description
@@ -38,8 +39,8 @@ class TrainingModule(L.LightningModule):
     Attributes:
         losses: of the last optimizer step, total first: means over its micro-batches and the ranks.
         learning_rate: that the last optimizer step took; of several, the highest (the base rate under layer decay).
-        interrupted: a SIGTERM came to this process.
-        interrupted_anywhere: a SIGTERM came to some rank before the last optimizer step.
+        interrupted: the number of the signal that asked this process to stop; 0: none did.
+        interrupted_anywhere: some rank was asked to before the last optimizer step, or in an evaluation behind it.
     """
 
     def __init__(self, task: Task, model: nn.Module, seed: int, licence: str | None = None) -> None:
@@ -50,7 +51,7 @@ class TrainingModule(L.LightningModule):
         self.licence = licence
         self.losses: dict[str, float] = {}
         self.learning_rate = 0.0
-        self.interrupted = False
+        self.interrupted = 0
         self.interrupted_anywhere = False
         self._micro_losses: list[Tensor] = []
         self._names: list[Any] = []
@@ -111,7 +112,7 @@ class TrainingModule(L.LightningModule):
             FloatingPointError: with the iteration, the losses and the items.
         """
         means = torch.stack(self._micro_losses).mean(dim=0)
-        flag = torch.full_like(means[:1], float(self.interrupted))
+        flag = torch.full_like(means[:1], float(self.interrupted > 0))
         values = self.trainer.strategy.reduce(torch.cat([means, flag]), reduce_op="mean").tolist()
         self.losses = dict(zip(self.losses, values, strict=False))
         self.interrupted_anywhere = values[-1] > 0
@@ -130,8 +131,7 @@ class TrainingModule(L.LightningModule):
     def _where(self) -> str:
         return (
             f"iteration {self.trainer.global_step}, samples of the batch: {self._names}. Nothing of this"
-            " iteration is saved. Check these samples' annotations, lower SOLVER.BASE_LR or enable"
-            " SOLVER.CLIP_GRADIENTS, then continue from the last checkpoint with --resume"
+            f" iteration is saved. Check these samples' annotations. {ADVICE}"
         )
 
     def configure_gradient_clipping(
@@ -152,8 +152,13 @@ class TrainingModule(L.LightningModule):
     # --- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the weights under the names of files, and what else a resumed run needs."""
-        del checkpoint["state_dict"]
+        """Keep the weights under the names of files, and what else a resumed run needs.
+
+        Raises:
+            FloatingPointError: weights or the optimizer's state are not finite.
+        """
+        values = {"weights": checkpoint.pop("state_dict"), "optimizer": checkpoint["optimizer_states"]}
+        check_finite(values, self.trainer.global_step - 1)
         checkpoint["model"] = file_state_dict(self.model)
         checkpoint["iteration"] = self.trainer.global_step - 1
         checkpoint["seed"] = self.seed
@@ -169,11 +174,15 @@ class TrainingModule(L.LightningModule):
         checkpoint.update(description.to_plain())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Load the weights and the seed; learning rates stay the config's.
+        """Load the weights; the seed too, unless the config gives one; learning rates stay the config's.
 
         Raises:
-            ValueError: the checkpoint is of another model, another optimizer or other classes.
+            ValueError: the checkpoint is of another model, another optimizer or other classes, or is further than the
+                run shall go.
         """
+        done, wanted = checkpoint["iteration"] + 1, self.task.cfg.SOLVER.MAX_ITER
+        if wanted < done:
+            raise ValueError(f"SOLVER.MAX_ITER is {wanted}, but the checkpoint has {done} iterations: give as many")
         description = Description.from_plain(checkpoint, "the checkpoint")
         self.task.check_classes(description, "the checkpoint", training=True)
         self.licence = description.licence
@@ -181,7 +190,8 @@ class TrainingModule(L.LightningModule):
         checkpoint["state_dict"] = self.state_dict()
         _check_optimizer(self.task.cfg, checkpoint["optimizer_states"][0]["param_groups"])
         checkpoint["lr_schedulers"][0].pop("base_lrs")
-        self.seed = checkpoint["seed"]
+        if self.task.cfg.SEED < 0:
+            self.seed = checkpoint["seed"]
 
 
 def seed_step(*entropy: int) -> None:

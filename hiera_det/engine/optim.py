@@ -62,8 +62,6 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         "fused": on_cpu or None,
     }
     if solver.OPTIMIZER == "ADAMW":
-        if len(solver.BETAS) != 2:
-            raise ValueError(f"SOLVER.BETAS is {solver.BETAS}; expected two numbers")
         return torch.optim.AdamW(groups, betas=tuple(solver.BETAS), **options)
     if solver.OPTIMIZER == "SGD":
         return torch.optim.SGD(groups, momentum=solver.MOMENTUM, nesterov=solver.NESTEROV, **options)
@@ -154,8 +152,6 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Lambda
 
 def _multiplier(cfg: CfgNode) -> ParamScheduler:
     solver = cfg.SOLVER
-    if solver.MAX_ITER < 1:
-        raise ValueError(f"SOLVER.MAX_ITER is {solver.MAX_ITER}; expected at least 1")
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         schedule: ParamScheduler = _multi_step(cfg)
     elif solver.LR_SCHEDULER_NAME == "WarmupCosineLR":

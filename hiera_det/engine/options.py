@@ -85,7 +85,7 @@ def items_per_device(cfg: CfgNode, world_size: int, accumulate: int) -> int:
         ValueError: they cannot be split evenly.
     """
     items, parts = cfg.SOLVER.IMS_PER_BATCH, world_size * accumulate
-    if accumulate < 1 or items < 1 or items % parts:
+    if accumulate < 1 or items % parts:
         raise ValueError(
             f"SOLVER.IMS_PER_BATCH is {items}: it cannot be split into equal parts over {world_size} devices x"
             f" --accumulate {accumulate}"

@@ -42,6 +42,17 @@ class Task(ABC):
     def __init__(self, cfg: CfgNode) -> None:
         self.cfg = cfg
 
+    def set_keys(self, values: Mapping[str, Any]) -> None:
+        """Change values of the config, which is what checkpoints hold.
+
+        Args:
+            values: by key, such as "SEED".
+        """
+        self.cfg = self.cfg.clone()
+        self.cfg.defrost()
+        self.cfg.merge_from_list([word for pair in values.items() for word in pair])
+        self.cfg.freeze()
+
     # --- data: read when it is first asked for; what is wrong with it is a ValueError or an OSError
 
     @property
@@ -59,6 +70,14 @@ class Task(ABC):
 
         Args:
             findings: gets what is found.
+            training: the training set too; otherwise the test set alone.
+        """
+
+    @abstractmethod
+    def data_sums(self, *, training: bool) -> dict[str, tuple[str, str]]:
+        """Tell the content of the data, by which a resumed run knows them: by name their SHA-256 in hex and place.
+
+        Args:
             training: the training set too; otherwise the test set alone.
         """
 
@@ -121,7 +140,7 @@ class Task(ABC):
 
     @abstractmethod
     def scalars(self, metrics: Any) -> dict[str, float]:
-        """Give the metrics by name, for metrics.json and loggers."""
+        """Give the metrics by name, for metrics.json and loggers; one name at least has a slash, as "bbox/AP"."""
 
     @abstractmethod
     def table(self, metrics: Any) -> str:

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 import hiera_det
 from hiera_det.engine.task import Task
+from hiera_det.utils.escape import markdown
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["CardWriter"]
@@ -75,7 +76,7 @@ class CardWriter(L.Callback):
             ratio=f"{mae.MASK_RATIO:.0%}",
             target=target,
             loss=f"{pl_module.losses['total_loss']:.4f}",
-            licence=began_with or "none noted",
+            licence=markdown(began_with) if began_with else "none noted",
             yours="" if began_with else "That of these weights is yours to choose, as far as the data's allows.",
         )
         with atomic_write(path) as temporary:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import math
-
 from fvcore.common.config import CfgNode
 
-from hiera_det.config import get_cfg
+from hiera_det.config import declare_ranges, get_cfg, number, whole
+from hiera_det.config.default_ranges import CHANNELS, CLIP_RATE, FRAMES, ITERATIONS, RANGES, SIDE
 
-__all__ = ["defaults", "with_iterations"]
+__all__ = ["OWN_RANGES", "defaults", "with_iterations"]
+
+# What its own keys may have, and those that may have something else than those of detectors.
+OWN_RANGES = {
+    "MODEL.MAE.MASK_RATIO": number(0.0, 1.0, above=True, below=True),
+    "MODEL.MAE.DECODER_EMBED_DIM": whole(1, CHANNELS),
+    "MODEL.MAE.DECODER_DEPTH": whole(1, 256),
+    "MODEL.MAE.DECODER_NUM_HEADS": whole(1, CHANNELS),
+    "INPUT.SIZE": whole(1, SIDE, (2, 2)),
+    "INPUT.CROP_SCALE": number(0.0, 1.0, (2, 2), above=True, ascending=True),
+    "INPUT.CROP_RATIO": number(0.0, 100.0, (2, 2), above=True, ascending=True),
+    "INPUT.REPEATS": whole(1, 10_000),
+    "INPUT.NUM_FRAMES": FRAMES,
+    "INPUT.RATE": CLIP_RATE,
+    "DATASETS.EVERY": number(0.0, 1e6, above=True),
+    "SOLVER.MAX_EPOCHS": number(0.0, 1e5, above=True),
+    "SOLVER.WARMUP_EPOCHS": number(0.0, 1e5),
+    "SOLVER.MAX_ITER": whole(0, ITERATIONS),
+}
 
 
 def defaults() -> CfgNode:
@@ -28,6 +45,7 @@ def defaults() -> CfgNode:
     # Inputs as `hiera-det extract --input` takes them: files, folders, globs, lists, COCO JSONs, tar files.
     cfg.DATASETS.TRAIN = ()
     cfg.DATASETS.TEST = ()  # held out: the loss is computed on them
+    cfg.DATASETS.SHA256 = []  # as of detectors; of the names of the images or clips, in their order
     cfg.DATASETS.IMAGE_ROOT = ""  # of COCO JSONs; "": as COCO's layout has it
     cfg.DATASETS.EVERY = 2.0  # of videos: seconds from clip to clip; in training each draw moves a clip by up to half
     cfg.DATALOADER = CfgNode()
@@ -51,6 +69,7 @@ def defaults() -> CfgNode:
 
     cfg.TEST = CfgNode()
     cfg.TEST.EVAL_PERIOD = 0  # iterations; 0: after the last one only
+    declare_ranges(cfg, RANGES | OWN_RANGES)
     return cfg
 
 
@@ -99,15 +118,10 @@ def with_iterations(cfg: CfgNode, items: int) -> CfgNode:
         items: images or clips of the training set.
 
     Raises:
-        ValueError: epochs, batch or repeats make no sense, or the warm-up leaves nothing of the training.
+        ValueError: the warm-up leaves nothing of the training.
     """
     solver = cfg.SOLVER
     per_step = solver.IMS_PER_BATCH * cfg.INPUT.REPEATS
-    if not 0 < solver.MAX_EPOCHS < math.inf or not 0 <= solver.WARMUP_EPOCHS < math.inf or per_step < 1:
-        raise ValueError(
-            f"SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS}, WARMUP_EPOCHS {solver.WARMUP_EPOCHS}, IMS_PER_BATCH"
-            f" {solver.IMS_PER_BATCH}, INPUT.REPEATS {cfg.INPUT.REPEATS}: expected positive numbers"
-        )
     cfg = cfg.clone()
     cfg.defrost()
     cfg.SOLVER.MAX_ITER = max(1, round(solver.MAX_EPOCHS * items / per_step))

@@ -54,8 +54,6 @@ class PretrainingDataset(Dataset):
         self.units = mask_units(cfg)
         self.ratio = cfg.MODEL.MAE.MASK_RATIO
         self.repeats = cfg.INPUT.REPEATS
-        if self.repeats < 1:
-            raise ValueError(f"INPUT.REPEATS is {self.repeats}; expected at least 1")
         self.format = cfg.INPUT.FORMAT
         self.half_step = cfg.DATASETS.EVERY / 2
         self.transform, self.size = build_train_transform(cfg), list(cfg.INPUT.SIZE)

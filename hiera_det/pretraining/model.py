@@ -45,15 +45,12 @@ def input_size(cfg: CfgNode) -> tuple[int, ...]:
     """The (T,) H, W of what the model of a config sees.
 
     Raises:
-        ValueError: ``INPUT.SIZE`` is no height and width.
+        ValueError: it sees clips, but not of 3 channels.
     """
-    size = tuple(cfg.INPUT.SIZE)
-    if len(size) != 2 or not all(isinstance(side, int) for side in size):
-        raise ValueError(f"INPUT.SIZE is {cfg.INPUT.SIZE}; expected height and width in pixels, such as [224, 224]")
     is_clip = is_video(cfg.MODEL.HIERA.NAME)
     if is_clip and len(cfg.MODEL.PIXEL_MEAN) != 3:
         raise ValueError(f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values; clips have 3 channels")
-    return (cfg.INPUT.NUM_FRAMES, *size) if is_clip else size
+    return (cfg.INPUT.NUM_FRAMES, *cfg.INPUT.SIZE) if is_clip else tuple(cfg.INPUT.SIZE)
 
 
 def mask_units(cfg: CfgNode) -> int:

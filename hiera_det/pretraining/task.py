@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,15 @@ class PretrainingTask(Task):
             every=node.EVERY if video else None,
             image_root=Path(node.IMAGE_ROOT) if node.IMAGE_ROOT else None,
         )
+
+    def data_sums(self, *, training: bool) -> dict[str, tuple[str, str]]:
+        """Of the ids of the items, in their order."""
+        datasets = {"TRAIN": self.train_dataset if training else None, "TEST": self.test_dataset}
+        return {
+            split: (_sum_of([item.id for item in its.items]), ", ".join(self.cfg.DATASETS[split]))
+            for split, its in datasets.items()
+            if its is not None
+        }
 
     @staticmethod
     def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
@@ -217,3 +227,7 @@ class PretrainingTask(Task):
 
     def check_classes(self, description: Description, source: str, *, training: bool) -> None:
         """There are none."""
+
+
+def _sum_of(ids: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(ids).encode(errors="surrogateescape")).hexdigest()

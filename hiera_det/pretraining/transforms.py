@@ -14,14 +14,9 @@ def build_train_transform(cfg: CfgNode) -> Transform:
     """A random crop of random area and shape, resized bicubically, and a flip, as ``INPUT`` says.
 
     Raises:
-        ValueError: a key has a value that makes no sense.
+        ValueError: there is no such flip.
     """
     node = cfg.INPUT
-    for name, highest in ("CROP_SCALE", 1.0), ("CROP_RATIO", 100.0):
-        values = list(node[name])
-        numbers = all(isinstance(value, int | float) for value in values)
-        if not numbers or len(values) != 2 or not 0 < values[0] <= values[1] <= highest:
-            raise ValueError(f"INPUT.{name} is {values}; expected two ascending numbers above 0, up to {highest:g}")
     flips: dict[str, list[Transform]] = {"horizontal": [RandomHorizontalFlip(0.5)], "none": []}
     if node.RANDOM_FLIP not in flips:
         raise ValueError(f"INPUT.RANDOM_FLIP is {node.RANDOM_FLIP!r}; expected one of {', '.join(flips)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
 import logging
@@ -19,12 +20,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hiera_det.utils.escape import cell, printable
+from hiera_det.utils.regular import open_regular
+
 __all__ = [
     "atomic_write",
+    "disk_full",
     "file_sum",
+    "is_full",
     "is_temporary",
     "make_folder",
     "remove_leftovers",
+    "sync",
     "temporary_path",
     "write_csv",
     "write_json",
@@ -37,6 +44,8 @@ _KEPT = 48  # characters of a long name: with what stands before them they fit i
 _FIRST_NAMESPACE = "pid:[4026531836]"  # Linux' own, the same on all machines
 _DAY = 24 * 3600.0  # seconds
 _CHUNK = 1 << 20  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PROBE = 1 << 16  # bytes that are tried where a library does not say why it failed
 
 
 def temporary_path(target: Path) -> Path:
@@ -54,20 +63,73 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def atomic_write(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to; what is there when the block ends takes the place of ``path``.
 
     It may be a folder where there is nothing, or an empty folder, at ``path``. After an error the temporary file is
     removed, and ``path`` is as it was. A process that is killed leaves the temporary file: :func:`remove_leftovers`.
+
+    Args:
+        path: the file, or folder.
+        durable: wait until the file and its name are on the disk, so that they outlive a loss of power.
+
+    Raises:
+        OSError: the disk is full; the message names ``path``.
     """
     target = Path(path)
     temporary = temporary_path(target)
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         temporary.replace(target)
-    except BaseException:
+        if durable:
+            sync(target.parent)
+    except BaseException as error:
+        full = isinstance(error, Exception) and _tells_of_full_disk(error, target.parent)
         _remove(temporary)
+        if full:
+            raise disk_full(target) from error
         raise
+
+
+def disk_full(path: Path) -> OSError:
+    """Give the error that says that a file does not fit on its disk."""
+    return OSError(
+        f"{path} cannot be written: the disk is full, or a quota or limit is reached; make room, or choose another"
+        " folder. What was at that place before is as it was"
+    )
+
+
+def _tells_of_full_disk(error: BaseException, folder: Path) -> bool:
+    """Whether a writer failed for want of space: not every library says so."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return is_full(cause)
+        if (found := re.search(r"\(os error (\d+)\)", str(cause))) and int(found[1]) in _FULL:  # safetensors
+            return True
+        cause = cause.__cause__ or cause.__context__
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE))
+    except OSError as problem:
+        return is_full(problem)
+    return False
+
+
+def is_full(error: OSError) -> bool:
+    """Whether an error says that there is no space, or that a quota or limit is reached."""
+    return error.errno in _FULL
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -103,7 +165,7 @@ def make_folder(path: str | Path, name: str) -> Path:
 
 
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a CSV file in UTF-8 atomically.
+    """Write a CSV file in UTF-8 atomically, safe to open in a spreadsheet: see :func:`hiera_det.utils.escape.cell`.
 
     Args:
         path: the file; its folder is made.
@@ -114,7 +176,7 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows([cell(printable(value) if isinstance(value, str) else value) for value in row] for row in rows)
 
 
 def write_json(path: str | Path, content: Any, *, indent: int | None = None) -> None:
@@ -141,7 +203,7 @@ def _finite(value: Any) -> Any:
 def file_sum(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     total = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             total.update(chunk)
     return total.hexdigest()

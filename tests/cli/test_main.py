@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 import torch
 
@@ -101,6 +102,28 @@ def test_a_gpu_that_is_too_small_is_one_line(capsys):
     assert places == sorted(places) and line.index("smaller images") > places[-1]
     with pytest.raises(RuntimeError, match="another"), errors.user_errors():
         raise RuntimeError("another")
+
+
+def test_ctrl_c_is_one_line(capsys):
+    with pytest.raises(SystemExit) as stop, errors.user_errors():
+        raise KeyboardInterrupt
+    assert stop.value.code == 130 and capsys.readouterr().err == "stopped by Ctrl-C\n"
+
+
+
+@pytest.mark.parametrize("allocate", [lambda: np.empty(10**17), lambda: torch.empty(10**17)], ids=["numpy", "torch"])
+def test_the_memory_of_the_machine_is_one_line(capsys, allocate):
+    with pytest.raises(SystemExit) as stop, errors.user_errors():
+        allocate()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: the machine's memory does not suffice (")
+
+
+def test_control_characters_of_a_name_do_nothing(capsys):
+    with pytest.raises(SystemExit), errors.user_errors():
+        raise ValueError("a.json, \x1b[2J: two problems\n  and\udcff")
+    assert capsys.readouterr().err == "error: a.json, \\x1b[2J: two problems\n  and\\udcff\n"
 
 
 def test_keys_behind_any_option_of_several_words():

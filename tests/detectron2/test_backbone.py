@@ -179,6 +179,14 @@ def test_keys_that_do_not_fit(config):
         build_backbone(config("base_rcnn_fpn", "MODEL.HIERA.NAME", "hiera_huge_17"))
 
 
+def test_what_detectron2_has_read_itself_is_held_to_the_ranges():
+    cfg = get_cfg()
+    add_hiera_config(cfg)
+    cfg.merge_from_list(["MODEL.BACKBONE.NAME", "build_hiera_fpn_backbone", "MODEL.HIERA.EMBED_DIM", "0"])
+    with pytest.raises(ValueError, match=r"the config: MODEL\.HIERA\.EMBED_DIM is 0; expected a whole number from 1"):
+        build_backbone(cfg)
+
+
 def test_keys_are_added_as_detectron2s_nodes():
     cfg = get_cfg()
     add_hiera_config(cfg)

@@ -97,7 +97,7 @@ def test_a_run_leaves_what_detectron2s_do(trained2):
 def test_resume_goes_on(trained2, new_run):
     run = new_run("detectron2")
     run("SOLVER.MAX_ITER", "3", *NO_TEST)
-    run("--resume", *NO_TEST)
+    run("--resume", "SOLVER.MAX_ITER", "6", *NO_TEST)
     log = run.log
     assert "Starting training from iteration 3" in log
     checkpoint = run.checkpoint()
@@ -112,8 +112,41 @@ def test_resuming_into_another_model_is_refused(new_run):
     with pytest.raises(ValueError, match=r"(?s)model_final\.pth is of another model.*blocks\.0"):
         run("--resume", "MODEL.HIERA.EMBED_DIM", "16", *NO_TEST)
     (run.folder / "last_checkpoint").write_text("gone.pth")
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint at .*gone\.pth"):
+    with pytest.raises(FileNotFoundError, match=r"last_checkpoint names gone\.pth, which is not there"):
         run("--resume", *NO_TEST)
+
+
+def test_a_resume_that_is_refused_leaves_the_config(new_run, tmp_path):
+    run = new_run("detectron2")
+    run("SOLVER.MAX_ITER", "2", *NO_TEST)
+    before = (run.folder / "config.yaml").read_bytes()
+    for words, message in (
+        (["MODEL.HIERA.EMBED_DIM", "16"], "is of another model"),
+        (["SOLVER.MAX_ITER", "1"], r"SOLVER\.MAX_ITER is 1, but .* has 2 iterations"),
+        (["DATASETS.SHA256", f"[['shapes_train', '{'0' * 64}']]"], "not the data that this config was trained on"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run("--resume", *NO_TEST, *words)
+        assert (run.folder / "config.yaml").read_bytes() == before
+    (run.folder / "last_checkpoint").write_text("../elsewhere.pth")
+    with pytest.raises(ValueError, match=r"last_checkpoint holds '\.\./elsewhere\.pth'"):
+        run("--resume", *NO_TEST)
+
+
+def test_weights_that_are_not_finite_are_not_saved(new_run, monkeypatch):
+    from detectron2.engine import SimpleTrainer
+
+    step = SimpleTrainer.run_step
+
+    def spoiling(self):
+        step(self)
+        next(self.model.parameters()).data.view(-1)[0] = float("inf")
+
+    monkeypatch.setattr(SimpleTrainer, "run_step", spoiling)
+    run = new_run("detectron2")
+    with pytest.raises(FloatingPointError, match="tensors are not finite"):
+        run("SOLVER.MAX_ITER", "1", *NO_TEST)
+    assert not list(run.folder.glob("*.pth"))
 
 
 def test_what_a_run_leaves_reaches_the_other_backend(trained2, new_run, caplog):
@@ -361,7 +394,7 @@ def test_what_this_backend_refuses(new_run, monkeypatch):
 def test_not_finite_loss(new_run):
     run = new_run("detectron2")
     with pytest.raises(FloatingPointError, match="diverged"):
-        run("MODEL.PIXEL_STD", "[0.0, 0.0, 0.0]", *NO_TEST)
+        run("MODEL.PIXEL_STD", "[1e-40, 1e-40, 1e-40]", *NO_TEST)
     assert not list(run.folder.glob("*.pth"))
 
 

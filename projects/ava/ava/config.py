@@ -4,10 +4,36 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.config import admit_removed_keys, get_cfg
+from hiera_det.config import admit_removed_keys, declare_ranges, get_cfg, number, texts, whole
+from hiera_det.config.default_ranges import CHANNELS, CLIP_RATE, FRAMES, RANGES, SIDE
+from hiera_det.config.ranges import Range
 from hiera_det.projects.ava.data.frame_names import FRAME_NAMES
 
-__all__ = ["defaults"]
+__all__ = ["OWN_RANGES", "defaults"]
+
+# What its own keys may have, and those that may have something else than those of detectors.
+OWN_RANGES = {
+    "MODEL.PIXEL_MEAN": number(-1e6, 1e6, (3, 3)),
+    "MODEL.PIXEL_STD": number(0.0, 1e6, (3, 3), above=True),
+    "MODEL.ROI_HEAD.IN_FEATURES": texts(),
+    "MODEL.ROI_HEAD.FPN_CHANNELS": whole(1, CHANNELS),
+    "MODEL.ROI_HEAD.POOLER_RESOLUTION": RANGES["MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION"],
+    "MODEL.ROI_HEAD.POOLER_SAMPLING_RATIO": RANGES["MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO"],
+    "MODEL.ROI_HEAD.DROPOUT": number(0.0, 1.0, below=True),
+    "INPUT.NUM_FRAMES": FRAMES,
+    "INPUT.RATE": CLIP_RATE,
+    "INPUT.MIN_SIZE_TRAIN": whole(1, SIDE, (2, 2)),
+    "INPUT.CROP_SIZE": whole(1, SIDE),
+    "INPUT.BOX_JITTER": number(0.0, 0.5, (4, 4), below=True, optional=True),
+    "INPUT.MIN_SIZE_TEST": whole(1, SIDE),
+    "INPUT.BOX_EXTENSION": number(0.0, 0.5, (2, 2), below=True, optional=True),
+    "DATASETS.FRAME_LISTS": texts(),
+    "DATASETS.TRAIN": Range(),  # one file
+    "DATASETS.TEST": Range(),
+    "DATASETS.FIRST_SECOND": number(-1e9, 1e9),
+    "DATASETS.FPS": number(0.0, 1e4, above=True),
+    "DATASETS.MIN_BOX_SCORE": number(0.0, 1.0),
+}
 
 
 def defaults() -> CfgNode:
@@ -38,6 +64,7 @@ def defaults() -> CfgNode:
     cfg.TEST.PROTOCOL = "slowfast"  # whose mAP: ava/evaluation
     cfg.TEST.TIMES_PERSON_SCORE = False  # an action's score times that of the person box
     cfg.TEST.STRICT = False  # end non-zero if a clip could not be read, which is reported and named anyhow
+    declare_ranges(cfg, RANGES | OWN_RANGES)
     return cfg
 
 
@@ -100,4 +127,5 @@ def _dataset_defaults() -> CfgNode:
     node.TEST_BOXES = ""  # empty: the boxes of TEST
     node.MIN_BOX_SCORE = 0.8
     node.EXCLUSIONS = ""
+    node.SHA256 = []  # as of detectors
     return node

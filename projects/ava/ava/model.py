@@ -121,11 +121,6 @@ def build_model(cfg: CfgNode, num_classes: int) -> ActionDetector:
         raise ValueError(
             f"INPUT.NUM_FRAMES is {cfg.INPUT.NUM_FRAMES}; expected a multiple of {backbone.patch_stride[0]}"
         )
-    for key in ("PIXEL_MEAN", "PIXEL_STD"):
-        if len(cfg.MODEL[key]) != 3:
-            raise ValueError(f"MODEL.{key} is {cfg.MODEL[key]}; expected 3 numbers")
-    if not 0 <= node.DROPOUT < 1:
-        raise ValueError(f"MODEL.ROI_HEAD.DROPOUT is {node.DROPOUT}; expected 0 or more, and less than 1")
     return ActionDetector(
         backbone,
         num_classes,

@@ -34,7 +34,7 @@ from hiera_det.projects.ava.formats import (
     write_results,
 )
 from hiera_det.projects.ava.model import build_model
-from hiera_det.projects.ava.persons import check_min_score
+from hiera_det.utils.files import file_sum
 from hiera_det.weights.description import Description
 
 __all__ = ["ActionMetrics", "ActionTask"]
@@ -59,7 +59,7 @@ class ActionTask(Task):
         cfg: of :func:`~hiera_det.projects.ava.config.defaults`; files are read when they are first asked for.
 
     Raises:
-        ValueError: ``TEST.PROTOCOL`` is unknown, or ``DATASETS.MIN_BOX_SCORE`` is no score.
+        ValueError: ``TEST.PROTOCOL`` is unknown.
     """
 
     name = "actions"
@@ -68,7 +68,6 @@ class ActionTask(Task):
         super().__init__(cfg)
         if cfg.TEST.PROTOCOL not in PROTOCOLS:
             raise ValueError(f"TEST.PROTOCOL is {cfg.TEST.PROTOCOL!r}; expected one of {', '.join(PROTOCOLS)}")
-        check_min_score(cfg.DATASETS.MIN_BOX_SCORE, "DATASETS.MIN_BOX_SCORE")
         self.test_batch_size = TEST_BATCH if cfg.INPUT.CENTER_CROP_TEST else 1
 
     # --- data
@@ -121,6 +120,15 @@ class ActionTask(Task):
 
     def _path(self, key: str) -> Path:
         return Path(self.cfg.DATASETS.ROOT) / self.cfg.DATASETS[key]
+
+    def data_sums(self, *, training: bool) -> dict[str, tuple[str, str]]:
+        """Of each table: annotations, boxes, label map, lists of frames."""
+        node = self.cfg.DATASETS
+        keys = ["LABEL_MAP", "TEST", "TEST_BOXES", "EXCLUSIONS", *(("TRAIN", "TRAIN_BOXES") if training else ())]
+        paths = {key: self._path(key) for key in keys if node[key]}
+        if node.SOURCE == "frames":
+            paths |= {f"FRAME_LISTS[{i}]": Path(node.ROOT) / name for i, name in enumerate(node.FRAME_LISTS)}
+        return {key: (file_sum(path), str(path)) for key, path in paths.items()}
 
     @staticmethod
     def collate(items: list[dict[str, Any]]) -> dict[str, Any]:

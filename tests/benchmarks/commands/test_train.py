@@ -13,6 +13,7 @@ from benchmarks.flops import count_flops
 from benchmarks.models.detectors import DETECTORS, at_size
 from benchmarks.rounds import Settings
 from hiera_det.config import load_config
+from hiera_det.data.catalog import dataset_keys
 
 CONFIG = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 SMALL = ["MODEL.HIERA.EMBED_DIM", "8", "MODEL.HIERA.STAGES", "[1, 1, 1, 1]", "MODEL.HIERA.GLOBAL_BLOCKS", "[2]"]
@@ -31,12 +32,18 @@ def cfg():
     return made
 
 
+def on_shapes(cfg, shapes):
+    cfg = cfg.clone()
+    cfg.merge_from_list(dataset_keys(shapes, None))
+    return cfg
+
+
 @pytest.mark.parametrize("name", ["ours", "torchvision-resnet50", "detectron2"])
 def test_a_step_trains(name, cfg, shapes):
     if name == "detectron2":
         pytest.importorskip("detectron2")
     batch = 2 if name == "ours" else 1
-    job = _build(name, cfg, shapes, batch, "fp32", "cpu")
+    job = _build(name, on_shapes(cfg, shapes), batch, "fp32", "cpu")
     assert job.items == batch
     assert count_flops(job.step) > 1e6
     assert set(job.details()) == ({"idle share"} if name == "ours" else set())
@@ -48,7 +55,7 @@ def test_a_step_trains(name, cfg, shapes):
 def test_operations_are_counted_where_all_steps_have_the_same(name, square, counts, cfg, shapes):
     own = cfg.clone()
     own.MODEL.HIERA.SQUARE_PAD = square
-    job = _build(name, own, shapes, 1, "fp32", "cpu")
+    job = _build(name, on_shapes(own, shapes), 1, "fp32", "cpu")
     assert job.counted is (job.step if counts else None)
 
 

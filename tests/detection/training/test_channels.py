@@ -124,15 +124,18 @@ def test_images_of_three_channels_are_refused_for_four(run, datasets_root):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (["MODEL.PIXEL_MEAN", "[1.0, 2.0]"], r"MODEL\.PIXEL_MEAN has 2 values; expected 1 \(grey\), 3 \(colour\) or 4"),
-        (["MODEL.PIXEL_MEAN", "[1.0]"], r"MODEL\.PIXEL_STD is .*; expected 1 numbers above 0"),
-        (["MODEL.PIXEL_STD", "[1.0, 0.0, 1.0]"], r"MODEL\.PIXEL_STD is .*; expected 3 numbers above 0"),
+        (
+            ["MODEL.PIXEL_MEAN", "[1.0, 2.0]", "MODEL.PIXEL_STD", "[1.0, 2.0]"],
+            r"MODEL\.PIXEL_MEAN has 2 values; expected 1 \(grey\), 3 \(colour\) or 4",
+        ),
+        (["MODEL.PIXEL_MEAN", "[1.0]"], r"MODEL\.PIXEL_STD is .*; expected 1 values, as MODEL\.PIXEL_MEAN has 1"),
+        (["MODEL.PIXEL_STD", "[1.0, 0.0, 1.0]"], r"MODEL\.PIXEL_STD is .*; expected a list of 1 to 4 numbers above 0"),
         (["INPUT.FORMAT", "L"], r"INPUT\.FORMAT is 'L'; expected RGB or BGR for the 3 channels"),
         ([*ONE, "INPUT.FORMAT", "RGBA"], r"INPUT\.FORMAT is 'RGBA'; expected RGB or BGR or L for the 1 channels"),
-        (["INPUT.MAX_PIXELS", "0"], r"INPUT\.MAX_PIXELS is 0; expected at least 1"),
+        (["INPUT.MAX_PIXELS", "0"], r"INPUT\.MAX_PIXELS is 0; expected a whole number from 1"),
         (["INPUT.PIXEL_RANGE", "[5, 5]"], r"INPUT\.PIXEL_RANGE is \[5, 5\]; expected \[\] or the values"),
         (["INPUT.PIXEL_RANGE", "[0]"], r"INPUT\.PIXEL_RANGE is \[0\]; expected"),
-        (["INPUT.PIXEL_RANGE", "['a', 'b']"], r"INPUT\.PIXEL_RANGE is \['a', 'b'\]; expected"),
+        (["INPUT.PIXEL_RANGE", "['a', 'b']"], r"INPUT\.PIXEL_RANGE is \['a', 'b'\]; expected a list"),
     ],
 )
 def test_keys_that_make_no_sense(run, keys, message):

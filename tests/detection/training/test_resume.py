@@ -76,7 +76,7 @@ def test_killed(run, trained, environment):
     assert stop_at(process, run, 3, signal.SIGKILL) == -signal.SIGKILL
     if len(run.records) >= 6:  # that late it is past what the other run has
         (run.folder / "last_checkpoint").write_text("model_0000003.pth")
-    run("--resume", "SOLVER.CHECKPOINT_PERIOD", "2")
+    run("--resume", "SOLVER.CHECKPOINT_PERIOD", "2", "SOLVER.MAX_ITER", "6")
     assert "resuming from" in run.log
     assert_same(run, trained)
 
@@ -203,7 +203,7 @@ def test_terminated_in_an_evaluation(run):
         run("TEST.EVAL_PERIOD", "2")
     assert stop.value.code == 128 + signal.SIGTERM
     assert "evaluation abandoned" in run.log
-    assert run.checkpoint("model_0000002.pth")["iteration"] == 2  # the next iteration was the last
+    assert (run.folder / "last_checkpoint").read_text() == "model_0000001.pth"  # the evaluation is still to be done
     assert not any("bbox/AP" in record for record in run.records)
 
 
@@ -228,9 +228,9 @@ def test_drawn_seed_is_kept(run):
 
 def test_finished_run_resumed(run):
     run("SOLVER.MAX_ITER", "2", "DATASETS.TEST", "()")
-    run("--resume", "SOLVER.MAX_ITER", "2")  # nothing to train, but the evaluation
-    assert len(run.losses) == 2
-    assert (run.folder / "inference" / "metrics.json").is_file()
+    run("--resume", "SOLVER.MAX_ITER", "2", "DATASETS.TEST", "('shapes_val',)")  # nothing to train, but to evaluate
+    assert len(run.losses) == 2 and "it is finished" in run.log
+    assert (run.folder / "inference" / "metrics.json").is_file() and "bbox/AP" in run.records[-1]
     run("--resume", "SOLVER.MAX_ITER", "3", "DATASETS.TEST", "()")  # longer
     assert len(run.losses) == 3
     assert run.checkpoint()["iteration"] == 2
