@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hiera_det.utils.escape import printable
+
 __all__ = ["OUT_OF_MEMORY", "user_errors"]
+
+_LINES = "\n"  # between the problems of a file
+_NO_MEMORY = "DefaultCPUAllocator: "  # PyTorch's, in place of a MemoryError
 
 # In the order of least harm: the first two change no result, the third its last digits.
 OUT_OF_MEMORY = (
@@ -25,18 +31,24 @@ def user_errors() -> Iterator[None]:
 
     Raises:
         SystemExit: with 2 after a ValueError or OSError (flags, config, data, files), with 1 after a
-            FloatingPointError (the loss is not finite) or when a GPU's memory does not suffice. Other errors are the
-            program's own and pass.
+            FloatingPointError (the loss is not finite) or when the memory does not suffice, a GPU's or the machine's,
+            with 130 after a Ctrl-C. Other errors are the program's own and pass.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a locale that lacks a letter of a class's name is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error), keep=_LINES)}", file=sys.stderr)
         raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from error
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            print(f"error: the machine's memory does not suffice ({error})", file=sys.stderr)
+            raise SystemExit(1) from error
         if "OutOfMemoryError" not in f"{type(error).__name__} {error}":  # perhaps of a process that was started
             raise
         print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
         raise SystemExit(1) from error
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None

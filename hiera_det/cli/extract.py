@@ -22,6 +22,7 @@ from hiera_det.features.run import ENGINES, extract
 from hiera_det.features.store.verify import verify_store
 from hiera_det.hiera.variants import is_video
 from hiera_det.inputs.find import find_items
+from hiera_det.utils.escape import printable
 from hiera_det.utils.logs import show_log
 
 
@@ -87,6 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def verify(root: str) -> None:
     """Print what is wrong with a store, and end with 1 if anything is."""
     problems = verify_store(root)
-    print("\n".join(problems) if problems else f"{root}: sound")
+    print("\n".join(map(printable, problems)) if problems else f"{root}: sound")
     if problems:
         raise SystemExit(1)

@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Sequence
 
 from hiera_det.cli.parser import CommandParser
+from hiera_det.utils.escape import printable
 from hiera_det.weights.info import describe
 
 __all__ = ["main", "parse"]
@@ -29,4 +30,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run."""
     entries = describe(parse(arguments).source)
     width = max(map(len, entries))
-    print("\n".join(f"{name:{width}}  {value}" for name, value in entries.items()))
+    print("\n".join(printable(f"{name:{width}}  {value}") for name, value in entries.items()))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from hiera_det.coco.records import Annotations
 from hiera_det.coco.values import shown
+from hiera_det.utils.json_text import parse_json
 from hiera_det.utils.problems import listed
-from hiera_det.utils.text import read_text
+from hiera_det.utils.text import NotText, read_text
 
 __all__ = ["AnnotationError", "load_lists"]
 
@@ -36,12 +36,12 @@ def load_lists(json_file: Path, lists: tuple[str, ...]) -> dict[str, Any]:
         AnnotationError: it is something else.
         OSError: it cannot be read.
     """
-    text = ""
     try:
-        text = read_text(json_file)
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(str(json_file), [f"not a JSON file ({_why_no_json(text, error)})"]) from error
+        content = parse_json(read_text(json_file, max_bytes=None))
+    except NotText as error:
+        raise AnnotationError(str(json_file), [f"not a JSON file ({error})"]) from error
+    except ValueError as error:
+        raise AnnotationError(str(json_file), [str(error)]) from error
     problem = _problem(content, lists)
     if problem is not None:
         raise AnnotationError(str(json_file), [problem])
@@ -61,14 +61,3 @@ def _problem(content: Any, lists: tuple[str, ...]) -> str | None:
         if not content[key] and key != "annotations":
             return f"{key!r} is empty, expected at least one"
     return None
-
-
-def _why_no_json(text: str, error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    start = text[:200].lstrip()
-    if start.startswith("version https://git-lfs"):
-        return "it is a pointer of Git LFS; fetch the file itself by git lfs pull"
-    if start.startswith("<"):
-        return "it begins as HTML or XML"
-    return str(error) if start or not isinstance(error, json.JSONDecodeError) else "it is empty"

@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hiera_det.utils.escape import printable
 from hiera_det.utils.problems import listed
 
 __all__ = ["Findings", "some"]
+
+_LINES = "\n"
 
 
 @dataclass
@@ -34,7 +37,7 @@ class Findings:
             SystemExit: with 1, there are problems.
         """
         for kind, text in self.entries:
-            print(f"{kind:8} {text}")
+            print(f"{kind:8} {printable(text, keep=_LINES)}")
         print(f"{len(self.problems)} problems")
         if self.problems:
             raise SystemExit(1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hiera_det.utils.files import atomic_write, remove_leftovers
+from hiera_det.utils.json_text import read_json
 
 __all__ = ["GeneratedSpec", "write_generated"]
 
@@ -63,6 +64,6 @@ def write_generated(root: Path, spec: GeneratedSpec, record: str, name: str, fil
 
 def _spec_at(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return None

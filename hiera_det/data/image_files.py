@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,12 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from hiera_det.data.suffixes import IMAGE_FORMATS
+from hiera_det.utils.regular import check_regular, open_regular
 
 __all__ = [
     "MAX_PIXELS",
     "ImageHeader",
     "UnreadableImageError",
-    "check_regular",
     "check_size",
     "open_image",
     "read_header",
@@ -28,13 +27,6 @@ __all__ = [
 MAX_PIXELS = 200_000_000  # the default of INPUT.MAX_PIXELS
 _PIL_DEFAULT = 1024**3 // 4 // 3  # pixels, of which PIL warns; of twice as many it opens none
 _PIL_LIMIT = threading.Lock()  # held while it is off
-_KINDS = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 class UnreadableImageError(OSError):
@@ -115,17 +107,6 @@ def open_image(source: Path | bytes, *, max_pixels: int | None = MAX_PIXELS) -> 
     return image
 
 
-def check_regular(path: str | Path) -> None:
-    """Check that a path leads to a file: to open a named pipe would wait for ever.
-
-    Raises:
-        OSError: it leads to nothing, or to something else.
-    """
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        raise OSError(f"it is {_KINDS.get(stat.S_IFMT(mode), 'something else')}, expected a file")
-
-
 def check_size(image: Image.Image, max_pixels: int | None) -> None:
     """Check that an image has pixels, and not more than allowed.
 
@@ -176,7 +157,7 @@ def _other_format(source: Path | bytes) -> str | None:
     if isinstance(source, bytes):
         head = source[:16]
     else:
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             head = file.read(16)
     others = {name: accept for name, (_, accept) in Image.OPEN.items() if name not in IMAGE_FORMATS and accept}
     return next((name for name, accept in others.items() if len(head) == 16 and accept(head) is True), None)

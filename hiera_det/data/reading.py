@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -23,27 +22,17 @@ def reading_of(cfg: Any) -> Reading:
             ``INPUT.PIXEL_RANGE``.
 
     Raises:
-        ValueError: a key has a value that makes no sense, or they do not fit one another; the message names the key.
+        ValueError: the keys do not fit one another; the message names one.
     """
     channels, node = len(cfg.MODEL.PIXEL_MEAN), cfg.INPUT
     if channels not in (1, 3, 4):
         raise ValueError(f"MODEL.PIXEL_MEAN has {channels} values; expected 1 (grey), 3 (colour) or 4 channels")
-    if len(cfg.MODEL.PIXEL_STD) != channels or not all(0 < value < math.inf for value in cfg.MODEL.PIXEL_STD):
-        raise ValueError(
-            f"MODEL.PIXEL_STD is {cfg.MODEL.PIXEL_STD}; expected {channels} numbers above 0, as many as PIXEL_MEAN has"
-        )
     if channels not in FORMATS.get(node.FORMAT, ()):
         known = [name for name, numbers in FORMATS.items() if channels in numbers]
         raise ValueError(
             f"INPUT.FORMAT is {node.FORMAT!r}; expected {' or '.join(known)} for the {channels} channels of"
             " MODEL.PIXEL_MEAN"
         )
-    if not all(isinstance(value, int | float) for value in cfg.MODEL.PIXEL_MEAN):
-        raise ValueError(
-            f"MODEL.PIXEL_MEAN is {cfg.MODEL.PIXEL_MEAN}; expected a number for each of {channels} channels"
-        )
-    if node.MAX_PIXELS < 1:
-        raise ValueError(f"INPUT.MAX_PIXELS is {node.MAX_PIXELS}; expected at least 1")
     return Reading(channels=channels, max_pixels=node.MAX_PIXELS, pixel_range=_range(node.PIXEL_RANGE))
 
 
@@ -61,8 +50,7 @@ def in_format(image: Tensor, image_format: str) -> Tensor:
 
 def _range(values: Any) -> tuple[float, ...]:
     numbers = tuple(values)
-    wrong = [value for value in numbers if isinstance(value, bool) or not isinstance(value, int | float)]
-    if numbers and (wrong or len(numbers) != 2 or not -math.inf < numbers[0] < numbers[1] < math.inf):
+    if numbers and (len(numbers) != 2 or numbers[0] >= numbers[1]):
         raise ValueError(
             f"INPUT.PIXEL_RANGE is {values}; expected [] or the values that become black and white, such as [0, 4095]"
         )

@@ -87,7 +87,7 @@ def write_video(path: Path, frames: Iterable[tuple[float, np.ndarray]], end: flo
     """
     stream, size, step = None, None, _STILL
     previous: int | None = None
-    with atomic_write(path) as temporary, av.open(str(temporary), "w", format="mp4", options=_MUXER) as container:
+    with atomic_write(path) as temporary, av.open(f"file:{temporary}", "w", format="mp4", options=_MUXER) as container:
         for seconds, image in frames:
             if stream is None:
                 size = image.shape

@@ -33,7 +33,7 @@ class Preprocess:
         cfg: ``INPUT`` and ``MODEL.HIERA.SQUARE_PAD`` are read.
 
     Raises:
-        ValueError: there is no such mode, or a size is below 1 or above ``SQUARE_PAD`` for all images.
+        ValueError: there is no such mode, or a size is above ``SQUARE_PAD`` for all images.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -45,8 +45,6 @@ class Preprocess:
                 f"MODEL.PIXEL_MEAN has {len(cfg.MODEL.PIXEL_MEAN)} values; features are taken of 3 channels"
             )
         self.reading, self.max_pixels = reading_of(cfg), node.MAX_PIXELS
-        if min(node.SIZE, node.MIN_SIZE_TEST, node.MAX_SIZE_TEST) < 1:
-            raise ValueError("INPUT.SIZE, INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST are in pixels, at least 1")
         self.mode = node.RESIZE
         self.side = node.SIZE
         self.square_pad = cfg.MODEL.HIERA.SQUARE_PAD

@@ -13,7 +13,6 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
-from hiera_det.config import value_of
 from hiera_det.engine.distributed import on_rank_zero, torchrun_ranks
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.load import load_extractor
@@ -92,11 +91,6 @@ def spec_of(cfg: CfgNode) -> dict[str, Any]:
 def _check(cfg: CfgNode, items: Sequence[Item]) -> None:
     """Before anything is written: a store that was begun with a wrong config would refuse the right one."""
     Preprocess(cfg)
-    for key in ("DATALOADER.BATCH_SIZE", "STORE.ITEMS_PER_SHARD", "INPUT.NUM_FRAMES", "INPUT.MAX_PIXELS"):
-        if value_of(cfg, key) < 1:
-            raise ValueError(f"{key} is {value_of(cfg, key)}; expected at least 1")
-    if cfg.DATALOADER.NUM_WORKERS < 0 or cfg.INPUT.RATE < 0:
-        raise ValueError("DATALOADER.NUM_WORKERS and INPUT.RATE cannot be below 0")
     wanted, there = "roi" in cfg.FEATURES.VECTORS, any(item.boxes for item in items)
     if wanted and not there:
         raise ValueError("FEATURES.VECTORS has roi, but no item has boxes: give them, or leave roi out")

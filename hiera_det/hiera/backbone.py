@@ -95,8 +95,6 @@ class HieraBackbone(HieraEncoder, Publishable):
             "stages": node.STAGES,
             "global_blocks": node.GLOBAL_BLOCKS,
         }
-        for key, value in changes.items():
-            _check_integers(f"MODEL.HIERA.{key.upper()}", value, least=0 if key == "global_blocks" else 1)
         return cls(
             node.NAME,
             tuple(node.OUT_FEATURES if out_features is None else out_features),
@@ -141,13 +139,3 @@ class HieraBackbone(HieraEncoder, Publishable):
         if self.out_norm:
             maps = {stage: self.get_submodule(f"norm_{name}")(maps[stage]) for name, stage in self._stage.items()}
         return {name: maps[stage].movedim(-1, 1) for name, stage in self._stage.items()}  # (B, C, (T,) H, W)
-
-
-def _check_integers(key: str, value: Any, *, least: int) -> None:
-    """Check a value whose default, None, does not tell its type: an integer, or where there may be several a list."""
-    many = key.endswith(("STAGES", "BLOCKS"))
-    values = value if many and isinstance(value, list | tuple) else [value]
-    wrong = any(type(number) is not int or not least <= number < 2**20 for number in values)
-    if value is not None and (wrong or many is not isinstance(value, list | tuple)):
-        kind = "a list of integers" if many else "an integer"
-        raise ValueError(f"{key} is {value!r}; expected {kind} from {least} on, or None")

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hiera_det.coco.reader import read_annotations, read_file_names
-from hiera_det.data.folders import choose_files, count_endings, files_below, passed_over_by_glob
-from hiera_det.data.image_files import check_regular
+from hiera_det.data.folders import choose_files, count_endings, files_below, matches, passed_over_by_glob
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from hiera_det.inputs.items import Item
 from hiera_det.inputs.tars import expand_braces, images_of_tar
+from hiera_det.utils.regular import check_regular
+from hiera_det.utils.text import text_lines
 
 __all__ = ["Finder"]
 
@@ -74,7 +75,7 @@ class Finder:
         try:
             check_regular(source)
         except OSError as error:
-            raise ValueError(f"input {source}: {error}") from error
+            raise ValueError(f"input {source}: {error.strerror}") from error
         suffix = os.path.splitext(source)[1].lower()
         if suffix == ".txt":
             return self._list(Path(source))
@@ -108,13 +109,13 @@ class Finder:
     def _glob(self, pattern: str) -> Iterable[Item]:
         for folder, error in passed_over_by_glob(pattern):
             self._pass_over(folder, error)
-        matches = sorted({name for name in glob.glob(pattern, recursive=True) if not os.path.isdir(name)})
-        if not matches:
+        found = sorted(name for name in matches(pattern) if not os.path.isdir(name))
+        if not found:
             raise FileNotFoundError(f"no file matches {pattern}; ** stands for folders below folders")
         if pattern.lower().endswith(".tar"):
-            return [item for name in matches for item in self._tar_of_many(name)]
+            return [item for name in found for item in self._tar_of_many(name)]
         root = os.path.join(os.path.abspath(_fixed_folder(pattern)), "")
-        names = sorted(os.path.abspath(name).removeprefix(root) for name in matches)
+        names = sorted(os.path.abspath(name).removeprefix(root) for name in found)
         return self._of_names(root, names, pattern)
 
     def _of_names(self, root: str, names: Sequence[str], where: str) -> list[Item]:
@@ -145,15 +146,11 @@ class Finder:
     def _list(self, path: Path) -> list[Item]:
         folder = os.path.abspath(path.parent)
         items = []
-        try:
-            with open(path, encoding="utf-8-sig") as lines:
-                for number, line in enumerate(lines, 1):
-                    name = line.strip()
-                    if name and not name.startswith("#"):
-                        self._check_suffix(name, f"{path}, line {number}: {name}", "a list names nothing else")
-                        items.append(Item(name, os.path.join(folder, name)))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not a list of paths in UTF-8 ({error})") from error
+        for number, line in enumerate(text_lines(path), 1):
+            name = line.strip()
+            if name and not name.startswith("#"):
+                self._check_suffix(name, f"{path}, line {number}: {name}", "a list names nothing else")
+                items.append(Item(name, os.path.join(folder, name)))
         if not items:
             raise ValueError(f"{path} names no {self.kind}; expected a path per line, relative to the list's folder")
         _check_some_exist(items, f"{path}, whose paths start from {folder}")

@@ -7,7 +7,17 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["StderrHandler", "set_handlers", "show_log"]
+from hiera_det.utils.escape import printable
+
+__all__ = ["LineFormatter", "StderrHandler", "set_handlers", "show_log"]
+
+
+class LineFormatter(logging.Formatter):
+    """Shows what control characters in names would do; no name can forge a line: further ones of a message stand in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The text of a record."""
+        return printable(super().format(record).replace("\n", "\n  "), keep="\n\t")
 
 
 class StderrHandler(logging.StreamHandler):
@@ -37,5 +47,5 @@ def show_log() -> None:
     """Show the log on stderr, unless it is shown already; a run that begins later shows it in its own way."""
     if not logging.getLogger("hiera_det").handlers:
         handler = StderrHandler()
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        handler.setFormatter(LineFormatter("%(levelname)s: %(message)s"))
         set_handlers([handler], logging.INFO)

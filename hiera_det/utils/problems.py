@@ -7,12 +7,14 @@ from collections.abc import Sequence
 __all__ = ["Problems", "listed"]
 
 SHOWN = 10
+_LONGEST = 1000  # characters of a problem: a line of a file may be of any length
 
 
 def listed(problems: Sequence[str]) -> str:
     """The first ten problems, a line each, and how many there are besides."""
     more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-    return "\n  ".join([*problems[:SHOWN], *more])
+    shown = [text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…" for text in problems[:SHOWN]]
+    return "\n  ".join([*shown, *more])
 
 
 class Problems:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["NotText", "decode_text", "read_text", "text_encoding", "text_lines"]
+from hiera_det.utils.regular import open_regular
+
+__all__ = ["MAX_BYTES", "NotText", "decode_text", "read_text", "text_encoding", "text_lines"]
+
+MAX_BYTES = 16 << 20  # of a file of settings or names
 
 _MARKS = {  # UTF-32's begins with UTF-16's
     codecs.BOM_UTF8: "utf-8-sig",
@@ -31,6 +36,7 @@ _NO_TEXT = {
 }
 _HEAD = 4096  # bytes that are looked at for what a file is
 _SHOWN = 12  # bytes in a message
+_LONGEST_LINE = 1 << 20  # characters
 _OTHERS = {"GBK": "gb18030", "Windows-1252": "cp1252"}
 
 
@@ -53,7 +59,7 @@ def text_encoding(source: str | Path | bytes, name: str = "") -> str:
         head = source[:_HEAD]
     else:
         name = str(source)
-        with open(source, "rb") as file:
+        with open_regular(source) as file:
             head = file.read(_HEAD)
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
@@ -89,14 +95,24 @@ def decode_text(content: bytes, name: str) -> str:
     return text
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: str | Path, *, max_bytes: int | None = MAX_BYTES) -> str:
     """Read a text file whatever the locale; line ends stay as they are.
+
+    Args:
+        path: the file.
+        max_bytes: a larger file is refused; None: it may be of any size.
 
     Raises:
         OSError: the file cannot be read.
-        NotText: as of :func:`decode_text`.
+        NotText: as of :func:`decode_text`, or it is too large.
     """
-    return decode_text(Path(path).read_bytes(), str(path))
+    with open_regular(path) as file:
+        head = file.read(_HEAD)
+        text_encoding(head, str(path))  # before all of a file of gigabytes is read
+        content = head + file.read(-1 if max_bytes is None else max(max_bytes + 1 - len(head), 0))
+    if max_bytes is not None and len(content) > max_bytes:
+        raise NotText(f"{path} has more than {max_bytes} bytes, which no file of settings or names has")
+    return decode_text(content, str(path))
 
 
 def text_lines(path: str | Path) -> Iterator[str]:
@@ -104,14 +120,16 @@ def text_lines(path: str | Path) -> Iterator[str]:
 
     Raises:
         OSError: the file cannot be read.
-        NotText: as of :func:`decode_text`.
+        NotText: as of :func:`decode_text`, or a line has more than a million characters.
     """
     encoding = text_encoding(path)
-    with open(path, newline="", encoding=encoding) as file:
+    with io.TextIOWrapper(open_regular(path), newline="", encoding=encoding) as file:
         try:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
                 if "\0" in line:
                     raise _with_nul(str(path), number)
+                if len(line) == _LONGEST_LINE:
+                    raise NotText(f"{path}, line {number} has {_LONGEST_LINE} characters or more; expected text")
                 yield line
         except UnicodeDecodeError as error:
             _name_the_line(path, encoding)
@@ -122,8 +140,8 @@ def _name_the_line(path: str | Path, encoding: str) -> None:
     """Raise for the first line that is not UTF-8."""
     if not encoding.startswith("utf-8"):
         return
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
+    with open_regular(path) as file:
+        for number, line in enumerate(iter(lambda: file.readline(4 * _LONGEST_LINE), b""), 1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:

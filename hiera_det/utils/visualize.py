@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiera_det.utils.escape import printable
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
@@ -19,6 +20,8 @@ __all__ = ["draw_instances", "draw_lines", "side_by_side", "write_image"]
 HEADER, GAP = 26, 6  # pixels, of two images side by side
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 MASK_OPACITY = 0.45
+FARTHEST = 2**15  # pixels, beyond which OpenCV's numbers end
+LONGEST_TEXT = 300  # characters
 LONGEST_ENLARGED = 4096  # pixels to which the long side of a small image is enlarged at most
 
 
@@ -39,7 +42,7 @@ def draw_instances(
     """
     height, width = image.shape[:2]
     canvas, factor = _enlarged(image, min_side)
-    boxes = _numpy(instances["boxes"]).reshape(-1, 4) * factor
+    boxes = np.nan_to_num(_numpy(instances["boxes"]).reshape(-1, 4) * factor).clip(-FARTHEST, FARTHEST)
     labels = _numpy(instances["labels"]).astype(int)
     scores = _numpy(instances["scores"]) if "scores" in instances else None
     thickness = max(1, round(min(canvas.shape[:2]) / 400))
@@ -89,7 +92,8 @@ def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndar
         panel = sheet[:, start : start + image.shape[1]]
         panel[HEADER:] = image
         header = np.ascontiguousarray(panel[:HEADER])
-        panel[:HEADER] = cv2.putText(header, title, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        text = printable(title)[:LONGEST_TEXT]
+        panel[:HEADER] = cv2.putText(header, text, (6, 18), FONT, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         start += image.shape[1] + GAP
     return sheet
 
@@ -116,7 +120,8 @@ def _mask(instances: Mapping[str, Any], index: int, height: int, width: int) -> 
         return _numpy(instances["masks"][index]).astype(np.uint8)
     if "polygons" in instances:
         mask = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(mask, [_numpy(polygon).round().astype(np.int32) for polygon in instances["polygons"][index]], 1)
+        polygons = [np.nan_to_num(_numpy(one)).clip(-FARTHEST, FARTHEST) for one in instances["polygons"][index]]
+        cv2.fillPoly(mask, [polygon.round().astype(np.int32) for polygon in polygons], 1)
         return mask
     return None
 
@@ -154,7 +159,7 @@ def _write(
     Returns:
         The strip's lower edge.
     """
-    text = text.encode("utf-8", "replace").decode("utf-8")  # OpenCV ends the process on halves of characters
+    text = printable(text)[:LONGEST_TEXT]  # OpenCV ends the process on halves of characters
     size = min(max(min(canvas.shape[:2]) / 1100, 0.38), 1.2)
     weight = 1 if size < 0.7 else 2
     (width, height), baseline = cv2.getTextSize(text, FONT, size, weight)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,42 @@ def test_a_pipe_among_images(tree):
     assert tree / "pipe.jpg" in find_files(tree, "image")  # it fails when it is read
     assert "pipe.jpg" in ids(tree)
     assert find_files(tree / "pipe.jpg", "image") == [tree / "pipe.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["", "**", "**/*.jpg", "**/**/*.jpg", "**/1/**/*.jpg"])
+def test_links_that_lead_round(tmp_path, pattern):
+    """Two in each of two folders: by way of them there are more paths than can be walked."""
+    for here, there in (("a", "b"), ("b", "a")):
+        (tmp_path / here).mkdir()
+        (tmp_path / here / f"{here}.jpg").touch()
+        for link in "12":
+            (tmp_path / here / link).symlink_to(tmp_path / there)
+    found = ids(tmp_path / "a" / pattern)
+    if pattern == "**/1/**/*.jpg":  # each of its two walks may go through both folders
+        assert {"1/b.jpg", "1/1/a.jpg"} <= set(found) and len(found) <= 8
+    else:
+        assert found == ["1/b.jpg", "2/b.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["", "**/z.jpg"])
+def test_links_by_which_a_folder_is_reached_in_too_many_ways(tmp_path, pattern):
+    for number in range(30, -1, -1):
+        (tmp_path / f"d{number}").mkdir()
+        for link in "12" if number < 30 else "":
+            (tmp_path / f"d{number}" / link).symlink_to(tmp_path / f"d{number + 1}")
+    (tmp_path / "d30" / "z.jpg").touch()
+    with pytest.raises(ValueError, match=r"links below .* in 100 other ways"):
+        ids(tmp_path / "d0" / pattern)
+
+
+def test_folders_in_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("a")
+        os.chdir("a")
+    open("z.jpg", "w").close()
+    os.chdir(tmp_path)
+    try:
+        assert [name.count("/") for name in ids("a")] == [1199]
+    finally:
+        subprocess.run(["rm", "-r", "a"], check=True)  # pytest cannot

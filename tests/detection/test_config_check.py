@@ -23,9 +23,7 @@ from hiera_det.detection.task import DetectionTask
         ("MODEL.PROPOSAL_GENERATOR.NAME", "RRPN"),
         ("MODEL.RPN.HEAD_NAME", "Other"),
         ("MODEL.RPN.CONV_DIMS", "[64, -1]"),
-        ("MODEL.RPN.IOU_THRESHOLDS", "[0.5]"),
         ("MODEL.ROI_HEADS.NAME", "Res5ROIHeads"),
-        ("MODEL.ROI_HEADS.IOU_THRESHOLDS", "[0.4, 0.5]"),
         ("MODEL.ROI_BOX_HEAD.NAME", "Other"),
         ("MODEL.ROI_BOX_HEAD.POOLER_TYPE", "ROIPool"),
         ("MODEL.ROI_BOX_HEAD.NORM", "SyncBN"),
@@ -81,6 +79,15 @@ def test_cascades_that_detectron2_refuses_too(tiny, key, value):
     words = [str(word) for pair in tiny.CASCADE.items() for word in pair]
     with pytest.raises(ValueError, match=f"{key} is "):
         build_model(load_config(tiny.CONFIG, [*words, key, value]))
+
+
+@pytest.mark.parametrize(
+    ("node", "thresholds", "labels"), [("RPN", "[0.5]", "[0, 1]"), ("ROI_HEADS", "[0.4, 0.5]", "[0, -1, 1]")]
+)
+def test_as_many_thresholds_as_the_matching_here_has(tiny, node, thresholds, labels):
+    keys = [f"MODEL.{node}.IOU_THRESHOLDS", thresholds, f"MODEL.{node}.IOU_LABELS", labels]
+    with pytest.raises(ValueError, match=rf"MODEL\.{node}\.IOU_THRESHOLDS is .*; the torchvision backend supports"):
+        build_model(load_config(tiny.CONFIG, keys))
 
 
 def test_detectron2s_defaults_are_another_model():

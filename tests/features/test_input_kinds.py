@@ -121,9 +121,9 @@ def test_what_is_refused(config, pictures, tmp_path, monkeypatch):
         assert not (tmp_path / "f").exists()
 
     refused("has roi, but no item has boxes", "FEATURES.VECTORS", "['roi']")
-    refused(r"DATALOADER\.BATCH_SIZE is 0; expected at least 1", "DATALOADER.BATCH_SIZE", 0)
+    refused(r"DATALOADER\.BATCH_SIZE is 0; expected a whole number from 1", "DATALOADER.BATCH_SIZE", 0)
     refused(r"INPUT\.RESIZE is 'zoom'", "INPUT.RESIZE", "zoom")
-    refused("cannot be below 0", "DATALOADER.NUM_WORKERS", -1)
+    refused(r"NUM_WORKERS is -1; expected a whole number from 0", "DATALOADER.NUM_WORKERS", -1)
     refused("no stage is called 'res6'", "FEATURES.MAPS", "['res6']")
     (tmp_path / "boxes.csv").write_text("id,x1,y1,x2,y2\n001.png,0,0,33,40\n")
     refused("has no roi", items=find_items([str(pictures)], boxes=tmp_path / "boxes.csv"))

@@ -155,8 +155,6 @@ def test_what_is_refused(picture):
         preprocess("INPUT.RESIZE", "zoom")
     with pytest.raises(ValueError, match="expected RGB or BGR"):
         preprocess("INPUT.FORMAT", "YUV")
-    with pytest.raises(ValueError, match="at least 1"):
-        preprocess("INPUT.SIZE", 0)
     with pytest.raises(ValueError, match="box 1 lies outside the centre crop"):
         preprocess("INPUT.RESIZE", "crop")(picture, torch.tensor([[30.0, 10.0, 60.0, 50.0], [0.0, 0.0, 4.0, 60.0]]))
 

@@ -146,7 +146,7 @@ def test_a_list(tree):
         (b"b.jpg\na/film.mp4\n", ValueError, r"list\.txt, line 2: a/film\.mp4 is a video by its name"),
         (b"b.jpg 3\n", ValueError, r"line 1: b\.jpg 3 is no image by its name"),
         (b"s.tar\n", ValueError, r"line 1: s\.tar is no image .*: \.jpg [. \w]*; a list names nothing else$"),
-        (b"\xff\xfe\x00b", ValueError, r"list\.txt is not a list of paths in UTF-8"),
+        (b"b.jpg\na\xff.jpg\n", ValueError, r"list\.txt, line 2: not UTF-8"),
         (b"x.jpg\ny.jpg\n", FileNotFoundError, r"none of the 2 files of .*list\.txt, whose paths start from .*x\.jpg"),
     ],
 )

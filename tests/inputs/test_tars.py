@@ -198,3 +198,76 @@ def test_the_trial(shared_data):
         pytest.skip(f"no trial at {path}")
     names = [item.id for item in images_of_tar(str(path))]
     assert names == ["./img_0.jpg", "./sub/img_0.jpg", "sub/img_0.jpg", "img_1.jpg"]
+
+
+def _header(name, size=0, kind=b"0", size_field=None):
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    header = bytearray(info.create_gnu_header(info.get_info(), "utf-8", "surrogateescape"))
+    if size_field is not None:
+        header[124:136] = size_field
+        header[148:156] = b" " * 8
+        header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+def _pax(content, kind=b"x"):
+    return _header("pax", len(content), kind) + content.ljust(-(-len(content) // 512) * 512, b"\0")
+
+
+def _field(key, value):
+    length = len(key) + len(value) + 3
+    while len(field := f"{length} {key}={value}\n") != length:
+        length += 1
+    return field.encode()
+
+
+GOOD = _header("good.jpg", 3) + b"abc".ljust(512, b"\0")
+LAST = _header("b.jpg") + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_header("b.jpg", 8 * 2**30 - 1), "its 8589934591 bytes do not fit into the file"),
+        (_header("b.jpg", size_field=b"\xff" * 12), "its -1 bytes"),
+        (_header("b.jpg", size_field=b"\x80" + b"\x7f" * 11), "bytes do not fit"),
+        (_pax(_field("size", "9" * 20)), "bytes do not fit"),
+        (_pax(_field("size", "-2048")), "its -2048 bytes"),  # the header before it would come again and again
+        (_pax(_field("path", "x.jpg")) * 900, "recursion"),
+        (_pax(b"1" * 60_000), "a number of 100 digits"),
+        (_header("pax", 2**30, b"x"), "headers of more than 65536 bytes"),
+        (_header("name", 2**30, b"L"), "headers of more than 65536 bytes"),
+        (_pax(b"".join(_field(f"k{i}", "v") for i in range(2000)), b"g"), "more than 1000 fields"),
+        (_pax(_field("GNU.sparse.map", "1,2,x")), "invalid literal"),
+        (_pax(_field("GNU.sparse.major", "1") + _field("GNU.sparse.minor", "0")), "values to unpack"),
+    ],
+)
+def test_hostile_headers(tmp_path, content, message):
+    (tmp_path / "s.tar").write_bytes(GOOD + content + LAST)
+    with pytest.raises(ValueError, match=rf"s\.tar .* is cut off or damaged at or behind member .*{message}"):
+        images_of_tar(str(tmp_path / "s.tar"))
+
+
+def test_zeros_without_end(tmp_path):
+    with open(tmp_path / "s.tar", "wb") as file:
+        file.write(GOOD + bytes(1024))
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match="zeros behind an end mark"):
+        images_of_tar(str(tmp_path / "s.tar"))
+
+
+def test_nothing_is_written_where_members_lead_out_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outside = _header("../../x.jpg", 3) + b"abc".ljust(512, b"\0") + _header("/etc/x.jpg", 0, b"2")
+    (tmp_path / "s.tar").write_bytes(outside + _header("d.jpg", 0, b"3") + _header("p.jpg", 0, b"6") + bytes(1024))
+    assert [item.id for item in images_of_tar(str(tmp_path / "s.tar"))] == ["../../x.jpg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tar"]
+
+
+@pytest.mark.parametrize("pattern", ["t-{0..9999999999}.tar", "t" + "{0..9}" * 6 + ".tar"])
+def test_more_names_than_there_is_room_for(pattern):
+    with pytest.raises(ValueError, match=r"stands for \d+ names, expected at most 100000"):
+        expand_braces(pattern)
+    assert expand_braces("{0..0}" * 2000) == ["0" * 2000]
+    assert expand_braces("{0.." + "9" * 30 + "}") == ["{0.." + "9" * 30 + "}"]

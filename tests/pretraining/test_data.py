@@ -118,21 +118,23 @@ def test_a_broken_file_gives_way_to_another(images, config, tmp_path, caplog):
             ["INPUT.SIZE", [64, 100]],
             r"INPUT\.SIZE, .* do not fit: an input of 64 x 100 .*; expected \(H, W\) in multiples of 32 x 32",
         ),
-        (["INPUT.SIZE", [64]], r"INPUT\.SIZE is \[64\]; expected height and width"),
-        (["MODEL.MAE.MASK_RATIO", 0.0], "a mask ratio of 0.0 keeps 0 of 6 mask units"),
-        (["MODEL.MAE.MASK_RATIO", 1.0], "a mask ratio of 1.0 keeps 0 of 6"),
+        (["INPUT.SIZE", [64]], r"INPUT\.SIZE is \[64\]; expected a list of 2 whole numbers"),
+        (["MODEL.MAE.MASK_RATIO", 0.0], "MASK_RATIO is 0.0; expected a number above 0 and below 1"),
         (["MODEL.MAE.MASK_RATIO", 0.9], "a mask ratio of 0.9 keeps 0 of 6"),
         (["INPUT.CROP_SCALE", [0.5, 0.2]], r"INPUT\.CROP_SCALE is \[0\.5, 0\.2\]"),
         (["INPUT.RANDOM_FLIP", "vertical"], "INPUT.RANDOM_FLIP is 'vertical'; expected one of horizontal, none"),
-        (["INPUT.CROP_SCALE", ["a", "b"]], r"INPUT\.CROP_SCALE is \['a', 'b'\]; expected two ascending numbers"),
-        (["MODEL.PIXEL_MEAN", ["a", "b", "c"]], r"MODEL\.PIXEL_MEAN is .*; expected a number for each of 3 channels"),
-        (["MODEL.PIXEL_MEAN", [1.0, 2.0]], "MODEL.PIXEL_MEAN has 2 values"),
-        (["MODEL.MAE.DECODER_NUM_HEADS", 0], "decoder_num_heads=0: expected"),
+        (["INPUT.CROP_SCALE", ["a", "b"]], r"INPUT\.CROP_SCALE is \['a', 'b'\]; expected a list of 2 numbers"),
+        (["MODEL.PIXEL_MEAN", ["a", "b", "c"]], r"MODEL\.PIXEL_MEAN is .*; expected a list of 1 to 4 numbers"),
+        (["MODEL.PIXEL_MEAN", [1.0, 2.0], "MODEL.PIXEL_STD", [1.0, 2.0]], "MODEL.PIXEL_MEAN has 2 values"),
+        (["MODEL.MAE.DECODER_NUM_HEADS", 0], "DECODER_NUM_HEADS is 0; expected a whole number from 1"),
         (["MODEL.HIERA.EMBED_DIM", 9, "MODEL.HIERA.NUM_HEADS", 2], "9 channels cannot be split into 2 heads"),
-        (["MODEL.HIERA.STAGES", [1, 0, 1, 1]], r"stages=\(1, 0, 1, 1\): expected a block at least in each"),
-        (["SOLVER.MAX_ITER", 0, "SOLVER.MAX_EPOCHS", 1e400], "expected positive numbers"),
+        (
+            ["MODEL.HIERA.STAGES", [1, 0, 1, 1]],
+            r"STAGES is \[1, 0, 1, 1\]; expected a list of 1 to 16 whole",
+        ),
+        (["SOLVER.MAX_ITER", 0, "SOLVER.MAX_EPOCHS", 1e400], "MAX_EPOCHS is inf; expected a number above 0"),
         (["DATASETS.EVERY", 5.0], "DATASETS.EVERY is 5.0"),
-        (["INPUT.REPEATS", 0], "INPUT.REPEATS is 0; expected at least 1"),
+        (["INPUT.REPEATS", 0], "INPUT.REPEATS is 0; expected a whole number from 1"),
         (["DATASETS.TRAIN", ("/nowhere/",)], "no file or folder at /nowhere/"),
         (["DATASETS.TRAIN", ()], "DATASETS.TRAIN is empty"),
     ],
@@ -152,5 +154,3 @@ def test_epochs_become_iterations(config):
         with_iterations(config("SOLVER.MAX_EPOCHS", 10.0, "SOLVER.IMS_PER_BATCH", 8), 60)
     kept = with_iterations(config("SOLVER.MAX_EPOCHS", 100.0, "SOLVER.WARMUP_ITERS", 3, "SOLVER.IMS_PER_BATCH", 8), 60)
     assert kept.SOLVER.WARMUP_ITERS == 3
-    with pytest.raises(ValueError, match=r"SOLVER\.MAX_EPOCHS 0\.0"):
-        with_iterations(config("SOLVER.MAX_EPOCHS", 0.0), 60)

@@ -14,6 +14,7 @@ from hiera_det.data.video.opened import Video
 __all__ = ["UnsureError", "frames_from_a_keyframe"]
 
 _BACK_OFF = (0.0, 1.0, 4.0, 16.0)  # seconds to seek further back each time that a seek lands behind its target
+_MOST_KEPT = 1 << 28  # bytes of packets behind a keyframe
 _NOISE = 0.01  # ticks of the stream's clock that rounding may take from a target
 
 
@@ -57,13 +58,17 @@ def _seek(video: Video, time: float) -> Iterator[av.Packet]:
 def _walk(video: Video, time: float) -> Iterator[av.Packet]:
     """Packets from the last keyframe on that shows at a time or before, by reading all before it without decoding."""
     kept: list[av.Packet] = []
+    size = 0
     latest = -np.inf
     packets = video.container.demux(video.stream)
     for packet in packets:
         stamp = packet.pts if packet.dts is None else packet.dts
         if packet.is_keyframe and packet.pts is not None and video.time_of(packet.pts) <= time:
-            kept = []
+            kept, size = [], 0
         kept.append(packet)
+        size += packet.size
+        if size > _MOST_KEPT:
+            return iter(())
         if stamp is not None:
             if video.time_of(stamp) < latest:
                 return iter(())

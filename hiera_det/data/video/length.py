@@ -41,6 +41,8 @@ def video_duration(path: Path) -> float:
 def promised_duration(path: Path, duration: float) -> float:
     """Seconds that a file would last were it not cut off; of one that is not, or cannot be read, its duration.
 
+    Headers that speak of more than a month are not believed.
+
     Args:
         path: the video.
         duration: what :func:`video_duration` gives.
@@ -50,7 +52,7 @@ def promised_duration(path: Path, duration: float) -> float:
             promised = video.promised_end()
     except (OSError, ValueError):
         return duration
-    return duration if promised is None or promised <= duration + END_SLACK else promised
+    return duration if promised is None or not duration + END_SLACK < promised <= _LONGEST else promised
 
 
 def _last_end(video: Video) -> float | None:

@@ -73,7 +73,7 @@ def _find(path: Path, keyframe: float, wanted: np.ndarray, max_pixels: int | Non
         if found is not None:
             _check(video, keyframe, wanted, found)
             return found
-    with open_video(path) as video:
+    with open_video(path, max_pixels) as video:
         found = _from_the_beginning(video, wanted)
         _check(video, keyframe, wanted, found)
         return found

@@ -12,11 +12,19 @@ import av
 import numpy as np
 from av.container import InputContainer
 
-from hiera_det.data.image_files import check_regular
+from hiera_det.data.video.samples import check_samples
+from hiera_det.utils.regular import check_regular
 
 __all__ = ["BehindTheEndError", "Video", "errors_of_files", "open_video", "to_pixels"]
 
 _GUESS_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets
+# FFmpeg's names of the formats that are read, whatever a file's name: each has its pictures in the file itself. Others
+# are lists of further files and addresses (HLS, DASH, concat, SDP), which FFmpeg would open.
+_FORMATS = (
+    *("mov", "matroska", "avi", "mpeg", "mpegts", "flv", "mpegvideo", "m4v", "h264", "hevc"),
+    *("asf", "ogg", "mxf", "ivf", "obu", "av1", "gif", "yuv4mpegpipe", "nut", "mjpeg", "dv"),
+)
+_MARGIN = 1 << 20  # pixels
 
 
 class BehindTheEndError(ValueError):
@@ -116,18 +124,29 @@ def open_video(path: Path, max_pixels: int | None = None) -> Iterator[Video]:
             file that FFmpeg reads.
         OSError: the file cannot be read, or is no regular file.
     """
-    if path.exists():  # else FFmpeg says that it is missing
-        try:
-            check_regular(path)
-        except OSError as error:
-            raise OSError(f"video {path} cannot be opened: {error}") from error
-    with av.open(str(path)) as container:
+    try:
+        check_regular(path)
+    except OSError as error:
+        raise OSError(f"video {path} cannot be opened: {error.strerror}") from error
+    check_samples(path)
+    with _opened(path) as container:
         video = Video(path, container)
         size = video.stream.width, video.stream.height
         if max_pixels is not None and size[0] * size[1] > max_pixels:
             text = f"frames of {path} have {size[0]} x {size[1]} pixels, more than the {max_pixels} allowed"
             raise ValueError(f"{text} (INPUT.MAX_PIXELS)")
+        if max_pixels is not None:  # later frames may be larger; FFmpeg counts the margins too that it decodes into
+            video.stream.codec_context.options = {"max_pixels": str(2 * max_pixels + _MARGIN)}
         yield video
+
+
+def _opened(path: Path) -> InputContainer:
+    options = {"format_whitelist": ",".join(_FORMATS), "protocol_whitelist": "file"}
+    try:
+        # A name may look like an address.
+        return av.open(f"file:{path}", container_options=options, metadata_errors="replace")
+    except av.ArgumentError as error:
+        raise ValueError(f"{path} is damaged or of no format that is read ({', '.join(_FORMATS)})") from error
 
 
 @contextmanager

@@ -112,9 +112,8 @@ class ResizeShortestEdge(_Resize):
         self.sampling = sampling
         if sampling not in ("choice", "range"):
             raise ValueError(f"INPUT.MIN_SIZE_TRAIN_SAMPLING is {sampling!r}, expected 'choice' or 'range'")
-        if not self.sides or (sampling == "range" and len(self.sides) != 2) or min(self.sides) < 0:
-            wanted = "two lengths" if sampling == "range" else "one or more lengths"
-            raise ValueError(f"INPUT.MIN_SIZE_TRAIN is {self.sides}, expected {wanted} for {sampling!r}")
+        if sampling == "range" and (len(self.sides) != 2 or self.sides[0] > self.sides[1]):
+            raise ValueError(f"INPUT.MIN_SIZE_TRAIN is {self.sides}, expected two lengths, low and high, for 'range'")
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         """Draw the length of the short side."""
@@ -131,7 +130,7 @@ class ResizeScale(_Resize):
 
     def __init__(self, scales: Sequence[float], target: int) -> None:
         super().__init__()
-        if len(scales) != 2 or not 0 < scales[0] <= scales[1]:
+        if scales[0] > scales[1]:
             raise ValueError(f"INPUT.CROP.SIZE is {list(scales)}, expected the range of scales [low, high]")
         self.scales = scales
         self.target = target

@@ -93,10 +93,6 @@ def _check_values(cfg: CfgNode, supported: dict[str, tuple[Any, ...]]) -> None:
 def _check_cascade(cfg: CfgNode) -> None:
     """Check what detectron2's cascade takes for granted."""
     ious = cfg.MODEL.ROI_BOX_CASCADE_HEAD.IOUS
-    if len(ious) < 2:
-        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.IOUS", "two or more; for one take StandardROIHeads")
-    if len(cfg.MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS) != len(ious):
-        raise _unsupported(cfg, "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", f"as many as IOUS ({len(ious)})")
     if ious[0] != cfg.MODEL.ROI_HEADS.IOU_THRESHOLDS[0]:
         raise _unsupported(cfg, "MODEL.ROI_HEADS.IOU_THRESHOLDS", f"ROI_BOX_CASCADE_HEAD.IOUS' first, {ious[0]}")
     if not cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG:

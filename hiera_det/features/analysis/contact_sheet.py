@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from hiera_det.features.analysis.search import Match
 from hiera_det.features.analysis.thumbnails import SIDE, font, thumbnails
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.utils.escape import printable
 from hiera_det.utils.files import atomic_write
 
 __all__ = ["Tile", "check_sheet", "match_rows", "write_sheet"]
@@ -21,6 +22,7 @@ __all__ = ["Tile", "check_sheet", "match_rows", "write_sheet"]
 _GAP, _LINE, _TEXT = 12, 18, 13  # pixels: between tiles, of a line of the caption, of its letters
 _QUERY, _INK = (31, 119, 180), (0, 0, 0)
 
+_LONGEST = 1000  # characters of a line
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -120,13 +122,13 @@ def _page(rows: Sequence[Sequence[Tile]], title: str) -> str:
     for query, *matches in rows:
         figures = "\n".join(map(_figure, matches))
         lines.append(f'<div class="row">\n{_figure(query)}\n<div class="matches">\n{figures}\n</div>\n</div>')
-    return _PAGE.format(title=html.escape(title), side=SIDE, rows="\n".join(lines))
+    return _PAGE.format(title=html.escape(printable(title)), side=SIDE, rows="\n".join(lines))
 
 
 def _figure(tile: Tile) -> str:
     data = io.BytesIO()
     tile.picture.save(data, "JPEG", quality=85)
-    name = html.escape(tile.id)
+    name = html.escape(printable(tile.id))
     source = f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
     kind = ' class="query"' if tile.score is None else ""
     return (
@@ -160,7 +162,7 @@ def _place(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile, left: int,
 
 def _shorten(text: str, width: int, size: int) -> str:
     """The text on one line of `width` pixels; of what is too long the end is kept, which tells files apart."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))[-_LONGEST:]
     if font(size).getlength(line) <= width:
         return line
     while line and font(size).getlength(f"…{line}") > width:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from hiera_det.features.analysis.probe import ProbeResult
+from hiera_det.utils.escape import printable
 from hiera_det.utils.files import atomic_write, write_json
 
 __all__ = ["format_probe", "write_confusion", "write_probe"]
@@ -23,8 +24,9 @@ _NAME_LENGTH = 30  # characters
 
 def format_probe(result: ProbeResult) -> str:
     """A readable table: items and accuracy per class in percent, accuracy and chance level of all."""
-    width = max(len(name) for name in (*result.classes, "class"))
-    rows = zip(result.classes, result.train_counts, result.test_counts, result.class_accuracy, strict=True)
+    names = [printable(name) for name in result.classes]
+    width = max(len(name) for name in (*names, "class"))
+    rows = zip(names, result.train_counts, result.test_counts, result.class_accuracy, strict=True)
     lines = [f"{'class':{width}}  train   test  accuracy (%)"]
     lines += [f"{name:{width}}  {train:5}  {test:5}  {_percent(value):>12}" for name, train, test, value in rows]
     largest = result.classes[int(result.test_counts.argmax())]
@@ -74,7 +76,8 @@ def write_confusion(path: str | Path, result: ProbeResult) -> None:
     """
     count = len(result.classes)
     shares = 100 * result.confusion / np.maximum(result.test_counts, 1)[:, None]  # (K, K), rows add up to 100 or 0
-    names = [name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…" for name in result.classes]
+    shown = map(printable, result.classes)
+    names = [name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…" for name in shown]
     side = 3 + (0.45 if count <= _MOST_VALUES else 0.18) * min(count, _MOST_NAMES)  # inches
     with matplotlib.rc_context({"text.parse_math": False}):  # a name may hold $
         figure = Figure(figsize=(side + 1, side), layout="constrained")

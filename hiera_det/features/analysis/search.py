@@ -9,6 +9,7 @@ import numpy as np
 
 from hiera_det.features.analysis.vectors import check_finite, rows_of
 from hiera_det.features.store.reader import FeatureStore
+from hiera_det.utils.escape import printable
 
 __all__ = ["Match", "format_matches", "search", "search_store"]
 
@@ -115,7 +116,7 @@ def search(
 def format_matches(query_ids: Sequence[str], found: Sequence[Sequence[Match]]) -> str:
     """A line for each match: query, place from 1, score and id, with tabs between them."""
     return "\n".join(
-        f"{query}\t{place}\t{match.score:.6f}\t{match.id}"
+        f"{printable(query)}\t{place}\t{match.score:.6f}\t{printable(match.id)}"
         for query, matches in zip(query_ids, found, strict=True)
         for place, match in enumerate(matches, 1)
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from hiera_det.data.paths import drawn_files, find_files, make_output, read_each, write_drawn
 from hiera_det.features.classification.classifier import Classifier
+from hiera_det.utils.escape import printable
 from hiera_det.utils.files import write_json
 from hiera_det.utils.visualize import draw_lines
 
@@ -74,7 +75,7 @@ def classify(
 def as_text(results: list[dict[str, Any]]) -> str:
     """The results of :func:`classify` as lines to read."""
     lines = [line for result in results for line in (result["file_name"], *_lines(result["classes"]))]
-    return "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")  # names need not be in UTF-8
+    return "\n".join(map(printable, lines))
 
 
 def _lines(classes: list[dict[str, Any]]) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from hiera_det.data.resize import side_before_crop
+from hiera_det.utils.json_text import read_json_object
 
 __all__ = ["Transform", "clip_transform", "image_transform", "read_transform"]
 
@@ -27,6 +27,7 @@ Transform = Callable[[np.ndarray], Tensor]
 """From an image (H, W, 3) to (3, h, w) float32, or from a clip (T, H, W, 3) to (3, T, h, w); pixels are uint8 RGB."""
 
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # OpenAI's CLIP
+_LARGEST = 10_000  # pixels of a side
 _MODES = ("NEAREST", "LANCZOS", "BILINEAR", "BICUBIC", "BOX", "HAMMING")  # by PIL's numbers
 
 
@@ -63,13 +64,15 @@ def read_transform(path: Path) -> Transform:
     Raises:
         ValueError: it is no such file, or of another processor.
     """
+    settings = read_json_object(path)
+    kind = settings.get("image_processor_type", settings.get("feature_extractor_type"))
+    if not str(kind).startswith("BitImageProcessor"):
+        raise ValueError(
+            f"{path}: the processor is {kind!r:.80}; expected 'BitImageProcessor', as of transformers' Hiera"
+        )
     try:
-        settings = json.loads(path.read_bytes())
-        kind = settings.get("image_processor_type", settings.get("feature_extractor_type"))
-        if not str(kind).startswith("BitImageProcessor"):
-            raise ValueError(f"the processor is {kind!r}; expected 'BitImageProcessor', as of transformers' Hiera")
         return v2.Compose([v2.ToPILImage(), *_steps(settings)])
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -79,7 +82,7 @@ def _steps(settings: dict[str, Any]) -> list[Callable]:
     if settings.get("do_resize", True):
         resample = settings.get("resample", 3)
         if resample not in range(len(_MODES)):
-            raise ValueError(f"resample is {resample!r}; expected one of PIL's numbers, 0 to {len(_MODES) - 1}")
+            raise ValueError(f"resample is {resample!r:.80}; expected one of PIL's numbers, 0 to {len(_MODES) - 1}")
         steps.append(v2.Resize(_size(settings, "size"), InterpolationMode[_MODES[resample]]))
     if settings.get("do_center_crop", True):
         steps.append(partial(_center_crop, size=_size(settings, "crop_size")))
@@ -88,8 +91,8 @@ def _steps(settings: dict[str, Any]) -> list[Callable]:
         mean = _numbers("image_mean", settings.get("image_mean", _CLIP_MEAN), -math.inf)
         std = _numbers("image_std", settings.get("image_std", _CLIP_STD), 0)
     factor = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1
-    if not 0 < factor < math.inf:
-        raise ValueError(f"rescale_factor is {factor!r}; expected a number above 0")
+    if type(factor) not in (int, float) or not factor > 0:
+        raise ValueError(f"rescale_factor is {factor!r:.80}; expected a number above 0")
     # Mean and std are of pixels times the factor, torchvision's of pixels / 255.
     normalisation = v2.Normalize(*([value / (255 * factor) for value in values] for values in (mean, std)))
     return [*steps, v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), normalisation]
@@ -106,15 +109,18 @@ def _size(settings: dict[str, Any], name: str) -> list[int]:
     given = settings.get(name, 224)
     sides = given if isinstance(given, dict) else {"shortest_edge": given}
     match {key: side for key, side in sides.items() if side is not None}:
-        case {"shortest_edge": int(short), **other} if short > 0 and not other:
+        case {"shortest_edge": int(short), **other} if 0 < short <= _LARGEST and not other:
             return [short]
-        case {"height": int(height), "width": int(width), **other} if min(height, width) > 0 and not other:
-            return [height, width]
-    raise ValueError(f"{name} is {given!r}; expected 'height' and 'width', or 'shortest_edge' alone, above 0")
+        case {"height": int(height), "width": int(width), **other} if not other:
+            if min(height, width) > 0 and max(height, width) <= _LARGEST:
+                return [height, width]
+    raise ValueError(
+        f"{name} is {given!r:.80}; expected 'height' and 'width', or 'shortest_edge' alone, from 1 to {_LARGEST}"
+    )
 
 
 def _numbers(name: str, values: Any, above: float) -> list[float]:
-    numbers = [float(value) for value in values]
-    if len(numbers) != 3 or not all(above < number < math.inf for number in numbers):
-        raise ValueError(f"{name} is {values!r}; expected 3 finite numbers{' above 0' if above == 0 else ''}")
+    numbers = [float(value) for value in values if type(value) in (int, float)] if isinstance(values, Sequence) else []
+    if len(numbers) != 3 or len(values) != 3 or not all(above < number < math.inf for number in numbers):
+        raise ValueError(f"{name} is {values!r:.80}; expected 3 finite numbers{' above 0' if above == 0 else ''}")
     return numbers

@@ -27,7 +27,7 @@ def differences(root: Path, there: Header, this: Header, plan: Plan) -> list[str
     """
     old, new = ({**header.spec, **_counts(header)} for header in (there, this))
     lines = [
-        f"{key}: store has {old.get(key, 'nothing')}, this run {new.get(key, 'nothing')}"
+        f"{key:.80}: store has {old.get(key, 'nothing')!s:.200}, this run {new.get(key, 'nothing')}"
         for key in sorted(old.keys() | new.keys())
         if (key in old, old.get(key)) != (key in new, new.get(key))
     ]
@@ -65,7 +65,7 @@ def _first_item(root: Path, there: Header, plan: Plan) -> str:
 def _stored(root: Path, index: int) -> tuple[list[Item], list[Item]]:
     """What a shard's table and its list of failures know of its items; each is in order."""
     table, failed = (root / shard_name(index, ending) for ending in (TABLE, FAILED))
-    rows = read_index(table).select(["id", "path", "member", "time"]).to_pylist() if table.exists() else []
+    rows = read_index(table, index).select(["id", "path", "member", "time"]).to_pylist() if table.exists() else []
     failures = read_failures(failed) if failed.exists() else []
     return [Item(**row) for row in rows], [Item(failure.id, failure.path) for failure in failures]
 

@@ -6,16 +6,21 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from hiera_det.utils.escape import cell, from_cell
+from hiera_det.utils.json_text import read_json_object
+from hiera_det.utils.text import read_text, text_lines
 
 __all__ = [
     "FAILED",
     "HEADER",
     "HEADER_SUMS",
     "MAPS",
+    "SPEC_COLUMNS",
     "SUMS",
     "TABLE",
     "Failure",
@@ -37,6 +42,7 @@ FAILED = "failed.csv"  # of the whole store, and behind a dot the ending of a sh
 MAPS = "safetensors"
 TABLE = "parquet"
 SUMS = "sha256"  # it makes the shard exist
+SPEC_COLUMNS = ("package_version", "model", "weights_sha256")  # the same in all rows, from the store's spec
 
 
 class Failure(NamedTuple):
@@ -89,15 +95,31 @@ def read_header(root: str | Path) -> Header:
     if not path.is_file():
         raise FileNotFoundError(f"{root} is no store of features: it has no {HEADER}; give the folder of an extraction")
     try:
-        fields = json.loads(path.read_bytes())
-        version = fields.pop("format")
-        if version != FORMAT:
-            raise ValueError(f"it is of format {version}, and this version of hiera_det reads format {FORMAT}")
-        header = Header(**fields)
-        if header.items_per_shard < 1:
-            raise ValueError(f"items_per_shard is {header.items_per_shard}")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return _header(read_json_object(path))
+    except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); put back a copy of it, or extract anew") from error
+
+
+def _header(fields: dict[str, Any]) -> Header:
+    version = fields.pop("format", None)
+    if version != FORMAT:
+        raise ValueError(f"it is of format {version!r:.40}, and this version of hiera_det reads format {FORMAT}")
+    expected = Header.__dataclass_fields__
+    if fields.keys() != expected.keys():
+        raise ValueError(f"it has the fields {', '.join(fields)!r:.200}, expected {', '.join(expected)}")
+    header = Header(**fields)
+    for name, lowest in (("items", 0), ("items_per_shard", 1)):
+        value = fields[name]
+        if type(value) is not int or value < lowest:
+            raise ValueError(f"{name} is {value!r:.40}, expected an integer from {lowest}")
+    if not isinstance(header.plan, str) or not isinstance(header.spec, dict):
+        raise ValueError("expected text as its plan and an object as its spec")
+    for name in SPEC_COLUMNS:
+        if not isinstance(header.spec.get(name), str):
+            raise ValueError(f"its spec has no text {name!r}")
+    values = header.spec.get("INPUT.PIXEL_RANGE", [])
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise ValueError(f"INPUT.PIXEL_RANGE is {values!r:.40}, expected a list of numbers")
     return header
 
 
@@ -124,7 +146,7 @@ def read_sums(path: Path) -> dict[str, str]:
         OSError: the file cannot be read.
         ValueError: it holds something else.
     """
-    text = path.read_bytes().decode("latin-1")
+    text = read_text(path)
     sums = {name: digest for digest, name in re.findall(r"([0-9a-f]{64})  ([\w.]+)\n", text, re.ASCII)}
     if not sums or sums_text(sums) != text:
         raise ValueError(f"{path} is damaged: it does not hold lines as sha256sum writes them")
@@ -132,12 +154,15 @@ def read_sums(path: Path) -> dict[str, str]:
 
 
 def failures_text(failures: Iterable[Failure]) -> str:
-    """Failures as CSV, with the fields' names as header."""
+    """Failures as CSV, with the fields' names as header; it is safe to open in a spreadsheet."""
+    rows = [Failure._fields, *([cell(value) for value in failure] for failure in failures)]
+    return "".join(map(_csv_line, rows))
+
+
+def _csv_line(row: Sequence[object]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Failure._fields)
-    writer.writerows(failures)
-    return text.getvalue()
+    csv.writer(text, lineterminator="\r\n").writerow(row)  # which quotes what has either of the two
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def read_failures(path: Path) -> list[Failure]:
@@ -147,14 +172,15 @@ def read_failures(path: Path) -> list[Failure]:
         OSError: the file cannot be read.
         ValueError: it holds something else.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            header, *rows = csv.reader(file)
-            if tuple(header) != Failure._fields:
-                raise ValueError(f"its header is {','.join(header)}")
-            return [Failure(*row) for row in rows]
-        except (ValueError, TypeError, csv.Error) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+    try:
+        header, *rows = csv.reader(text_lines(path), strict=True)
+        if tuple(header) != Failure._fields:
+            raise ValueError(f"its header is {','.join(header)!r:.80}")
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError(f"a row has other columns than {','.join(header)}")
+        return [Failure(*map(from_cell, row)) for row in rows]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
 
 
 def all_failures(root: str | Path) -> Iterator[Failure]:

@@ -19,6 +19,7 @@ from torch import Tensor
 from hiera_det.features.store.layout import (
     FAILED,
     MAPS,
+    SPEC_COLUMNS,
     SUMS,
     TABLE,
     Failure,
@@ -29,7 +30,6 @@ from hiera_det.features.store.layout import (
     shard_name,
 )
 from hiera_det.features.store.rows import (
-    SPEC_COLUMNS,
     Features,
     is_vector,
     open_rows,
@@ -38,6 +38,7 @@ from hiera_det.features.store.rows import (
     stages_of,
     to_table,
 )
+from hiera_det.utils.regular import check_regular
 
 __all__ = ["READ_ERRORS", "FeatureStore", "Features"]
 
@@ -184,6 +185,9 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
             rows = column.flatten().to_numpy().reshape(len(column), -1)  # (n, D)
             if filled is None:
                 filled = np.empty((len(self), rows.shape[1]), rows.dtype)
+            if rows.shape[1] != filled.shape[1]:
+                there = f"{rows.shape[1]} numbers, expected {filled.shape[1]} as in the shards before it"
+                raise ValueError(f"{path} has vectors {name!r} of {there}; {_ADVICE}")
             filled[start : start + len(rows)] = rows
         assert filled is not None
         return list(self), filled
@@ -196,7 +200,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
     def _index(self, part: int) -> pa.Table:
         path = self.root / shard_name(part, TABLE)
         with _readable(path):
-            return read_index(path)
+            return read_index(path, part)
 
     def _table(self, part: int) -> pq.ParquetFile:
         path = self.root / shard_name(part, TABLE)
@@ -212,6 +216,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
     def _maps(self, part: int) -> safe_open:
         path = self.root / shard_name(part, MAPS)
         with _readable(path):
+            check_regular(path)
             return safe_open(path, "pt")
 
     def _read_maps(self, part: int, key: str, stages: Sequence[str]) -> dict[str, Tensor]:

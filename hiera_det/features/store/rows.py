@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from hiera_det.features.store.layout import SPEC_COLUMNS
 from hiera_det.inputs.items import Item
+from hiera_det.utils.regular import check_regular
 
 __all__ = [
-    "SPEC_COLUMNS",
     "Features",
     "is_vector",
     "maps_sum",
@@ -29,12 +30,12 @@ __all__ = [
     "write_rows",
 ]
 
-SPEC_COLUMNS = ("package_version", "model", "weights_sha256")  # the same in all rows, from the store's spec
-
 _BASE = {"id": pa.string(), "path": pa.string(), "member": pa.string(), "time": pa.float64()}
 _SIZE = {"height": pa.int32(), "width": pa.int32()}
 _ROWS_PER_GROUP = 32  # that are read together: one item costs half a millisecond
 _STRIDE = "_stride"
+_MAY_LACK = ("time", "maps_sha256")  # columns
+_MOST_VALUES = 32  # for each byte: of vectors of zeros, which compress best, there are some ten
 _KINDS = {torch.float16: torch.float16, torch.bfloat16: torch.float32, torch.float32: torch.float32}
 
 
@@ -114,14 +115,63 @@ def write_rows(path: Path, table: pa.Table) -> None:
 
 
 def open_rows(path: Path) -> pq.ParquetFile:
-    """Open a shard's table; columns that are the same in all rows come as dictionaries, which take no memory."""
-    return pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+    """Open a shard's table; columns that are the same in all rows come as dictionaries, which take no memory.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it cannot be read.
+        ValueError: it has other columns than :func:`to_table` gives, or says to be far larger than the file.
+    """
+    check_regular(path)
+    rows = pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+    try:
+        _check_columns(rows.schema_arrow)
+        _check_sizes(rows.metadata, path.stat().st_size)
+    except ValueError:
+        rows.close()
+        raise
+    return rows
 
 
-def read_index(path: Path) -> pa.Table:
-    """Read a shard's table without its vectors."""
+def _check_columns(schema: pa.Schema) -> None:
+    words = {name: pa.dictionary(pa.int32(), pa.string()) for name in SPEC_COLUMNS}
+    wanted = {**_BASE, **_SIZE, "shard": pa.int32(), "maps_sha256": pa.string(), **words}
+    sizes = [f"{stage}_{side}" for stage in stages_of(schema) for side in ("height", "width")]
+    wanted |= dict.fromkeys([*sizes, *(f"{stage}{_STRIDE}" for stage in stages_of(schema))], pa.int32())
+    there = {field.name: field.type for field in schema if not is_vector(field)}
+    if there != wanted:
+        wrong = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
+        raise ValueError(f"its columns {', '.join(wrong)!r:.80} are not as in a store")
+    for field in filter(is_vector, schema):
+        kind = field.type.value_type if pa.types.is_list(field.type) else field.type
+        if not pa.types.is_fixed_size_list(kind) or kind.value_type not in (pa.float16(), pa.float32()):
+            raise ValueError(f"its column {field.name!r:.40} holds no vectors of float16 or float32")
+        if kind.list_size < 1:
+            raise ValueError(f"its column {field.name!r:.40} holds vectors without numbers")
+
+
+def _check_sizes(metadata: pq.FileMetaData, size: int) -> None:
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    counts = [group.num_rows for group in groups]
+    if sum(counts) != metadata.num_rows or any(count != counts[0] for count in counts[:-1]) or 0 in counts:
+        raise ValueError(f"its {metadata.num_rows} rows are in groups of several sizes")
+    values = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+    if values > _MOST_VALUES * size:
+        raise ValueError(f"it names {values} values in {size} bytes")
+
+
+def read_index(path: Path, index: int) -> pa.Table:
+    """Read a shard's table without its vectors.
+
+    Raises:
+        OSError, pyarrow.ArrowException, ValueError: as of :func:`open_rows`, or it is another shard's, or values lack.
+    """
     with open_rows(path) as rows:
-        return rows.read(columns=[field.name for field in rows.schema_arrow if not is_vector(field)])
+        table = rows.read(columns=[field.name for field in rows.schema_arrow if not is_vector(field)])
+    if lacking := [name for name in table.column_names if name not in _MAY_LACK and table[name].null_count]:
+        raise ValueError(f"its columns {', '.join(lacking)} lack values")
+    if set(table["shard"].unique().to_pylist()) - {index}:
+        raise ValueError("it is the table of another shard")
+    return table
 
 
 def row_vectors(row: pa.Table) -> dict[str, Tensor]:

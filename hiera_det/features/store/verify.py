@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ from hiera_det.features.store.layout import (
 from hiera_det.features.store.reader import READ_ERRORS
 from hiera_det.features.store.rows import maps_sum, read_index, stages_of
 from hiera_det.utils.files import file_sum
+from hiera_det.utils.regular import check_regular, read_regular
 
 __all__ = ["verify_store"]
 
@@ -71,15 +73,18 @@ def _check_header(root: Path, header: Header) -> Iterator[str]:
     path = root / HEADER
     if not (root / HEADER_SUMS).is_file():
         yield f"{root / HEADER_SUMS} is missing; {_AGAIN}"
-    elif (root / HEADER_SUMS).read_bytes() != sums_text({HEADER: file_sum(path)}).encode():
+    elif read_regular(root / HEADER_SUMS) != sums_text({HEADER: file_sum(path)}).encode():
         yield f"{path} and its checksum in {HEADER_SUMS} differ: one of the two has changed"
 
 
 def _check_parts(root: Path, header: Header, done: Sequence[int]) -> Iterator[str]:
-    missing = [shard_name(index, SUMS) for index in sorted(set(range(header.shards)) - set(done))]
-    if missing:
-        yield f"{root}: {len(missing)} of {header.shards} shards are not there ({_some(missing)}); {_AGAIN}"
     extra = [shard_name(index, SUMS) for index in done if index >= header.shards]
+    count = header.shards - len(done) + len(extra)
+    if count:
+        there = set(done)
+        missing = (shard_name(index, SUMS) for index in range(header.shards) if index not in there)
+        first = list(islice(missing, _NAMED + 1))  # a header may speak of any number
+        yield f"{root}: {count} of {header.shards} shards are not there ({_some(first)}); {_AGAIN}"
     if extra:
         yield f"{root}: {len(extra)} shards are more than {header.items} items need: {_some(extra)}"
 
@@ -98,7 +103,7 @@ def _check_shard(root: Path, index: int, header: Header | None, ids: Counter[str
         return  # what is damaged is not read: that need not end well
     try:
         failures = read_failures(failed) if failed.name in sums else []
-        rows = read_index(table) if table.name in sums else None
+        rows = read_index(table, index) if table.name in sums else None
         names = rows["id"].to_pylist() if rows is not None else []
         ids.update([*names, *(failure.id for failure in failures)])
         if header is not None and len(names) + len(failures) != header.items_of(index):
@@ -124,6 +129,7 @@ def _file_problem(path: Path, sums: dict[str, str]) -> str | None:
 def _check_maps(path: Path, rows: pa.Table, stages: Sequence[str]) -> Iterator[str]:
     """Also of a file that is known to be damaged, to say which items it hits."""
     names = rows["id"].to_pylist()
+    check_regular(path)
     with safe_open(path, "pt") as maps:
         changed = [
             name
@@ -142,7 +148,7 @@ def _check_failed(root: Path, done: Sequence[int]) -> Iterator[str]:
     try:
         shards = [root / shard_name(index, FAILED) for index in done]
         failures = [failure for shard in shards if shard.exists() for failure in read_failures(shard)]
-        if path.read_bytes() != failures_text(failures).encode():
+        if read_regular(path) != failures_text(failures).encode():
             yield f"{path} has changed: it is not what the shards say; {_AGAIN}"
     except FileNotFoundError:
         yield f"{path} is missing; {_AGAIN}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from hiera_det.features.store.layout import (
     HEADER,
     HEADER_SUMS,
     MAPS,
+    SPEC_COLUMNS,
     SUMS,
     TABLE,
     Failure,
@@ -30,9 +30,9 @@ from hiera_det.features.store.layout import (
     shard_name,
     sums_text,
 )
-from hiera_det.features.store.rows import SPEC_COLUMNS, Features, to_table, write_rows
+from hiera_det.features.store.rows import Features, to_table, write_rows
 from hiera_det.inputs.items import Item, Plan
-from hiera_det.utils.files import atomic_write, file_sum, is_temporary, remove_leftovers, temporary_path
+from hiera_det.utils.files import atomic_write, file_sum, is_temporary, remove_leftovers, sync, temporary_path
 from hiera_det.weights.tensorfiles import write_safetensors
 
 __all__ = ["create_store", "write_failed", "write_shard"]
@@ -187,7 +187,7 @@ def _write_files(
     sums = {path.name: file_sum(path) for path in sorted(folder.iterdir())}
     (folder / shard_name(index, SUMS)).write_text(sums_text(sums), encoding="utf-8", newline="")
     for path in folder.iterdir():
-        _sync(path)
+        sync(path)
 
 
 def _place(folder: Path, root: Path, index: int) -> None:
@@ -198,27 +198,14 @@ def _place(folder: Path, root: Path, index: int) -> None:
             (folder / name).replace(root / name)
         else:
             (root / name).unlink(missing_ok=True)  # of a run that was killed at this place
-    _sync(root)
+    sync(root)
     (folder / names[-1]).replace(root / names[-1])
-    _sync(root)
+    sync(root)
 
 
 def _write_text(path: Path, text: str) -> None:
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-            _sync(temporary)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with atomic_write(path, durable=True) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def _bytes(features: Sequence[Features]) -> int:

@@ -16,6 +16,7 @@ from hiera_det.projects.ava.pickled_boxes import PICKLES, read_pickled_boxes
 from hiera_det.projects.ava.rows import Rows, keyframe_problem
 from hiera_det.projects.ava.table_lines import Layout, read_fields
 from hiera_det.projects.ava.tables import read_rows
+from hiera_det.utils.escape import printable
 from hiera_det.utils.files import atomic_write
 from hiera_det.utils.problems import Problems
 
@@ -97,19 +98,25 @@ def write_results(path: str | Path, rows: Rows) -> None:
 
     Whole seconds have four digits, as AVA's. Coordinates and scores have the nine significant digits that keep a
     float32: fewer (SlowFast writes 3 and 4 decimals) would tie scores, and the file would not give the mAP of the
-    arrays.
+    arrays. A name with a comma or a quote is quoted, as CSV has it; what would end its line is shown as an escape.
     """
+    names = [_field(video) for video in rows.videos]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         for start in range(0, len(rows), _CHUNK):
             part = slice(start, start + _CHUNK)
-            keyframes = zip((rows.videos[i] for i in rows.video[part]), rows.second[part].tolist(), strict=True)
+            keyframes = zip((names[i] for i in rows.video[part]), rows.second[part].tolist(), strict=True)
             numbers = np.column_stack([rows.boxes[part], rows.action[part], rows.score[part]]).tolist()
             file.writelines(
-                f"{video},{_second(second)},%.9g,%.9g,%.9g,%.9g,%d,%.9g\n" % tuple(values)
+                f"{video},{_second(second)}," + "{:.9g},{:.9g},{:.9g},{:.9g},{:.0f},{:.9g}\n".format(*values)
                 for (video, second), values in zip(keyframes, numbers, strict=True)
             )
-        file.writelines(f"{video},{_second(second)}\n" for video, second in sorted(rows.empty))
+        file.writelines(f"{_field(video)},{_second(second)}\n" for video, second in sorted(rows.empty))
+
+
+def _field(video: str) -> str:
+    text = printable(video)
+    return '"{}"'.format(text.replace('"', '""')) if "," in text or '"' in text else text
 
 
 def _second(second: float) -> str:

@@ -18,6 +18,7 @@ __all__ = ["read_label_map"]
 logger = logging.getLogger(__name__)
 
 _EXPECTED = 'expected blocks item { name: "…" id: … } (AVA\'s .pbtxt), or lines of id: name, id,name or name,id'
+_MAX_BYTES = 2 << 20
 _OTHERS = {"{": "JSON", "[": "JSON", "<": "XML or HTML"}
 _BLOCK = re.compile(r"^[^\S\n]*\w+\s*:?\s*\{", re.MULTILINE)
 _COMMENT = re.compile(r"^[^\S\n]*#.*", re.MULTILINE)
@@ -37,7 +38,7 @@ def read_label_map(path: str | Path) -> dict[int, str]:
         ValueError: it is no text, or something else; an entry lacks its name or id, an id is below 1 or has two names.
             The lines are named.
     """
-    text = re.sub(r"\r\n?", "\n", read_text(path))
+    text = re.sub(r"\r\n?", "\n", read_text(path, max_bytes=_MAX_BYTES))
     if (first := text.lstrip()[:1]) in _OTHERS:
         raise ValueError(f"{path} looks like {_OTHERS[first]}; {_EXPECTED}")
     problems, names, again = Problems(path), dict[int, str](), 0

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from hiera_det.projects.ava.rows import NO_ACTION, Rows, box_problem, clipped, keyframe_problem
+from hiera_det.utils.nested import shown
+from hiera_det.utils.one_line import one_line
 from hiera_det.utils.problems import Problems
 from hiera_det.weights.pickles import load_data_pickle
 
@@ -36,12 +38,12 @@ def read_pickled_boxes(path: str | Path) -> Rows:
             problem = "the keyframe has a key before, in another spelling"
         problem = problem or _array_problem(boxes)
         if problem:
-            problems.add(f"key {key!r}", problem)
+            problems.add(f"key {shown(key)}", problem)
             continue
         parts[video, float(second)] = part = boxes.astype(np.float64).reshape(-1, 5)
         for row in part.tolist():
             if problem := box_problem(row[:4], row[4]):
-                problems.add(f"keyframe {video},{float(second):g}", problem)
+                problems.add(f"keyframe {one_line(video)},{float(second):g}", problem)
     problems.raise_any()
     return clipped(_join(parts), str(path))
 

@@ -14,12 +14,14 @@ import pyarrow.csv as pa_csv
 
 from hiera_det.projects.ava.rows import NO_ACTION, TOLERANCE, Rows, clipped
 from hiera_det.projects.ava.table_lines import COLUMNS, Layout, read_fields, read_lines
+from hiera_det.utils.regular import open_regular
 from hiera_det.utils.text import text_encoding
 
 __all__ = ["read_rows"]
 
 logger = logging.getLogger(__name__)
 
+_SHORTEST = 13  # bytes of a row: v,1,0,0,1,1, and the end of its line
 _BLOCK = 1 << 20  # bytes parsed at once; pyarrow reads up to 32 blocks ahead
 _SCHEMA = pa.schema(
     [
@@ -41,7 +43,7 @@ def read_rows(path: str | Path, layout: Layout) -> Rows:
     try:
         rows = _parse(path, layout)
         sound = _is_sound(rows, layout)
-    except ValueError:
+    except (ValueError, csv.Error):
         sound = False
     return clipped(rows if sound else read_lines(path, layout), str(path))
 
@@ -110,10 +112,14 @@ def _fill(rows: Rows, batches: Iterable[pa.RecordBatch]) -> Rows:
 
 
 def _count_lines(path: str | Path) -> int:
-    """Lines of the file, or more: memory that stays untouched costs nothing."""
-    with open(path, "rb") as file:
-        blocks = iter(lambda: file.read(_BLOCK), b"")
-        return 1 + sum(block.count(b"\n") + block.count(b"\r") for block in blocks)
+    """Rows that the file has at most, by its lines and size: memory that stays untouched costs nothing."""
+    size = 0
+    lines = 1
+    with open_regular(path) as file:
+        while block := file.read(_BLOCK):
+            lines += block.count(b"\n") + block.count(b"\r")
+            size += len(block)
+    return min(lines, 1 + size // _SHORTEST)
 
 
 def _first_width(path: str | Path) -> int | None:

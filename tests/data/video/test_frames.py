@@ -46,5 +46,5 @@ def test_frames_that_cannot_be_read(tmp_path):
     path.write_bytes(b"text")
     with pytest.raises(ValueError, match=r"video .*a\.mkv cannot be decoded: Invalid data"):
         list(read_frames(path))
-    with pytest.raises(OSError, match=r"video .*gone\.mkv cannot be decoded: No such file"):
+    with pytest.raises(OSError, match=r"video .*gone\.mkv cannot be opened: No such file"):
         list(read_frames(tmp_path / "gone.mkv"))

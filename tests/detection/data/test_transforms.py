@@ -183,7 +183,10 @@ def test_test_transform():
             {"MIN_SIZE_TRAIN_SAMPLING": "range", "MIN_SIZE_TRAIN": (1, 2, 3)},
             r"INPUT.MIN_SIZE_TRAIN is \(1, 2, 3\), expected two",
         ),
-        ({"MIN_SIZE_TRAIN": ()}, r"INPUT.MIN_SIZE_TRAIN is \(\), expected one or more"),
+        (
+            {"MIN_SIZE_TRAIN_SAMPLING": "range", "MIN_SIZE_TRAIN": (2, 1)},
+            r"INPUT.MIN_SIZE_TRAIN is \(2, 1\), expected two",
+        ),
     ],
 )
 def test_unsupported_values_are_named(values, message):

@@ -80,7 +80,12 @@ def test_what_a_file_does_not_say(tmp_path, photo):
     [
         ({"image_processor_type": "SegformerImageProcessor"}, "the processor is 'SegformerImageProcessor'; expected"),
         ({}, "the processor is None"),
-        ([1], "'list' object"),
+        ([1], "holds a list, expected an object"),
+        ({"image_processor_type": "BitImageProcessor", "image_mean": 0.5}, "image_mean is 0.5; expected 3 finite"),
+        ({"image_processor_type": "BitImageProcessor", "image_std": ["1", 1, 1]}, "image_std is .*; expected 3 finite"),
+        ({"image_processor_type": "BitImageProcessor", "rescale_factor": "1"}, "rescale_factor is '1'; expected"),
+        ({"image_processor_type": "BitImageProcessor", "size": 10**9}, "size is 1000000000; expected"),
+        ({"image_processor_type": "BitImageProcessor", "rescale_factor": 10**400}, "an integer of 1329 bits"),
         ({"image_processor_type": "BitImageProcessor", "size": {"longest_edge": 3}}, "size is {'longest_edge': 3}"),
         ({"image_processor_type": "BitImageProcessor", "resample": 9}, "resample is 9; expected one of"),
         ({"image_processor_type": "BitImageProcessor", "resample": [3]}, "resample is .3.; expected one of"),
@@ -94,7 +99,10 @@ def test_what_a_file_does_not_say(tmp_path, photo):
             {"image_processor_type": "BitImageProcessor", "image_std": [1, 0, 1]},
             r"image_std is .*; expected 3 finite numbers above 0",
         ),
-        ({"image_processor_type": "BitImageProcessor", "image_mean": [1, 0, float("nan")]}, "image_mean .* finite"),
+        (
+            {"image_processor_type": "BitImageProcessor", "image_mean": [1, 0, float("nan")]},
+            "the number nan, expected finite",
+        ),
         ({"image_processor_type": "BitImageProcessor", "crop_size": {"height": 3}}, "crop_size is {'height': 3}"),
         ({"image_processor_type": "BitImageProcessor", "image_mean": [0.5]}, "image_mean is .0.5.; expected 3 finite"),
         ({"image_processor_type": "BitImageProcessor", "rescale_factor": 0}, "rescale_factor is 0; expected"),
@@ -103,13 +111,13 @@ def test_what_a_file_does_not_say(tmp_path, photo):
 def test_settings_that_are_refused(tmp_path, settings, message):
     path = tmp_path / "preprocessor_config.json"
     path.write_text(json.dumps(settings))
-    with pytest.raises(ValueError, match=rf"preprocessor_config\.json: {message}"):
+    with pytest.raises(ValueError, match=rf"preprocessor_config\.json:? .*{message}"):
         read_transform(path)
 
 
 def test_damaged_settings(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"preprocessor_config\.json: Expecting"):
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json: not a JSON file \(Expecting"):
         read_transform(tmp_path / "preprocessor_config.json")
 
 

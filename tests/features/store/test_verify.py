@@ -101,13 +101,17 @@ def test_a_killed_run_may_have_left_files(store):
 
 def test_shards_of_another_store_are_found(store, tmp_path, spec, make_features):
     """Two ids a second time, as many items as there should be."""
-    plan = Plan([Item(f"d/{i}é.jpg", "p") for i in (0, 1, 5)], 3)
+    plan = Plan([Item(f"d/{i}é.jpg", "p") for i in (7, 8, 9, 0, 1, 5)], 3)
     create_store(tmp_path / "other", spec, plan)
-    write_shard(tmp_path / "other", 0, [make_features(item) for item in plan.items], [])
-    for ending in ("parquet", "safetensors"):
-        shutil.copy(tmp_path / "other" / f"00000.{ending}", store / f"00001.{ending}")
-    _renew_sums(store, 1)
-    assert verify_store(store) == [f"{store}: 2 ids are there more than once: d/0é.jpg, d/1é.jpg"]
+    for index, problem in (
+        (1, f"{store}: 2 ids are there more than once: d/0é.jpg, d/1é.jpg"),
+        (0, f"shard 1 of {store} cannot be read: it is the table of another shard"),
+    ):
+        write_shard(tmp_path / "other", index, [make_features(item) for item in plan[index]], [])
+        for ending in ("parquet", "safetensors"):
+            shutil.copy(tmp_path / "other" / f"{index:05d}.{ending}", store / f"00001.{ending}")
+        _renew_sums(store, 1)
+        assert verify_store(store) == [problem]
 
 
 def test_too_few_and_too_many_items_are_found(store, spec, plan, tmp_path):

@@ -141,3 +141,22 @@ def test_a_byte_order_mark_within_a_file(tmp_path):
     (tmp_path / "gt.csv").write_text(row + "\ufeff" + row, encoding="utf-8")
     with pytest.raises(ValueError, match=r"gt\.csv, line 2: the video id has a byte order mark"):
         formats.read_ground_truth(tmp_path / "gt.csv")
+
+
+@each_reader
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (f"{GOOD}\n{'x' * 200_000},5\n", r"line 2 is no line of a table: field larger"),
+        (f'{GOOD}\n"a,5\n{GOOD}\n' + f"{GOOD}\n" * 50_000, r"line 2: 1 columns"),
+        ("a," * 600_000, r"line 1 has 1048576 characters or more"),
+        (f"{GOOD}\n" * 1000 + "\0" * 10, "line 1001: a NUL byte"),
+        (f"a,{'9' * 5000},0.1,0.2,0.3,0.4,12,1\n", "line 1: second 9999"),
+        ("a,1,0.1,0.2,0.3,0.4,1e400,1\n", "line 1: .*1e400"),
+    ],
+    ids=["long", "quote", "line", "nul", "digits", "inf"],
+)
+def test_hostile_tables(read: Callable, kind: str, content: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"rows\.csv.*{message}") as caught:
+        read(kind, content)
+    assert len(str(caught.value)) < 1500

@@ -8,6 +8,8 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 
+from hiera_det.data.folders import fail_on_folder, walk
+
 __all__ = ["FRAME_NAMES", "FrameNames"]
 
 FRAME_NAMES = "{video}_{:06d}.jpg"  # SlowFast's
@@ -33,7 +35,7 @@ class FrameNames:
         fields = [name for _, name, _, _ in self._parts if name is not None]
         specs = [spec for _, name, spec, _ in self._parts if name == ""]
         good = fields.count("") == 1 and set(fields) <= {"", "video"} and "/" not in pattern
-        if not good or not re.fullmatch(r"0?\d*d?", specs[0] or ""):
+        if not good or not re.fullmatch(r"0?\d{0,2}d?", specs[0] or ""):
             raise ValueError(
                 f"frames named {pattern!r}: expected a file's name with one number, such as img_{{:05d}}.jpg or"
                 f" {FRAME_NAMES}"
@@ -72,30 +74,21 @@ class FrameNames:
             OSError: a folder cannot be read.
         """
         ending = os.path.splitext(self.pattern)[1].lower()
-        with os.scandir(root) as entries:
-            folders = [entry.name for entry in entries if entry.is_dir()]
-        return sorted(video for name in folders for video in _videos(root, name, ending))
+        videos = []
+        for folder, files, folders in walk(str(root), fail_on_folder):
+            if folder == str(root):
+                continue
+            if any(name.lower().endswith(ending) and os.path.isfile(os.path.join(folder, name)) for name in files):
+                folders.clear()
+            if not folders:
+                videos.append(Path(folder).relative_to(root).as_posix())
+        return sorted(videos)
 
     def _regex(self, video: str) -> Iterator[str]:
         for text, name, _, _ in self._parts:
             yield re.escape(text)
             if name is not None:
                 yield re.escape(_last(video)) if name else r"(\d+)"
-
-
-def _videos(root: Path, name: str, ending: str) -> Iterator[str]:
-    folders = []
-    with os.scandir(root / name) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith(ending) and entry.is_file():
-                yield name
-                return
-            if entry.is_dir():
-                folders.append(entry.name)
-    if not folders:
-        yield name
-    for folder in folders:
-        yield from _videos(root, f"{name}/{folder}", ending)
 
 
 def _last(video: str) -> str:

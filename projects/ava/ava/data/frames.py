@@ -13,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 from PIL import UnidentifiedImageError
 
-from hiera_det.data.image_files import MAX_PIXELS, check_regular, open_image
+from hiera_det.data.image_files import MAX_PIXELS, open_image
 from hiera_det.data.images import read_image
 from hiera_det.data.video import NOMINAL_FPS
 from hiera_det.projects.ava.data.clips import clip_indices
 from hiera_det.projects.ava.data.frame_lists import Frames, read_frame_list, read_frame_lists
 from hiera_det.projects.ava.data.frame_names import FRAME_NAMES, FrameNames
+from hiera_det.utils.regular import read_regular
 
 __all__ = ["FIRST_SECOND", "FrameFolders", "read_frame", "read_frame_list"]
 
 FIRST_SECOND = 900.0  # of AVA's films
 _THREADS = min(4, os.cpu_count() or 1)
+_MOST_FRAMES = 2_000_000  # of a video: 18 hours
 _SLACK = 0.5  # seconds that a keyframe may lie outside the frames: half of what AVA labels at once
 
 
@@ -95,6 +97,9 @@ class FrameFolders:
             # Up to the highest number found, so that a missing file keeps its place and is named when it is read.
             numbers = self._names.numbers(self.root / video, video)
             start = min(1, numbers[0])
+            if numbers[-1] >= _MOST_FRAMES:
+                there = f"{self.root / video} has a frame of number {numbers[-1]}"
+                raise ValueError(f"{there}, expected less than {_MOST_FRAMES}")
             names = [f"{video}/{self._names.of(video, number)}" for number in range(start, numbers[-1] + 1)]
             self._frames[video] = Frames(0, names)
         return self._frames[video]
@@ -154,9 +159,7 @@ def read_frame(path: str | Path, *, max_pixels: int | None = MAX_PIXELS) -> np.n
             ``max_pixels``.
     """
     try:
-        check_regular(path)
-        with open(path, "rb") as file:
-            content = file.read()
+        content = read_regular(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"frame {path} is missing") from None
     except OSError as error:

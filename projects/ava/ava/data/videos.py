@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from hiera_det.data.folders import fail_on_folder, files_below
 from hiera_det.data.suffixes import VIDEO_SUFFIXES
 from hiera_det.data.video import END_SLACK, BehindTheEndError, clip_offsets, read_nearest
 
@@ -21,7 +22,7 @@ def find_videos(folder: str | Path) -> dict[str, Path]:
         ValueError: there is no video in it, or two have the same id.
     """
     found: dict[str, Path] = {}
-    for path in sorted(_files(Path(folder))):
+    for path in sorted(map(Path, files_below(str(folder), fail_on_folder))):
         if path.suffix.lower() in VIDEO_SUFFIXES:
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
@@ -30,14 +31,6 @@ def find_videos(folder: str | Path) -> dict[str, Path]:
     if not found:
         raise ValueError(f"no videos in {folder}; their names end in {', '.join(VIDEO_SUFFIXES)}")
     return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files(path)
-        else:
-            yield path
 
 
 class VideoFiles:
