@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tqdm import tqdm
+
 from hiera_det.utils.escape import printable
 
 __all__ = ["OUT_OF_MEMORY", "user_errors"]
@@ -39,16 +41,21 @@ def user_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {printable(str(error), keep=_LINES)}", file=sys.stderr)
-        raise SystemExit(1 if isinstance(error, FloatingPointError) else 2) from error
+        code = 1 if isinstance(error, FloatingPointError) else 2
+        raise _end(f"error: {printable(str(error), keep=_LINES)}", code) from error
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
-            print(f"error: the machine's memory does not suffice ({error})", file=sys.stderr)
-            raise SystemExit(1) from error
+            raise _end(f"error: the machine's memory does not suffice ({error})", 1) from error
         if "OutOfMemoryError" not in f"{type(error).__name__} {error}":  # perhaps of a process that was started
             raise
-        print(f"error: {OUT_OF_MEMORY}", file=sys.stderr)
-        raise SystemExit(1) from error
-    except KeyboardInterrupt:
-        print("stopped by Ctrl-C", file=sys.stderr)
-        raise SystemExit(128 + signal.SIGINT) from None
+        raise _end(f"error: {OUT_OF_MEMORY}", 1) from error
+    except KeyboardInterrupt as error:
+        raise _end("stopped by Ctrl-C", 128 + signal.SIGINT) from error
+
+
+def _end(line: str, code: int) -> SystemExit:
+    """Print a line, below progress bars that are not at their end, and give the end of the process."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
+    print(line, file=sys.stderr)
+    return SystemExit(code)

@@ -116,7 +116,7 @@ _SOLVER = {
     "IMS_PER_BATCH": _BATCH,
     "BIAS_LR_FACTOR": _WEIGHT,
     "WEIGHT_DECAY_BIAS": number(0.0, 1e6, optional=True),
-    "CLIP_GRADIENTS.CLIP_VALUE": number(0.0, 1e9, above=True),
+    "CLIP_GRADIENTS.CLIP_VALUE": number(0.0, 1e9),
     "CLIP_GRADIENTS.NORM_TYPE": number(0.0, math.inf, above=True),  # infinity: the largest gradient
     "REFERENCE_WORLD_SIZE": whole(0, 10**6),
     "BETAS": number(0.0, 1.0, (2, 2), below=True),

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hiera_det.utils.files import FULL, disk_full
+
 __all__ = ["LOCK", "locked"]
 
 logger = logging.getLogger(__name__)
@@ -71,8 +73,11 @@ class _Lock:
             return False
 
     def write(self, content: dict[str, Any]) -> None:
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps(content).encode(), 0)
+        try:
+            os.ftruncate(self._handle, 0)
+            os.pwrite(self._handle, json.dumps(content).encode(), 0)
+        except OSError as error:
+            raise disk_full(self.path, error.errno) if error.errno in FULL else error from error
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)

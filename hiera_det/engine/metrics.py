@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from hiera_det.utils.files import atomic_write, disk_full, is_full
+from hiera_det.utils.files import FULL, atomic_write, disk_full
 from hiera_det.utils.text import read_text
 
 __all__ = ["MetricsFile"]
@@ -74,9 +75,9 @@ class MetricsFile:
             try:
                 written = file.write(line)
             except OSError as error:
-                raise disk_full(self.path) if is_full(error) else error from error
+                raise disk_full(self.path, error.errno) if error.errno in FULL else error from error
             if written != len(line):  # the next line, or a resumed run, takes the place of what is cut short
-                raise disk_full(self.path)
+                raise disk_full(self.path, errno.ENOSPC)
 
 
 def _complete_lines(path: Path) -> list[dict[str, Any]]:

@@ -152,6 +152,8 @@ def build_lr_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Lambda
 
 def _multiplier(cfg: CfgNode) -> ParamScheduler:
     solver = cfg.SOLVER
+    if solver.MAX_ITER < 1:
+        raise ValueError(f"SOLVER.MAX_ITER is {solver.MAX_ITER}; expected at least 1")
     if solver.LR_SCHEDULER_NAME == "WarmupMultiStepLR":
         schedule: ParamScheduler = _multi_step(cfg)
     elif solver.LR_SCHEDULER_NAME == "WarmupCosineLR":

@@ -24,10 +24,10 @@ from hiera_det.utils.escape import cell, printable
 from hiera_det.utils.regular import open_regular
 
 __all__ = [
+    "FULL",
     "atomic_write",
     "disk_full",
     "file_sum",
-    "is_full",
     "is_temporary",
     "make_folder",
     "remove_leftovers",
@@ -44,7 +44,7 @@ _KEPT = 48  # characters of a long name: with what stands before them they fit i
 _FIRST_NAMESPACE = "pid:[4026531836]"  # Linux' own, the same on all machines
 _DAY = 24 * 3600.0  # seconds
 _CHUNK = 1 << 20  # bytes
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of no space, or a quota or limit that is reached
 _PROBE = 1 << 16  # bytes that are tried where a library does not say why it failed
 
 
@@ -86,41 +86,41 @@ def atomic_write(path: str | Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             sync(target.parent)
     except BaseException as error:
-        full = isinstance(error, Exception) and _tells_of_full_disk(error, target.parent)
+        reason = _full_disk(error, target.parent) if isinstance(error, Exception) else None
         _remove(temporary)
-        if full:
-            raise disk_full(target) from error
+        if reason is not None:
+            raise disk_full(target, reason) from error
         raise
 
 
-def disk_full(path: Path) -> OSError:
-    """Give the error that says that a file does not fit on its disk."""
+def disk_full(path: Path, number: int) -> OSError:
+    """Give the error that says that a file does not fit on its disk.
+
+    Args:
+        path: the file.
+        number: the system's of the error, such as ``errno.ENOSPC``.
+    """
     return OSError(
-        f"{path} cannot be written: the disk is full, or a quota or limit is reached; make room, or choose another"
-        " folder. What was at that place before is as it was"
+        f"{path} cannot be written: the disk is full, or a quota or limit is reached ({os.strerror(number)}); make"
+        " room, or choose another folder. What was at that place before is as it was"
     )
 
 
-def _tells_of_full_disk(error: BaseException, folder: Path) -> bool:
-    """Whether a writer failed for want of space: not every library says so."""
+def _full_disk(error: BaseException, folder: Path) -> int | None:
+    """The system's number of an error where a writer failed for want of space: not every library says so."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno is not None:
-            return is_full(cause)
-        if (found := re.search(r"\(os error (\d+)\)", str(cause))) and int(found[1]) in _FULL:  # safetensors
-            return True
+            return cause.errno if cause.errno in FULL else None
+        if (found := re.search(r"\(os error (\d+)\)", str(cause))) and int(found[1]) in FULL:  # safetensors
+            return int(found[1])
         cause = cause.__cause__ or cause.__context__
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_PROBE))
     except OSError as problem:
-        return is_full(problem)
-    return False
-
-
-def is_full(error: OSError) -> bool:
-    """Whether an error says that there is no space, or that a quota or limit is reached."""
-    return error.errno in _FULL
+        return problem.errno if problem.errno in FULL else None
+    return None
 
 
 def sync(path: Path) -> None:

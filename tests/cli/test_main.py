@@ -10,6 +10,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 import torch
+from tqdm import tqdm
 
 import hiera_det
 from hiera_det.cli import errors
@@ -104,11 +105,18 @@ def test_a_gpu_that_is_too_small_is_one_line(capsys):
         raise RuntimeError("another")
 
 
+def test_an_error_stands_below_the_bar(capsys):
+    with pytest.raises(SystemExit), errors.user_errors():
+        for number in tqdm(range(5)):
+            if number == 2:
+                raise ValueError("the third is wrong")
+    assert capsys.readouterr().err.endswith("]\nerror: the third is wrong\n")
+
+
 def test_ctrl_c_is_one_line(capsys):
     with pytest.raises(SystemExit) as stop, errors.user_errors():
         raise KeyboardInterrupt
     assert stop.value.code == 130 and capsys.readouterr().err == "stopped by Ctrl-C\n"
-
 
 
 @pytest.mark.parametrize("allocate", [lambda: np.empty(10**17), lambda: torch.empty(10**17)], ids=["numpy", "torch"])

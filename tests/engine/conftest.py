@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def _shapes_by_name(shapes_by_name):
     """Runs find the generated datasets."""
+
+
+@pytest.fixture(autouse=True)
+def _log_is_captured(monkeypatch):
+    """Also after runs on detectron2, whose logger keeps it from pytest."""
+    monkeypatch.setattr(logging.getLogger("hiera_det"), "propagate", True)
 
 
 @pytest.fixture(scope="session", params=["detection", "actions", "pretraining"])

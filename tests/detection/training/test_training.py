@@ -145,4 +145,4 @@ def test_bgr_pictures(run, events, trained):
 def test_logging_does_not_pile_up(run):
     run("SOLVER.MAX_ITER", "1", *NO_TEST)
     run("SOLVER.MAX_ITER", "1", *NO_TEST)
-    assert len(logging.getLogger("hiera_det").handlers) == 2
+    assert len(logging.getLogger("hiera_det").handlers) == 1  # stderr's; the files are closed
