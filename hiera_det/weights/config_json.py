@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from hiera_det.hiera.encoder import HieraEncoder
 from hiera_det.hiera.variants import variant_arguments
+from hiera_det.utils.json_text import read_json_object
+from hiera_det.utils.nested import shown
 from hiera_det.weights.source import file_beside
 from hiera_det.weights.transformers_config import model_config
 
@@ -35,18 +36,13 @@ def read_config(source: str) -> dict[str, Any]:
         source: see :func:`~hiera_det.weights.source.local_file`.
 
     Raises:
-        ValueError: it is not a JSON file of an object.
+        OSError: it cannot be read.
+        ValueError: it is not a JSON file of an object, or of values out of all proportion.
     """
     path = file_beside(source, "config.json")
     if path is None:
         return {}
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file ({error})") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} holds a {type(config).__name__}, expected an object")
-    return config
+    return read_json_object(path)
 
 
 def is_own(config: Mapping[str, Any]) -> bool:
@@ -67,7 +63,7 @@ def check_published(config: Mapping[str, Any], variant: str, source: str, *, win
         ValueError: it computes something else; the message lists every difference.
     """
     if is_own(config):
-        given, published = _encoder_arguments(config, variant)
+        given, published = _encoder_arguments(config, variant, source)
         names = [*_SHAPELESS, *(() if windowed else ("layout", "pos_embed_size"))]
     elif config.get("model_type") == "hiera":
         published = model_config(variant.removeprefix("mae_"), 0, 0, {} if variant.startswith("mae_") else None)
@@ -76,7 +72,7 @@ def check_published(config: Mapping[str, Any], variant: str, source: str, *, win
     else:
         return
     lines = [
-        f"{name} is {given[name]!r}, of {variant} {published[name]!r}"
+        f"{name} is {shown(given[name])}, of {variant} {published[name]!r}"
         for name in names
         if _listed(given[name]) != _listed(published[name])
     ]
@@ -87,10 +83,17 @@ def check_published(config: Mapping[str, Any], variant: str, source: str, *, win
         )
 
 
-def _encoder_arguments(config: Mapping[str, Any], variant: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _encoder_arguments(config: Mapping[str, Any], variant: str, source: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of the config's model, which may be a backbone, and of the published one."""
     defaults = {name: parameter.default for name, parameter in inspect.signature(HieraEncoder).parameters.items()}
-    given = {**defaults, **(variant_arguments(config["name"]) if "name" in config else {}), **config}
+    name = config.get("name")
+    if not isinstance(name, str | None):
+        raise ValueError(f"{source}: the name in the config.json beside it is {shown(name)}, expected text")
+    given = {**defaults, **({} if name is None else variant_arguments(name)), **config}
+    for key in ("input_size", "patch_stride"):
+        if not isinstance(given[key], list | tuple) or not all(type(it) is int and it > 0 for it in given[key]):
+            there = f"{key} in the config.json beside it is {shown(given[key])}"
+            raise ValueError(f"{source}: {there}, expected a list of integers above 0")
     grid = [n // stride for n, stride in zip(given["input_size"], given["patch_stride"], strict=True)]
     if _listed(given["pos_embed_size"]) == grid[-2:]:
         given["pos_embed_size"] = None  # the same, said in full

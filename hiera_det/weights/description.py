@@ -8,13 +8,12 @@ from typing import Any
 
 import hiera_det
 from hiera_det.data.class_names import check_category_ids, check_class_names, check_encodable
+from hiera_det.utils.nested import check_plain, shown
 
 __all__ = ["Description"]
 
-_TYPES = (str, int, float, bool, type(None))
 _LONGEST = 1000  # characters of an entry
-_VALUES = 100_000  # of a config; lists may share others, so that a small file holds very many
-_DEPTH = 8  # of a config's nodes; detectron2's have 4
+_LIMIT = 2**63  # of numbers
 
 
 @dataclass(frozen=True)
@@ -95,27 +94,16 @@ def _entry(entries: Mapping[str, Any], name: str, kind: type, source: str) -> An
         if len(value) > _LONGEST:
             raise ValueError(f"{source}: the entry {name!r} has {len(value)} characters, expected at most {_LONGEST}")
         check_encodable(value, f"{source}: the entry {name!r}")
+    if isinstance(value, int) and not 0 <= value < _LIMIT:
+        raise ValueError(f"{source}: the entry {name!r} is {shown(value)}, expected a number of 63 bits")
     return value
 
 
 def _check_config(config: Any, source: str) -> None:
-    """Check that a config is nested dicts of plain values, without end in none of them."""
-    level: list[Any] = [config]
-    for _ in range(_DEPTH):
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, Mapping):
-                if not all(isinstance(key, str) for key in value):
-                    raise ValueError(f"{source}: a key of the config is no text")
-                below += value.values()
-            elif isinstance(value, list | tuple):
-                below += value
-            elif not isinstance(value, _TYPES):
-                raise ValueError(f"{source}: the config holds a {type(value).__name__}, expected plain values")
-        level = below
-        if len(level) > _VALUES:
-            raise ValueError(f"{source}: the config holds more than {_VALUES} values")
-        if not level:
-            break
-    if level or not isinstance(config, Mapping):
-        raise ValueError(f"{source}: the config is no mapping of nodes, keys and values")
+    """Check that a config is nested dicts of plain values; lists may share others, so that a small file holds many."""
+    try:
+        check_plain(config)
+    except ValueError as error:
+        raise ValueError(f"{source}: the config: {error}") from error
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{source}: the config is a {type(config).__name__}, expected nodes, keys and values")

@@ -71,6 +71,7 @@ class HieraWeights:
 _PATCHES = re.compile(
     r"(.*?)(patch_embed\.proj|embeddings\.patch_embeddings\.projection|patch_embed\.projection)\.weight"
 )
+_BLOCKS = re.compile(r"(blocks|encoder\.stages)\.")
 DECODER = re.compile(r"decoder_.*|mask_token|multi_scale_fusion_heads\..*")
 _BESIDE = ("classifier.", "encoder_norm.", "decoder.", "multiscale_fusion.")  # in transformers' models with heads
 _WRAPPERS = re.compile(r"((?:module\.|model\.)*)(backbone\.)?")
@@ -79,9 +80,8 @@ _WRAPPERS = re.compile(r"((?:module\.|model\.)*)(backbone\.)?")
 def hiera_prefix(state: Mapping[str, Tensor]) -> str | None:
     """What stands before a Hiera's names in a state dict; None: there is not exactly one Hiera in it."""
     found = [match[1] for key in state if (match := _PATCHES.fullmatch(key))]
-    hieras = [
-        prefix for prefix in found if any(re.match(rf"{re.escape(prefix)}(blocks|encoder\.stages)\.", k) for k in state)
-    ]
+    before_blocks = {key[: match.start()] for key in state for match in _BLOCKS.finditer(key)}
+    hieras = [prefix for prefix in found if prefix in before_blocks]
     return hieras[0] if len(hieras) == 1 else None
 
 

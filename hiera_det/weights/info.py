@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from hiera_det.utils.json_text import parse_json
 from hiera_det.weights.formats import CLASSIFIER
 from hiera_det.weights.hiera import hiera_in
 from hiera_det.weights.read import read_checkpoint
@@ -110,9 +110,12 @@ def _metrics_of(path: Path, iteration: int) -> dict[str, float]:
         return {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:  # a last line that a kill has cut
+            record = parse_json(line)
+        except ValueError:  # a last line that a kill has cut
             continue
         if isinstance(record, dict) and record.get("iteration") == iteration:
-            return {name: record[name] for name in _METRICS if isinstance(record.get(name), int | float)}
+            found = {name: record.get(name) for name in _METRICS}
+            return {
+                name: value for name, value in found.items() if isinstance(value, int | float) and abs(value) <= 100
+            }
     return {}

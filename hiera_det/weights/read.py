@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from hiera_det.utils.nested import shown
+from hiera_det.utils.one_line import one_line
+from hiera_det.utils.regular import check_regular
 from hiera_det.weights.pickles import load_data_pickle
+from hiera_det.weights.tensorfiles import read_safetensors
+from hiera_det.weights.unpickle.torchfile import read_torch_file
 
-__all__ = ["check_numbers", "read_checkpoint", "state_dict_of"]
+__all__ = ["check_numbers", "read_checkpoint", "some_keys", "state_dict_of"]
 
 _KEYS = ("model_state", "model", "state_dict")  # under which files keep a state dict
+_TENSORS = 100_000  # of a state dict
+_LONGEST = 500  # characters of a tensor's name
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU.
 
     Args:
-        path: written by torch.save, read with ``weights_only=True``; ``.safetensors``; or ``.pkl``, a plain pickle of
-            numpy arrays as detectron2's, of which nothing but arrays and plain values is admitted.
+        path: written by torch.save; ``.safetensors``; or ``.pkl``, a plain pickle of numpy arrays as detectron2's. Of
+            all these nothing but tensors, arrays and plain values is admitted, and nothing in them is run.
 
     Raises:
         FileNotFoundError: there is no such file.
+        OSError: it is no file but a folder, a named pipe or a device, or cannot be read.
         ValueError: the file is truncated, is no checkpoint, or holds more than tensors and plain values.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}")
+    check_regular(path)
     checkpoint = _read(path)
     if not isinstance(checkpoint, dict):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__}, expected a dict with tensors")
@@ -43,69 +49,69 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> Any:
-    size = f"{path} ({path.stat().st_size} bytes)"
     ending = path.suffix.lower()
     if ending == ".safetensors":
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ValueError(
-                f"{size} cannot be read as safetensors: it is truncated or no such file ({error})"
-            ) from error
+        return read_safetensors(path)
     if ending == ".pkl":
-        try:
-            return _tensors(load_data_pickle(path), path.name)
-        except RecursionError as error:
-            raise ValueError(f"{size} holds dicts within one another without end, expected a state dict") from error
+        return _tensors(load_data_pickle(path), path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # on damaged files torch's unpickler raises nearly anything, IndexError too
+        return read_torch_file(path)
+    except ValueError as error:
         raise ValueError(
-            f"{size} cannot be read as a checkpoint of tensors: it is truncated, or not written by torch.save, or holds"
-            f" other objects ({_reason(error)})"
+            f"{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint of tensors: it is truncated, or not"
+            f" written by torch.save, or holds other objects ({one_line(error)})"
         ) from error
 
 
-def _reason(error: Exception) -> str:
-    """What torch.load says, without its advice to run what is in the file."""
-    lines = [line.strip() for line in str(error).splitlines() if not re.search(r"(?i)weights.only", line)]
-    return next(filter(None, lines), repr(error)).partition(" Please use")[0]
+def _tensors(checkpoint: Any, path: Path) -> Any:
+    """The same with tensors in place of the arrays in it, and in its state dicts."""
+    if not isinstance(checkpoint, dict):
+        return checkpoint
+    state_dicts = {key: _converted(checkpoint[key], f"{path.name}: {key}: ") for key in _KEYS if key in checkpoint}
+    return _converted({**checkpoint, **state_dicts}, f"{path.name}: ")
 
 
-def _tensors(value: Any, name: str) -> Any:
-    """Numpy arrays in nested dicts as tensors; `name` is for the message."""
-    if isinstance(value, dict):
-        return {key: _tensors(entry, f"{name}: {key}") for key, entry in value.items()}
-    if not isinstance(value, np.ndarray):
-        return value
+def _converted(values: Any, name: str) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: _tensor(value, f"{name}{one_line(key)}") if isinstance(value, np.ndarray) else value
+        for key, value in values.items()
+    }
+
+
+def _tensor(array: np.ndarray, name: str) -> Tensor:
     try:
-        return torch.from_numpy(np.ascontiguousarray(value, value.dtype.newbyteorder("=")).reshape(value.shape))
+        own = np.require(array, array.dtype.newbyteorder("="), ("C", "W"))
+        return torch.from_numpy(own.reshape(array.shape))
     except TypeError as error:
-        raise ValueError(f"{name} is an array of {value.dtype}, expected numbers") from error
+        raise ValueError(f"{name} is an array of {array.dtype}, expected numbers") from error
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], source: str) -> dict[str, Tensor]:
     """The state dict in a checkpoint: under ``model_state``, ``model`` or ``state_dict``, or the checkpoint itself.
 
     Raises:
-        ValueError: there is none, or it is not one of dense tensors by name.
+        ValueError: there is none, or it is not one of tensors by name.
     """
     state = next((checkpoint[key] for key in _KEYS if key in checkpoint), checkpoint)
     found = {key: value for key, value in state.items() if isinstance(value, Tensor)}
     if not found:
         raise ValueError(
-            f"{source} has the keys {sorted(map(str, checkpoint))[:8]}; expected a state dict, by itself or under"
+            f"{source} has the keys {some_keys(checkpoint)}; expected a state dict, by itself or under"
             f" {', '.join(map(repr, _KEYS))}"
         )
-    for key, value in found.items():
-        if not isinstance(key, str):
-            raise ValueError(f"{source}: a tensor has the key {key!r}, expected names")
-        if value.is_meta or value.layout is not torch.strided:
-            kind = "without numbers, on the device meta" if value.is_meta else f"of layout {value.layout}"
-            raise ValueError(f"{source}: {key} is {kind}; expected a dense tensor on the CPU")
+    if len(found) > _TENSORS:
+        raise ValueError(f"{source} has {len(found)} tensors, expected at most {_TENSORS}")
+    for key in found:
+        if not isinstance(key, str) or len(key) > _LONGEST or not key.isprintable():
+            raise ValueError(f"{source}: a tensor has the key {shown(key)}, expected names")
     return found
+
+
+def some_keys(checkpoint: Mapping[Any, Any]) -> list[str]:
+    """The first eight keys, for messages."""
+    return sorted(one_line(key) for key in checkpoint)[:8]
 
 
 def check_numbers(state: Mapping[str, Tensor], source: str) -> None:

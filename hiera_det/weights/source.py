@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlparse
 
+from hiera_det.utils.regular import check_regular
 from hiera_det.weights.download import download
 from hiera_det.weights.hub import WEIGHTS, hub_file_beside, hub_weights
 from hiera_det.weights.zoo import ZOO, resolved
@@ -25,6 +26,7 @@ def local_file(source: str) -> Path:
 
     Raises:
         FileNotFoundError: there is no such file, or it cannot be fetched; the message says what to do.
+        OSError: it is no file but a named pipe or a device.
         ValueError: what was fetched is not what was expected.
     """
     source = resolved(source)
@@ -43,6 +45,8 @@ def local_file(source: str) -> Path:
         raise FileNotFoundError(
             f"folder {path} has none of {', '.join(WEIGHTS)}, {POINTER}; name the file of the weights"
         )
+    if source and path.exists():
+        check_regular(path)
     names = ", ".join(name for name in ZOO if name.partition(".")[0] == source.partition(".")[0]) or ", ".join(ZOO)
     raise FileNotFoundError(
         f"no weights file at {source}, and no published weights of that name (there are {names}); also taken: URLs and"

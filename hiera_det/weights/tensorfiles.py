@@ -1,4 +1,4 @@
-"""Tensors as a safetensors file."""
+"""Tensors in safetensors files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["write_safetensors"]
+from hiera_det.utils.one_line import one_line
+from hiera_det.utils.regular import open_regular
+
+__all__ = ["read_safetensors", "write_safetensors"]
+
+_HEADER = 16 << 20  # bytes; the header of a model of a thousand tensors has a hundredth
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is truncated, or no such file.
+    """
+    with open_regular(path) as file:
+        header = int.from_bytes(file.read(8), "little")
+    try:
+        if header > _HEADER:
+            raise ValueError(f"its header has {header} bytes, expected at most {_HEADER}")
+        return load_file(path)
+    except Exception as error:  # the library's own, and for what the header says also torch's
+        raise ValueError(
+            f"{path} ({path.stat().st_size} bytes) cannot be read as safetensors: it is truncated or no such file"
+            f" ({one_line(error)})"
+        ) from error
 
 
 def write_safetensors(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

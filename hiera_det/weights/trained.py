@@ -16,7 +16,7 @@ from hiera_det.weights.config_json import read_config
 from hiera_det.weights.description import Description
 from hiera_det.weights.formats import unwrapped
 from hiera_det.weights.load import load_state
-from hiera_det.weights.read import read_checkpoint, state_dict_of
+from hiera_det.weights.read import read_checkpoint, some_keys, state_dict_of
 from hiera_det.weights.source import local_file
 
 __all__ = ["TrainedModel", "config_of", "find_trained", "load_trained", "read_any", "read_trained"]
@@ -71,7 +71,7 @@ def read_trained(source: str | os.PathLike[str]) -> TrainedModel:
     trained = find_trained(checkpoint, path, source)
     if trained is None:
         raise ValueError(
-            f"{path} holds no trained detector (keys {sorted(map(str, checkpoint))[:8]}); expected 'model'. Name a "
+            f"{path} holds no trained detector (keys {some_keys(checkpoint)}); expected 'model'. Name a "
             f"checkpoint of a training run, such as MODEL.WEIGHTS output/model_final.pth"
         )
     return trained

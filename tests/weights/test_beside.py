@@ -11,6 +11,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from hiera_det.hiera.model import build_hiera
 from hiera_det.weights import hub as hub_files
+from hiera_det.weights.config_json import check_published
 from hiera_det.weights.source import file_beside, local_file
 from hiera_det.weights.variant import input_size_of
 
@@ -95,3 +96,12 @@ def test_an_embedding_that_is_not_square():
         state = build_hiera("hiera_tiny_224", input_size=(224, 448)).state_dict()
     with pytest.raises(ValueError, match="x: a position embedding of 6272 tokens is not square"):
         input_size_of(state, "x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"name": []}, {"input_size": "abc"}, {"input_size": 3}, {"patch_stride": [0, 0]}, {"patch_stride": [True]}],
+)
+def test_a_config_of_another_form(wrong):
+    with pytest.raises(ValueError, match=r"x\.pth: .* in the config\.json beside it is .*, expected"):
+        check_published({"embed_dim": 96, **wrong}, "hiera_base_224", "x.pth")

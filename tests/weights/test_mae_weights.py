@@ -369,13 +369,13 @@ def heads_in(folder: Path) -> int:
 
 @pytest.fixture
 def zeros(monkeypatch):
-    """``zeros(**overrides)``: a state dict of Hiera-T's masked autoencoder; neither it nor its folder takes room."""
+    """``zeros(**overrides)``: a state dict of Hiera-T's masked autoencoder; its folder takes no room."""
     monkeypatch.setattr("hiera_det.weights.convert.write_safetensors", lambda *_: None)
 
     def state(**overrides) -> dict[str, Tensor]:
         with torch.device("meta"):
             model = build_hiera("mae_hiera_tiny_224", **overrides)
-        return {key: torch.zeros(()).expand(value.shape) for key, value in model.state_dict().items()}
+        return {key: torch.zeros(value.shape, dtype=torch.float16) for key, value in model.state_dict().items()}
 
     return state
 

@@ -107,22 +107,58 @@ def test_a_dict_that_holds_itself(tmp_path):
     state: dict = {}
     state["model"] = state
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(state))
-    with pytest.raises(ValueError, match=r"x\.pkl .* dicts within one another without end"):
+    with pytest.raises(ValueError, match=r"x\.pkl is not a pickle .*: a dict in it holds itself"):
         read_checkpoint(tmp_path / "x.pkl")
 
 
 @pytest.mark.parametrize(
-    "key, tensor, message",
+    "key, shown",
     [
-        (3, torch.zeros(2), "a tensor has the key 3, expected names"),
-        ("a", torch.zeros(2, 2).to_sparse(), r"a is of layout torch\.sparse_coo"),
-        ("a", torch.zeros(2, device="meta"), "a is without numbers, on the device meta"),
+        (3, "3"),
+        ("a\nb", r"'a\\nb'"),
+        ("\x1b[2J", r"'\\x1b\[2J'"),
+        ("\ud800", r"'\\ud800'"),
+        ("x" * 10**6, r"'x+\.\.\.x+'"),
     ],
+    ids=["number", "lines", "control", "surrogate", "long"],
 )
-def test_what_is_no_dense_tensor_by_name(key, tensor, message, tmp_path):
-    torch.save({"model": {"b": torch.zeros(2), key: tensor}}, tmp_path / "x.pth")
-    with pytest.raises(ValueError, match=rf"x\.pth: {message}"):
+def test_tensors_have_names(key, shown, tmp_path):
+    torch.save({"model": {"b": torch.zeros(2), key: torch.zeros(2)}}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=rf"^x\.pth: a tensor has the key {shown}, expected names$"):
         state_dict_of(read_checkpoint(tmp_path / "x.pth"), "x.pth")
+
+
+@pytest.mark.parametrize("key", ["a\nb", "\x1b[2J", "\ud800", "x" * 10**6])
+def test_other_keys_are_shown_in_one_line(key, tmp_path):
+    torch.save({key: 3}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="expected a state dict") as caught:
+        state_dict_of(read_checkpoint(tmp_path / "x.pth"), "x.pth")
+    assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "tensor, name",
+    [
+        (torch.zeros(2, 2).to_sparse(), "_rebuild_sparse_tensor"),
+        (torch.zeros(2, device="meta"), "_rebuild_meta_tensor_no_storage"),
+    ],
+    ids=["sparse", "meta"],
+)
+def test_tensors_are_dense(tensor, name, tmp_path):
+    torch.save({"model": {"b": torch.zeros(2), "a": tensor}}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=rf"x\.pth .* holds other objects \(it names torch\._utils\.{name}"):
+        read_checkpoint(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.pkl", "x.safetensors"])
+def test_what_is_no_file(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(OSError, match=rf"{name}: it is a named pipe, expected a file"):
+        read_checkpoint(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(OSError, match=rf"{name}: it is a folder, expected a file"):
+        read_checkpoint(tmp_path / name)
 
 
 @pytest.mark.parametrize("key", ["model_state", "model", "state_dict", ""])
