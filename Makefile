@@ -7,9 +7,11 @@ DATASETS ?= datasets
 OPTS ?=
 # A wheel of detectron2: with it, the tests of the detectron2 backend run as well
 DETECTRON2 ?=
+# Options of the soak
+SOAK ?=
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow lint format clean
+.PHONY: quickstart test test-slow soak lint format clean
 
 $(VENV)/.installed: setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +37,10 @@ test: $(VENV)/.installed-dev $(VENV)/.detectron2
 
 test-slow: $(VENV)/.installed-dev $(VENV)/.detectron2
 	$(BIN)/python -m pytest -m slow
+
+# Hours: hostile files, kills, full disks, a fuzzer; see docs/robustness.md. For example SOAK="--parts kills"
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.faults.soak $(SOAK)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from hiera_det.engine.training_state import check_training_state
 from hiera_det.utils.files import atomic_write
 from hiera_det.weights.read import read_checkpoint
 from hiera_det.weights.source import POINTER
@@ -45,12 +46,7 @@ class AtomicCheckpointIO(CheckpointIO):
             ValueError: the file is truncated, or no training checkpoint.
         """
         checkpoint = read_checkpoint(Path(path))
-        missing = sorted({"model", "iteration", "seed", "loops", "optimizer_states"} - set(checkpoint))
-        if missing:
-            raise ValueError(
-                f"{path} cannot be resumed from: it lacks {missing}. It holds weights only, or another program wrote"
-                f" it; start anew from its weights with MODEL.WEIGHTS {path} and without --resume"
-            )
+        check_training_state(checkpoint, path)
         return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:

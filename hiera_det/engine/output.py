@@ -16,12 +16,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from hiera_det.engine.options import RunOptions
 from hiera_det.utils.files import make_folder, remove_leftovers
 from hiera_det.utils.logs import LineFormatter, StderrHandler, set_handlers
+from hiera_det.utils.regular import check_regular
 
 __all__ = ["begin_output", "end_log", "is_rank_zero", "prepare_output"]
 
 logger = logging.getLogger(__name__)
 
 _FORMATTER = LineFormatter("[%(asctime)s %(name)s] %(levelname)s: %(message)s", "%m/%d %H:%M:%S")
+_LOG = "log.txt"
 _WRITTEN = ("", "inference", "inference/pictures", "pictures")  # folders that a run writes to
 _MOST_LINES = 100_000  # of a log in memory
 
@@ -35,6 +37,8 @@ def prepare_output(cfg: CfgNode, options: RunOptions) -> tuple[Path, bool]:
         OSError: it cannot be written to.
     """
     folder = make_folder(cfg.OUTPUT_DIR, "OUTPUT_DIR")
+    if (log := folder / _LOG).exists():
+        check_regular(log)
     is_writer = options.machine_rank == 0 and is_rank_zero()
     _log_to(is_writer)
     logger.info("torch %s, lightning %s; output in %s", torch.__version__, L.__version__, folder)
@@ -49,7 +53,7 @@ def begin_output(folder: Path) -> None:
     package = logging.getLogger("hiera_det")
     for handler in package.handlers[:]:
         if isinstance(handler, MemoryHandler):
-            file = _LogFile(folder / "log.txt")
+            file = _LogFile(folder / _LOG)
             handler.setTarget(file)
             handler.close()  # which writes what it has
             package.removeHandler(handler)

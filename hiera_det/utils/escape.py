@@ -7,8 +7,9 @@ import unicodedata
 
 __all__ = ["cell", "from_cell", "markdown", "printable"]
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # at which a spreadsheet begins to compute
-_MARKED = re.compile(r"'+[=+\-@\t\r\n]")
+_FORMULA = re.compile(r"'*[=+\-@]")  # at which a spreadsheet begins to compute
+_MARKED = re.compile(r"'+[=+\-@]")
+_ESCAPE = re.compile(r"\\(\\|[tnr]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.ASCII)
 _SILENT = ("Cc", "Cs", "Zl", "Zp")  # Unicode's categories: control characters, halves of characters, ends of lines
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they turn text round
@@ -37,14 +38,22 @@ def markdown(text: str) -> str:
 
 
 def cell(value: object) -> object:
-    """What stands for a value in a CSV that people open in a spreadsheet: no formula; of other text nothing changes.
+    """What stands for a value in a CSV that people open in a spreadsheet; of usual text and of numbers nothing changes.
 
-    OWASP's rule: an apostrophe before what begins with one of ``= + - @``, a tab or an end of line; numbers stay.
+    Control characters, halves of characters and what turns text round are shown as escapes, and with them backslashes.
+    An apostrophe stands before what begins with one of ``= + - @``, as OWASP advises: no formula.
     """
-    is_formula = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
-    return f"'{value}" if is_formula else value
+    if not isinstance(value, str):
+        return value
+    text = _escaped(value) if _ESCAPE.search(value) or printable(value) != value else value
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def from_cell(text: str) -> str:
     """The text that :func:`cell` stands for."""
-    return text[1:] if _MARKED.match(text) else text
+    text = text[1:] if _MARKED.match(text) else text
+    return _ESCAPE.sub(lambda found: found[0].encode().decode("unicode_escape"), text)
+
+
+def _escaped(text: str) -> str:
+    return printable(text.replace("\\", r"\\"))

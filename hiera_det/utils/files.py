@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hiera_det.utils.escape import cell, printable
+from hiera_det.utils.escape import cell
 from hiera_det.utils.regular import open_regular
 
 __all__ = [
@@ -176,7 +176,7 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows([cell(printable(value) if isinstance(value, str) else value) for value in row] for row in rows)
+        writer.writerows([cell(value) for value in row] for row in rows)
 
 
 def write_json(path: str | Path, content: Any, *, indent: int | None = None) -> None:

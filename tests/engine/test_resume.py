@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from hiera_det.engine.checkpoint import AtomicCheckpointIO
 from hiera_det.engine.evaluation import Evaluation
 from hiera_det.engine.lock import LOCK, locked
 
@@ -251,3 +252,19 @@ def test_another_kind_of_file_in_the_place_of_the_metrics(task_run, content):
     with pytest.raises(ValueError, match=r"metrics\.json"):
         task_run(*SHORT)
     assert (task_run.folder / "metrics.json").read_text() == content and not (task_run.folder / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 10**400, {}, -1, float("nan"), [{}], {"fit_loop": {}}])
+@pytest.mark.parametrize("entry", ["iteration", "seed", "loops", "optimizer_states", "lr_schedulers", "global_step"])
+def test_a_state_of_another_form(entry, value, task_trained, tmp_path):
+    torch.save({**task_trained.checkpoint(), entry: value}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match=r"x\.pth") as error:
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "x.pth")
+    assert entry in str(error.value) or value == 10**400
+
+
+def test_a_pipe_in_the_place_of_the_log(task_run):
+    task_run.folder.mkdir(parents=True)
+    os.mkfifo(task_run.folder / "log.txt")
+    with pytest.raises(OSError, match="named pipe"):
+        task_run(*SHORT)
