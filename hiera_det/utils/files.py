@@ -241,7 +241,11 @@ def _runs(pid: int) -> bool:
         return True
     except (ProcessLookupError, OverflowError):
         return False
-    return True
+    try:  # one that is dead, but that its parent has not asked about yet, as in containers without an init process
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return True
+    return state != b"Z"
 
 
 def _remove(path: Path) -> None:
