@@ -11,13 +11,12 @@ from pathlib import Path
 from hiera_det.utils.files import is_temporary
 from tests.faults.warm import Outcome
 
-__all__ = ["FAULTS", "Case", "Write", "copy", "faults_of", "put"]
+__all__ = ["Case", "Write", "copy", "faults_of", "put"]
 
 Write = Callable[[Path], object]
 
 SECONDS = 10.0  # more than the good file of the kind takes
 MEMORY = 1024.0  # MiB, the same
-FAULTS = ("signal", "traceback", "hang", "process", "bounds", "files", "words")  # "process": or socket, or code
 
 
 @dataclass(frozen=True)
@@ -26,8 +25,7 @@ class Case:
 
     Attributes:
         name: of the case, once in its kind.
-        words: of the command line; paths are relative to the case's folder. Or a call, where no command reaches what is
-            tried.
+        words: of the command line; paths are relative to the case's folder, or begin with "{folder}".
         write: writes the input to the folder.
         good: the input is sound: the base of the others' time and memory; it must end with 0.
         refused: it must not end with 0.
@@ -37,7 +35,7 @@ class Case:
     """
 
     name: str
-    words: tuple[str, ...] | Callable[[], None]
+    words: tuple[str, ...]
     write: Write
     good: bool = False
     refused: bool = False
@@ -70,7 +68,18 @@ def copy(source: Path, name: str) -> Write:
 
 
 def faults_of(case: Case, outcome: Outcome, base: Outcome, folder: Path, connections: int) -> dict[str, str]:
-    """What is wrong with how a case ended: by kind of fault, what was seen."""
+    """What is wrong with how a case ended.
+
+    Args:
+        case: the case.
+        outcome: its end.
+        base: that of the good case.
+        folder: of the case.
+        connections: that came to the port that hostile files name.
+
+    Returns:
+        What was seen, by kind of fault: signal, traceback, hang, process (or socket, or code), bounds, files, words.
+    """
     found: dict[str, str] = {}
     if outcome.late:
         found["hang"] = f"killed after {outcome.seconds:.1f} s, the good one takes {base.seconds:.1f} s"
@@ -82,12 +91,10 @@ def faults_of(case: Case, outcome: Outcome, base: Outcome, folder: Path, connect
         found["bounds"] = f"took {outcome.peak:.0f} MiB, the good one {base.peak:.0f} MiB"
     acts = [act for act in outcome.acts if act not in base.acts]
     acts += [f"{connections} connections to the listening port"] if connections else []
-    elsewhere = [act for act in acts if act.startswith(("writes", "os."))]
-    if ran := [
-        act for act in acts if act not in elsewhere or act.startswith(("os.exec", "os.fork", "os.sys", "os.posix"))
-    ]:
+    elsewhere = [act for act in acts if act.startswith(("writes ", "changes "))]
+    if ran := [act for act in acts if act not in elsewhere]:
         found["process"] = "; ".join(ran[:3])
-    elif elsewhere:
+    if elsewhere:
         found["files"] = f"outside of its folder: {'; '.join(elsewhere[:3])}"
     if (folder / "called").exists():
         found["process"] = "what the file names was called"

@@ -108,10 +108,8 @@ def _run_case(kind: str, case: Case, base: Outcome | None, scratch: Path) -> Res
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     case.write(folder)
-    work = (
-        case.words if callable(case.words) else command([word.replace("{folder}", str(folder)) for word in case.words])
-    )
-    outcome = run(work, folder, base.seconds + SECONDS if base else _LIMIT)
+    words = [word.replace("{folder}", str(folder)) for word in case.words]
+    outcome = run(command(words), folder, base.seconds + SECONDS if base else _LIMIT)
     faults = faults_of(case, outcome, base or outcome, folder, connections())
     if not faults:
         shutil.rmtree(folder)

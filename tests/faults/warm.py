@@ -22,11 +22,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from tests.faults.watch import watch
 
 __all__ = ["Child", "Outcome", "command", "import_everything", "run", "start"]
 
 _MEMORY = 6 << 30  # bytes beyond which an allocation fails: the machine goes on
+_ENDS_WITH_PARENT, _SUBREAPER = 1, 36  # of prctl; the latter: orphans become children of this process
 _CPU = 120  # seconds, where a process does not heed that it is to end
 
 
@@ -110,6 +113,9 @@ class Child:
         _, status, usage = os.wait4(self.pid, 0)
         left = _others(self.pid)
         self.kill()
+        with contextlib.suppress(ChildProcessError):
+            while True:  # what it had started: a program that looks for their ids is not to find them
+                os.waitpid(-self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         texts = [(self.folder / name).read_text("utf-8", "replace") for name in (".stdout", ".stderr", ".acts")]
         acts = tuple(dict.fromkeys(texts[2].splitlines()))
@@ -161,6 +167,7 @@ def start(
     (folder / ".acts").touch()
     sys.stdout.flush()
     sys.stderr.flush()
+    _prctl(_SUBREAPER, 1)
     began = time.perf_counter()
     pid = os.fork()
     if pid:
@@ -169,6 +176,7 @@ def start(
         return Child(pid, folder, began)
     code = 70
     try:
+        tqdm._instances.clear()  # the bar of the soak is none of the child's
         _settle(folder, environment or {})
         if before is not None:
             before()
@@ -187,6 +195,10 @@ def start(
 def run(work: Callable[[], None], folder: Path, limit: float, **options: Any) -> Outcome:
     """Start and wait, see :func:`start` and :meth:`Child.wait`."""
     return start(work, folder, **options).wait(limit)
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None).prctl(option, value)
 
 
 def _work(work: Callable[[], None]) -> int:
@@ -209,7 +221,7 @@ def _settle(folder: Path, environment: dict[str, str]) -> None:
     """A process group, a folder, streams, an environment and bounds of its own."""
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with its parent
+    _prctl(_ENDS_WITH_PARENT, signal.SIGKILL)
     os.chdir(folder)
     for name, number in ((".stdout", 1), (".stderr", 2)):
         file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -223,6 +235,7 @@ def _settle(folder: Path, environment: dict[str, str]) -> None:
     places = dict.fromkeys(("HOME", "TMPDIR", "TORCH_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(scratch))
     os.environ.update({**places, **environment})
     tempfile.tempdir = None
+    tqdm._instances.clear()  # type: ignore[attr-defined]  # a bar of the parent would move those of the child
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.register(signal.SIGUSR1, open(folder / ".stack", "w"))  # noqa: SIM115
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -36,6 +36,8 @@ _PLAIN = ("/dev/", "/proc/")
 def watch(folder: Path, note: int) -> None:
     """Write a line to the file descriptor ``note`` for each forbidden act of this process, from now to its end.
 
+    Those on files elsewhere begin with "writes" or "changes".
+
     Args:
         folder: the only place where files may be written or changed; code must not come from it.
         note: opened for writing.
@@ -62,7 +64,7 @@ def watch(folder: Path, note: int) -> None:
             outside = [path for path in arguments if is_outside(path, follow=False)]
             if not outside:
                 return
-            told = f"{event} {outside!r:.200}"
+            told = f"changes {event} {outside!r:.200}"
         elif event == "exec":
             name = str(getattr(arguments[0], "co_filename", ""))
             if not name.startswith(home):
