@@ -176,7 +176,7 @@ def start(
         return Child(pid, folder, began)
     code = 70
     try:
-        tqdm._instances.clear()  # the bar of the soak is none of the child's
+        getattr(tqdm, "_instances", set()).clear()  # the bar of the soak is none of the child's
         _settle(folder, environment or {})
         if before is not None:
             before()
