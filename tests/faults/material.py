@@ -40,7 +40,7 @@ class Material:
         """A file or folder of that name, which ``work`` makes the first time."""
         path = self.root / name
         if not path.exists():
-            place = self.root / f"making_{Path(name).stem}"
+            place = self.root / f"making_{name}"
             outcome = run(lambda: work(path), place, 300, watched=False)
             if outcome.code:
                 raise RuntimeError(f"{name} could not be made: {outcome.stderr}")

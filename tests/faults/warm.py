@@ -176,7 +176,6 @@ def start(
         return Child(pid, folder, began)
     code = 70
     try:
-        getattr(tqdm, "_instances", set()).clear()  # the bar of the soak is none of the child's
         _settle(folder, environment or {})
         if before is not None:
             before()
@@ -235,7 +234,7 @@ def _settle(folder: Path, environment: dict[str, str]) -> None:
     places = dict.fromkeys(("HOME", "TMPDIR", "TORCH_HOME", "XDG_CACHE_HOME", "MPLCONFIGDIR"), str(scratch))
     os.environ.update({**places, **environment})
     tempfile.tempdir = None
-    tqdm._instances.clear()  # type: ignore[attr-defined]  # a bar of the parent would move those of the child
+    getattr(tqdm, "_instances", set()).clear()  # a bar of the parent would move those of the child
     signal.signal(signal.SIGINT, signal.default_int_handler)
     faulthandler.register(signal.SIGUSR1, open(folder / ".stack", "w"))  # noqa: SIM115
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
