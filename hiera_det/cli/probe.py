@@ -18,7 +18,7 @@ from hiera_det.features.analysis.labels import labels_of
 from hiera_det.features.analysis.probe import METHODS, probe, split_labels
 from hiera_det.features.analysis.probe_report import format_probe, write_confusion, write_probe
 from hiera_det.features.store.reader import FeatureStore
-from hiera_det.utils.files import make_folder
+from hiera_det.utils.files import make_folder, remove_leftovers
 from hiera_det.utils.logs import show_log
 
 
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         train, test = split_labels(labels, args.test_share, args.seed)
     output = make_folder(args.output, "output folder")
+    remove_leftovers(output)
     result = probe(ids, vectors, train, test, method=args.method, k=args.k)
     print(format_probe(result))
     left_out = len(ids) - len(train) - len(test)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from hiera_det.data.folders import choose_files, count_endings, files_in
 from hiera_det.data.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-from hiera_det.utils.files import make_folder
+from hiera_det.utils.files import make_folder, remove_leftovers
 from hiera_det.utils.visualize import write_image
 
 __all__ = ["drawn_files", "find_files", "make_output", "read_each", "write_drawn"]
@@ -84,7 +84,7 @@ def read_each(paths: Sequence[Path], read: Callable[[Path], T]) -> Iterator[tupl
 
 
 def make_output(output: Path, source: Path) -> None:
-    """Make the folder for the results of a source.
+    """Make the folder for the results of a source, and clear away what a killed process left half-written in it.
 
     Raises:
         OSError: it cannot be made or written to.
@@ -92,7 +92,7 @@ def make_output(output: Path, source: Path) -> None:
     """
     if output.resolve() == (source if source.is_dir() else source.parent).resolve():
         raise ValueError(f"output folder {output} is where the input lies: the results would overwrite it")
-    make_folder(output, "output folder")
+    remove_leftovers(make_folder(output, "output folder"))
 
 
 def drawn_files(paths: Sequence[Path], output: Path) -> list[Path]:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
-from hiera_det.data.paths import read_each
+from hiera_det.data.paths import make_output, read_each
+from hiera_det.utils.files import temporary_path
 
 
 def number(path):
@@ -44,3 +46,14 @@ def test_progress(capsys):
     for paths in ([Path("1")], [Path("1"), Path("2")]):
         list(read_each(paths, number))
         assert ("2/2" in capsys.readouterr().err) == (len(paths) == 2)
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "getpid", lambda: 2**30)  # no system gives so large a number
+    left = temporary_path(tmp_path / "out" / "a.jpg")
+    left.touch()
+    (tmp_path / "out" / "tmp.notes.txt").touch()  # a user's
+    monkeypatch.undo()
+    make_output(tmp_path / "out", tmp_path / "in" / "a.jpg")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tmp.notes.txt"]
