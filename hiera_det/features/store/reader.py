@@ -179,7 +179,7 @@ class FeatureStore(Mapping[str, dict[str, Tensor]]):
         for part, start in self._shards.items():
             path = self.root / shard_name(part, TABLE)
             with _readable(path), open_rows(path) as table:
-                column = table.read(columns=[name])[name].combine_chunks()
+                column = table.read(columns=[name], use_threads=False)[name].combine_chunks()
             if not pa.types.is_fixed_size_list(column.type):
                 raise ValueError(f"{self.root} has several vectors {name!r} per item; read them item by item")
             rows = column.flatten().to_numpy().reshape(len(column), -1)  # (n, D)

@@ -122,7 +122,10 @@ def open_rows(path: Path) -> pq.ParquetFile:
         ValueError: it has other columns than :func:`to_table` gives, or says to be far larger than the file.
     """
     check_regular(path)
-    rows = pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+    try:
+        rows = pq.ParquetFile(path, memory_map=True, read_dictionary=list(SPEC_COLUMNS))
+    except KeyError as error:
+        raise ValueError(f"it has no column {error.args[0]!r:.40}") from error
     try:
         _check_columns(rows.schema_arrow)
         _check_sizes(rows.metadata, path.stat().st_size)
@@ -166,7 +169,8 @@ def read_index(path: Path, index: int) -> pa.Table:
         OSError, pyarrow.ArrowException, ValueError: as of :func:`open_rows`, or it is another shard's, or values lack.
     """
     with open_rows(path) as rows:
-        table = rows.read(columns=[field.name for field in rows.schema_arrow if not is_vector(field)])
+        names = [field.name for field in rows.schema_arrow if not is_vector(field)]
+        table = rows.read(columns=names, use_threads=False)  # pyarrow's threads end the process on some damaged files
     if lacking := [name for name in table.column_names if name not in _MAY_LACK and table[name].null_count]:
         raise ValueError(f"its columns {', '.join(lacking)} lack values")
     if set(table["shard"].unique().to_pylist()) - {index}:

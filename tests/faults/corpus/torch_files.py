@@ -45,7 +45,7 @@ class _Pickler(pickle.Pickler):
 
 def tensor(size: Any, stride: Any = None, offset: Any = 0, stored: Stored | None = None) -> Called:
     """A tensor of any shape over a storage of four numbers."""
-    stride = tuple(0 for _ in size) if stride is None else stride
+    stride = tuple(0 for _ in size) if stride is None and isinstance(size, tuple) else stride
     return Called(torch._utils._rebuild_tensor_v2, stored or Stored(), offset, size, stride, False, {})
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hiera_det.features.store import FeatureStore
 from hiera_det.features.store.layout import Failure, failures_text, read_failures, sums_text
+from hiera_det.features.store.rows import open_rows
 from hiera_det.features.store.verify import verify_store
 from hiera_det.utils.files import file_sum
 from tests.utils.hostile_names import HOSTILE_NAMES
@@ -143,3 +144,9 @@ def test_failures_of_another_form(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"failed\.csv is damaged"):
         read_failures(path)
+
+
+def test_a_table_without_the_columns_of_the_spec(tmp_path):
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="it has no column b?'package_version'"):
+        open_rows(tmp_path / "x.parquet")
