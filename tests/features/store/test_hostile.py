@@ -148,5 +148,5 @@ def test_failures_of_another_form(tmp_path, content):
 
 def test_a_table_without_the_columns_of_the_spec(tmp_path):
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match="it has no column b?'package_version'"):
+    with pytest.raises(ValueError, match=r"it has no column b?'package_version'"):
         open_rows(tmp_path / "x.parquet")
