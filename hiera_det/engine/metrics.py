@@ -89,7 +89,7 @@ def _complete_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = []
-    for number, text in enumerate(read_text(path).splitlines(), 1):
+    for number, text in enumerate(read_text(path, max_bytes=None).splitlines(), 1):
         try:
             line = json.loads(text)
         except json.JSONDecodeError:

@@ -16,6 +16,8 @@ import yaml
 from hiera_det.engine.checkpoint import AtomicCheckpointIO
 from hiera_det.engine.evaluation import Evaluation
 from hiera_det.engine.lock import LOCK, locked
+from hiera_det.engine.metrics import MetricsFile
+from hiera_det.utils.text import MAX_BYTES
 
 SHORT = ["SOLVER.MAX_ITER", "4", "SOLVER.CHECKPOINT_PERIOD", "2"]
 TIMES = {"time", "data_time", "eta_seconds"}
@@ -268,3 +270,13 @@ def test_a_pipe_in_the_place_of_the_log(task_run):
     os.mkfifo(task_run.folder / "log.txt")
     with pytest.raises(OSError, match="named pipe"):
         task_run(*SHORT)
+
+
+def test_a_file_of_metrics_may_be_of_any_size(tmp_path):
+    """A line for each iteration: tens of megabytes in a long training."""
+    line = json.dumps({"iteration": 0, "total_loss": 1.0, "padding": "x" * MAX_BYTES}) + "\n"
+    (tmp_path / "metrics.json").write_text(line)
+    metrics = MetricsFile(tmp_path)
+    metrics.check()
+    metrics.open(1)
+    assert metrics.last["iteration"] == 0
