@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hiera_det.config import CfgNode, load_config
+from hiera_det.config import CfgNode, load_config, with_values
 from hiera_det.config.resume import resumed_config
 from hiera_det.config.yaml_files import read_yaml
 from hiera_det.data.catalog import DatasetFiles, dataset_keys
@@ -117,16 +117,16 @@ def load_run_config(
     words = [*overrides, *_own_files(defaults, train_files, test_files)]
     cfg = load_config(path, words, defaults)
     if train_files is not None:
-        from hiera_det.coco.classes import class_overrides  # with pycocotools, as below with torch: help does without
+        from hiera_det.coco.classes import class_counts  # with pycocotools, as below with torch: help does without
 
-        cfg = _merged(cfg, class_overrides(cfg, words, train_files))
+        cfg = with_values(cfg, class_counts(cfg, words, train_files))
     if resume:
         from hiera_det.weights.saved_config import read_saved_config
 
         if (saved := read_saved_config(cfg.OUTPUT_DIR, defaults)) is not None:
             return resumed_config(cfg, saved.config, set(words[::2]), saved.path)
     # A new run takes the data as they are, whatever a run was trained on whose config this is.
-    return _merged(cfg, ["DATASETS.SHA256", []]) if train_files is not None else cfg
+    return with_values(cfg, {"DATASETS.SHA256": []}) if train_files is not None else cfg
 
 
 def _own_files(defaults: CfgNode, train: DatasetFiles | None, test: DatasetFiles | None) -> list[Any]:
@@ -141,14 +141,6 @@ def _own_files(defaults: CfgNode, train: DatasetFiles | None, test: DatasetFiles
     if words and defaults.TASK == "actions":
         raise ValueError("for action detection the config names the data: DATASETS.ROOT and the keys beside it")
     return words
-
-
-def _merged(cfg: CfgNode, words: list[Any]) -> CfgNode:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list(words)
-    cfg.freeze()
-    return cfg
 
 
 def load_evaluation_config(

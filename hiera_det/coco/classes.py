@@ -12,15 +12,15 @@ from hiera_det.coco.json_file import AnnotationError
 from hiera_det.coco.reader import read_annotations
 from hiera_det.data.catalog import DatasetFiles
 
-__all__ = ["class_overrides"]
+__all__ = ["class_counts"]
 
 logger = logging.getLogger(__name__)
 
 _COCOS = 80  # classes, the default of NUM_CLASSES
 
 
-def class_overrides(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles) -> list[Any]:
-    """Config keys and values for the number of classes of one's own data, where nothing else gives one.
+def class_counts(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles) -> dict[str, int]:
+    """Config values by key for the number of classes of one's own data, where nothing else gives one.
 
     Args:
         cfg: a detector's config, for either backend.
@@ -34,13 +34,13 @@ def class_overrides(cfg: CfgNode, overrides: Sequence[Any], files: DatasetFiles)
     nodes = [name for name in ("ROI_HEADS", "RETINANET") if name in cfg.MODEL]
     keys = [f"MODEL.{name}.NUM_CLASSES" for name in nodes]
     if set(keys) & set(overrides[::2]) or any(cfg.MODEL[name].NUM_CLASSES != _COCOS for name in nodes):
-        return []
+        return {}
     try:
         annotations = read_annotations(files.json_file, mask_format=None)
     except AnnotationError as error:
         if error.annotations is None:
-            return []
+            return {}
         annotations = error.annotations
     count = len(annotations.category_ids)
     logger.info("%s has %d classes, so has the detector", files.json_file, count)
-    return [word for key in keys for word in (key, count)]
+    return dict.fromkeys(keys, count)

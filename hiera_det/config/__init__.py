@@ -6,7 +6,7 @@ from hiera_det.config.defaults import add_hiera_config, admit_removed_keys, get_
 from hiera_det.config.load import config_from, load_config, save_config, to_plain
 from hiera_det.config.ranges import declare_ranges, number, texts, whole
 from hiera_det.config.shipped import find_config, shipped_configs
-from hiera_det.config.values import pyramid_maps, value_of
+from hiera_det.config.values import pyramid_maps, value_of, with_values
 
 __all__ = [
     "CfgNode",
@@ -25,4 +25,5 @@ __all__ = [
     "to_plain",
     "value_of",
     "whole",
+    "with_values",
 ]

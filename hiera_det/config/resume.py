@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
 from fvcore.common.config import CfgNode
+from tabulate import tabulate
 
 from hiera_det.config.load import to_plain
-from hiera_det.config.values import value_of
+from hiera_det.config.values import value_of, with_values
+from hiera_det.utils.nested import shown
 
-__all__ = ["resumed_config"]
+__all__ = ["check_iterations", "resumed_config"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,6 @@ _HARMLESS = (
 # Of a pretraining the iterations come from the epochs, unless they are given themselves.
 _OF_EPOCHS = {"SOLVER.MAX_EPOCHS": "SOLVER.MAX_ITER", "SOLVER.WARMUP_EPOCHS": "SOLVER.WARMUP_ITERS"}
 _NOT_SHOWN = ("OUTPUT_DIR", "DATASETS.SHA256")  # another folder than before, or what no config file has
-_LONGEST = 40  # characters of a value in the table
 
 
 def resumed_config(cfg: CfgNode, saved: CfgNode, given: Collection[str], checkpoint: object) -> CfgNode:
@@ -48,15 +50,15 @@ def resumed_config(cfg: CfgNode, saved: CfgNode, given: Collection[str], checkpo
         ValueError: such a key differs and is not given.
     """
     given = {*given, "OUTPUT_DIR", *(its for epochs, its in _OF_EPOCHS.items() if epochs in given)}
-    rows, refused, result = [], [], cfg.clone()
-    result.defrost()
+    rows, refused, held = [], [], {}
     for key, now, then in _changes(cfg, saved):
         if key not in given:
             if not _is_harmless(key):
                 refused.append(key)
-            _set(result, key, value_of(saved, key))
+            held[key] = value_of(saved, key)
         if key not in _NOT_SHOWN:
-            rows.append((key, then, now, "this command line's" if key in given else "the checkpoint's"))
+            holder = "this command line's" if key in given else "the checkpoint's"
+            rows.append((key, shown(then), shown(now), holder))
     if refused:
         raise ValueError(
             f"--resume: this config is not that of {checkpoint}, and would be another run:"
@@ -66,8 +68,23 @@ def resumed_config(cfg: CfgNode, saved: CfgNode, given: Collection[str], checkpo
         )
     if rows:
         logger.info("--resume: what differs from the config of %s:%s", checkpoint, _table(rows))
-    result.freeze()
-    return result
+    return with_values(cfg, held)
+
+
+def check_iterations(cfg: CfgNode, checkpoint: Mapping[str, Any], source: object) -> None:
+    """Check that a run shall not end before the checkpoint that it goes on from.
+
+    Args:
+        cfg: of the run.
+        checkpoint: with "iteration", the last finished one, counted from 0.
+        source: the checkpoint, for the message.
+
+    Raises:
+        ValueError: it shall.
+    """
+    done, wanted = checkpoint.get("iteration", -1) + 1, cfg.SOLVER.MAX_ITER
+    if wanted < done:
+        raise ValueError(f"SOLVER.MAX_ITER is {wanted}, but {source} has {done} iterations: give as many")
 
 
 def _changes(cfg: CfgNode, saved: CfgNode) -> Iterator[tuple[str, Any, Any]]:
@@ -90,21 +107,7 @@ def _is_harmless(key: str) -> bool:
     return key.endswith("_TEST") or any(key == name or key.startswith(f"{name}.") for name in _HARMLESS)
 
 
-def _set(cfg: CfgNode, key: str, value: Any) -> None:
-    node, _, last = key.rpartition(".")
-    (value_of(cfg, node) if node else cfg)[last] = value
-
-
-def _table(rows: list[tuple[Any, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows as text: key, the checkpoint's value, this command's, and which holds."""
     header = ("key", "checkpoint", "this command", "what holds")[: len(rows[0])]
-    cells = [header, *(tuple(_short(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    return "".join(
-        "\n  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) and value else repr(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return "\n" + indent(tabulate(rows, header, tablefmt="plain", disable_numparse=True), "  ")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fvcore.common.config import CfgNode
 
-__all__ = ["floats_of_integers", "literal_of", "pyramid_maps", "value_of"]
+__all__ = ["floats_of_integers", "literal_of", "pyramid_maps", "value_of", "with_values"]
 
 
 def value_of(cfg: CfgNode, key: str) -> Any:
@@ -23,6 +23,22 @@ def value_of(cfg: CfgNode, key: str) -> Any:
             raise KeyError(key)
         node = node[name]
     return node
+
+
+def with_values(cfg: CfgNode, values: Mapping[str, Any]) -> CfgNode:
+    """Give a copy of a frozen config with other values, which are taken as they are.
+
+    Args:
+        cfg: the config; not changed.
+        values: by key with dots, such as ``"SOLVER.MAX_ITER"``; all keys are there already.
+    """
+    changed = cfg.clone()
+    changed.defrost()
+    for key, value in values.items():
+        node, _, last = key.rpartition(".")
+        (value_of(changed, node) if node else changed)[last] = value
+    changed.freeze()
+    return changed
 
 
 def floats_of_integers(value: Any, default: Any) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LAYOUT", "DatasetFiles", "custom_dataset", "dataset_keys", "own_datasets", "resolve_dataset"]
+from hiera_det.utils.files import file_sum
+
+__all__ = ["LAYOUT", "DatasetFiles", "custom_dataset", "dataset_keys", "own_datasets", "resolve_dataset", "sums_of"]
 
 # Name: (annotations, images), relative to $DETECTRON2_DATASETS.
 LAYOUT = {
@@ -93,6 +95,11 @@ def dataset_keys(train: DatasetFiles | None, test: DatasetFiles | None) -> list[
     for split in ("TRAIN", "TEST") if train is not None else ("TEST",):
         words += [f"DATASETS.{split}", (names[split],) if split in names else ()]
     return words
+
+
+def sums_of(datasets: Iterable[DatasetFiles]) -> dict[str, tuple[str, str]]:
+    """Give the SHA-256 of each dataset's annotations in hex, and its place for people, by its name."""
+    return {its.name: (file_sum(its.json_file), f"{its.json_file}, images in {its.image_root}") for its in datasets}
 
 
 def _checked(files: DatasetFiles, hint: str) -> DatasetFiles:

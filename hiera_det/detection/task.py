@@ -19,7 +19,7 @@ from hiera_det.coco.fits import examine_fit
 from hiera_det.coco.reader import read_annotations
 from hiera_det.coco.records import Annotations
 from hiera_det.coco.tables import metrics_table
-from hiera_det.data.catalog import DatasetFiles, resolve_dataset
+from hiera_det.data.catalog import DatasetFiles, resolve_dataset, sums_of
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
 from hiera_det.data.reading import reading_of
@@ -30,7 +30,7 @@ from hiera_det.detection.model.config_check import check_training_config
 from hiera_det.detection.model.detector import build_model
 from hiera_det.engine.output import is_rank_zero
 from hiera_det.engine.task import Task
-from hiera_det.utils.files import file_sum, write_json
+from hiera_det.utils.files import write_json
 from hiera_det.weights.description import Description
 
 __all__ = ["DetectionTask"]
@@ -85,11 +85,7 @@ class DetectionTask(Task):
     def data_sums(self, *, training: bool) -> dict[str, tuple[str, str]]:
         """Of the annotations of each dataset."""
         files = [_only_dataset(self.cfg, split) for split in (("TRAIN", "TEST") if training else ("TEST",))]
-        return {
-            its.name: (file_sum(its.json_file), f"{its.json_file}, images in {its.image_root}")
-            for its in files
-            if its is not None
-        }
+        return sums_of(filter(None, files))
 
     @cached_property
     def train_dataset(self) -> CocoDataset:

@@ -12,6 +12,7 @@ from detectron2.engine import DefaultTrainer
 from detectron2.evaluation import COCOEvaluator, DatasetEvaluator
 from detectron2.utils import comm
 
+from hiera_det.config.resume import check_iterations
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.detectron2.checkpoints import describe_checkpoints
 from hiera_det.detectron2.data import annotations_of, build_mapper, check_classes, classes_of
@@ -92,9 +93,7 @@ class Trainer(DefaultTrainer):
                 f" that wrote it (--backend torchvision), or start anew from its weights with MODEL.WEIGHTS {path} and"
                 " without --resume"
             )
-        done, wanted = checkpoint.get("iteration", -1) + 1, self.cfg.SOLVER.MAX_ITER
-        if wanted < done:
-            raise ValueError(f"SOLVER.MAX_ITER is {wanted}, but {path} has {done} iterations: give as many")
+        check_iterations(self.cfg, checkpoint, path)
         check_same_model(checkpoint["model"], model.state_dict(), str(path))
         description = Description.from_plain(checkpoint, str(path))
         dataset = self.cfg.DATASETS.TRAIN[0]

@@ -20,6 +20,7 @@ from hiera_det import config
 from hiera_det.coco.examination import Given, examine_datasets
 from hiera_det.coco.fits import examine_fit
 from hiera_det.coco.reader import read_annotations
+from hiera_det.data.catalog import sums_of
 from hiera_det.data.class_names import check_same_classes
 from hiera_det.data.findings import Findings
 from hiera_det.detectron2.data import (
@@ -35,7 +36,7 @@ from hiera_det.detectron2.evaluation import Evaluator
 from hiera_det.engine.data_record import record_data
 from hiera_det.engine.lock import locked
 from hiera_det.engine.options import RunOptions, available_device, check_rendezvous, items_per_device
-from hiera_det.utils.files import atomic_write, file_sum, make_folder
+from hiera_det.utils.files import atomic_write, make_folder
 from hiera_det.utils.logs import set_handlers
 from hiera_det.weights.trained import load_trained, read_trained
 
@@ -163,10 +164,7 @@ def _prepare(cfg: CfgNode, *, eval_only: bool) -> CfgNode:
 def _data_sums(cfg: CfgNode, *, eval_only: bool) -> dict[str, tuple[str, str]]:
     """Sum and place of the annotations of each dataset that this package reads, by its name."""
     names = cfg.DATASETS.TEST if eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    files = {name: its for name in names if (its := find_dataset(cfg, name)) is not None}
-    return {
-        name: (file_sum(its.json_file), f"{its.json_file}, images in {its.image_root}") for name, its in files.items()
-    }
+    return sums_of(filter(None, (find_dataset(cfg, name) for name in names)))
 
 
 def _register(cfg: CfgNode, split: str) -> None:

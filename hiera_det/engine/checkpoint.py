@@ -105,9 +105,9 @@ class Checkpointer(L.Callback):
     def _stop(self, module: Any, iteration: int) -> None:
         logger.warning(
             "stopped by %s after iteration %d; its checkpoint is written: continue with --resume",
-            *(signal.Signals(module.interrupted or signal.SIGTERM).name, iteration),
+            *(module.stopped_by.name, iteration),
         )
-        raise SystemExit(128 + (module.interrupted or signal.SIGTERM))
+        raise SystemExit(128 + module.stopped_by)
 
     def save(self, trainer: L.Trainer, name: str) -> None:
         """Write a checkpoint, and its name to ``last_checkpoint``.

@@ -44,7 +44,11 @@ class Evaluation(L.Callback):
         """Make up for the evaluation that was due at the resumed iteration, if a kill prevented it."""
         period = self.task.cfg.TEST.EVAL_PERIOD
         due = period > 0 and trainer.global_step > 0 and trainer.global_step % period == 0
-        if trainer.limit_val_batches == 0 or not due or from_rank_zero(trainer.global_rank, self._is_done):
+        if (
+            trainer.limit_val_batches == 0
+            or not due
+            or from_rank_zero(trainer.global_rank, lambda: self.file.has_evaluation)
+        ):
             return
         logger.info("the evaluation after %d iterations was not finished: doing it now", trainer.global_step)
         loop = trainer.fit_loop.epoch_loop.val_loop
@@ -52,9 +56,6 @@ class Evaluation(L.Callback):
         trainer.validating = True  # as Lightning's loop does when it is time
         loop.run()
         trainer.training = True
-
-    def _is_done(self) -> bool:
-        return self.file.has_evaluation
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin anew."""

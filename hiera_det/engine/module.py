@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 
 from hiera_det.config import to_plain
+from hiera_det.config.resume import check_iterations
 from hiera_det.engine.finite import ADVICE, check_finite
 from hiera_det.engine.optim import build_lr_scheduler, build_optimizer, clip_gradients
 from hiera_det.engine.task import Task
@@ -55,6 +57,11 @@ class TrainingModule(L.LightningModule):
         self.interrupted_anywhere = False
         self._micro_losses: list[Tensor] = []
         self._names: list[Any] = []
+
+    @property
+    def stopped_by(self) -> signal.Signals:
+        """The signal that the run ends by: this process' own, or where only another's came, a SIGTERM."""
+        return signal.Signals(self.interrupted or signal.SIGTERM)
 
     def setup(self, stage: str) -> None:
         """Take rank 0's seed on every rank: the stream of training items must be one."""
@@ -180,9 +187,7 @@ class TrainingModule(L.LightningModule):
             ValueError: the checkpoint is of another model, another optimizer or other classes, or is further than the
                 run shall go.
         """
-        done, wanted = checkpoint["iteration"] + 1, self.task.cfg.SOLVER.MAX_ITER
-        if wanted < done:
-            raise ValueError(f"SOLVER.MAX_ITER is {wanted}, but the checkpoint has {done} iterations: give as many")
+        check_iterations(self.task.cfg, checkpoint, "the checkpoint")
         description = Description.from_plain(checkpoint, "the checkpoint")
         self.task.check_classes(description, "the checkpoint", training=True)
         self.licence = description.licence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -252,7 +251,7 @@ def _draw_seed(task: Task, checkpoint: Path | None) -> int:
 
 def _finished(task: Task, evaluation: Evaluation, module: TrainingModule) -> Any:
     if evaluation.metrics is None:  # the one reason that leaves none
-        raise SystemExit(128 + (module.interrupted or signal.SIGTERM))
+        raise SystemExit(128 + module.stopped_by)
     if code := task.exit_code(evaluation.metrics):
         raise SystemExit(code)
     return evaluation.metrics

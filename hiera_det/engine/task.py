@@ -14,6 +14,7 @@ from fvcore.common.config import CfgNode
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from hiera_det.config import with_values
 from hiera_det.data.findings import Findings
 from hiera_det.weights.description import Description
 
@@ -48,10 +49,7 @@ class Task(ABC):
         Args:
             values: by key, such as "SEED".
         """
-        self.cfg = self.cfg.clone()
-        self.cfg.defrost()
-        self.cfg.merge_from_list([word for pair in values.items() for word in pair])
-        self.cfg.freeze()
+        self.cfg = with_values(self.cfg, values)
 
     # --- data: read when it is first asked for; what is wrong with it is a ValueError or an OSError
 

@@ -13,6 +13,7 @@ from fvcore.common.config import CfgNode
 from tqdm import tqdm
 
 import hiera_det
+from hiera_det.config import with_values
 from hiera_det.engine.distributed import on_rank_zero, torchrun_ranks
 from hiera_det.features.extract import extract_parts
 from hiera_det.features.load import load_extractor
@@ -114,13 +115,10 @@ def _extract_on_cluster(cfg: CfgNode, plan: Plan, root: str | Path) -> None:
         from hiera_det.features.cluster import extract_on_cluster
     except ModuleNotFoundError as error:
         raise ValueError(f"--engine ray: pip install 'hiera_det[cluster]' ({error})") from error
-    local = cfg.clone()
-    local.defrost()
     # Workers have other working folders.
-    local.MODEL.WEIGHTS = str(local_file(cfg.MODEL.WEIGHTS).absolute()) if cfg.MODEL.WEIGHTS else ""
-    on_cpu = local.clone()
-    on_cpu.MODEL.DEVICE = "cpu"
-    load_extractor(on_cpu)  # errors show here, and the GPUs stay free
+    weights = str(local_file(cfg.MODEL.WEIGHTS).absolute()) if cfg.MODEL.WEIGHTS else ""
+    local = with_values(cfg, {"MODEL.WEIGHTS": weights})
+    load_extractor(with_values(local, {"MODEL.DEVICE": "cpu"}))  # errors show here, and the GPUs stay free
     todo, _ = _begin(cfg, plan, root)
     extract_on_cluster(local, plan, todo, root)
 

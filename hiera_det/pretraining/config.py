@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fvcore.common.config import CfgNode
 
-from hiera_det.config import declare_ranges, get_cfg, number, whole
+from hiera_det.config import declare_ranges, get_cfg, number, whole, with_values
 from hiera_det.config.default_ranges import CHANNELS, CLIP_RATE, FRAMES, ITERATIONS, RANGES, SIDE
 
 __all__ = ["OWN_RANGES", "defaults", "with_iterations"]
@@ -122,12 +122,9 @@ def with_iterations(cfg: CfgNode, items: int) -> CfgNode:
     """
     solver = cfg.SOLVER
     per_step = solver.IMS_PER_BATCH * cfg.INPUT.REPEATS
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.SOLVER.MAX_ITER = max(1, round(solver.MAX_EPOCHS * items / per_step))
-    if cfg.SOLVER.WARMUP_ITERS == 0:
-        cfg.SOLVER.WARMUP_ITERS = round(solver.WARMUP_EPOCHS * items / per_step)
-    cfg.freeze()
+    warmup = solver.WARMUP_ITERS or round(solver.WARMUP_EPOCHS * items / per_step)
+    iterations = max(1, round(solver.MAX_EPOCHS * items / per_step))
+    cfg = with_values(cfg, {"SOLVER.MAX_ITER": iterations, "SOLVER.WARMUP_ITERS": warmup})
     if 0 < cfg.SOLVER.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
         raise ValueError(
             f"{items} items make {cfg.SOLVER.MAX_ITER} iterations of SOLVER.MAX_EPOCHS {solver.MAX_EPOCHS:g}, all of"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import resource
 import struct
 from fractions import Fraction
 
@@ -10,6 +9,7 @@ import pytest
 
 from hiera_det.data.video import read_frames, read_nearest, video_duration
 from hiera_det.data.video_writer import redraw_video, write_video
+from tests.utils.full_disk import files_of_at_most
 
 MS = Fraction(1, 1000)
 UNEVEN = [0, 0.033, 0.1, 0.533, 0.6, 2.0, 2.04, 2.08]  # seconds, as a screen recorder gives
@@ -186,13 +186,8 @@ def test_frames_that_cannot_be_written(tmp_path):
 @pytest.mark.parametrize("count", [1, 200])
 def test_a_full_disk(tmp_path, count):
     noise = np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), np.uint8)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            write_video(tmp_path / "a.mp4", ((number / 30, frame) for number, frame in enumerate(noise)))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with files_of_at_most(1000), pytest.raises(OSError, match="File too large"):
+        write_video(tmp_path / "a.mp4", ((number / 30, frame) for number, frame in enumerate(noise)))
     assert not list(tmp_path.iterdir())
 
 

@@ -25,7 +25,8 @@ def weights(run) -> list[str]:
     return ["MODEL.WEIGHTS", str(run.folder / "model_final.pth")]
 
 
-def test_a_signal_to_the_process_group_leaves_a_checkpoint(task_run, environment):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_process_group_leaves_a_checkpoint(task_run, environment, number):
     """As a scheduler or a terminal sends it: to the main process and to its loaders' workers."""
     command = task_run.command("SOLVER.MAX_ITER", "100000", "DATALOADER.NUM_WORKERS", "2")
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -33,12 +34,13 @@ def test_a_signal_to_the_process_group_leaves_a_checkpoint(task_run, environment
     while len(task_run.records) < 2:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGTERM)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert process.returncode == 128 + number, errors
     iteration = len(task_run.losses) - 1
     assert (task_run.folder / "last_checkpoint").read_text() == f"model_{iteration:07d}.pth"
     assert task_run.checkpoint(f"model_{iteration:07d}.pth")["iteration"] == iteration
+    assert f"stopped by {number.name} after iteration {iteration}" in errors
     assert "Traceback" not in errors and "DataLoader worker" not in errors
 
 

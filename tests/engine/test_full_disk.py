@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import resource
-from contextlib import contextmanager
 
 import pytest
 import torch
@@ -12,16 +10,7 @@ import torch
 from hiera_det.engine.metrics import MetricsFile
 from hiera_det.utils.files import atomic_write, write_json
 from hiera_det.weights.tensorfiles import write_safetensors
-
-
-@contextmanager
-def files_of_at_most(size: int):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+from tests.utils.full_disk import files_of_at_most
 
 
 def write_torch(path):

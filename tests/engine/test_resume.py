@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -203,23 +201,6 @@ def test_weights_that_are_not_finite_are_not_saved(task_run, monkeypatch):
         task_run("SOLVER.MAX_ITER", "2", "SOLVER.CHECKPOINT_PERIOD", "1")
     assert "not finite" in str(error.value) and "--resume alone would end here again" in str(error.value)
     assert not list(task_run.folder.glob("*.pth")) and not (task_run.folder / "last_checkpoint").exists()
-
-
-def test_ctrl_c_leaves_a_checkpoint(task_run, environment):
-    """As a terminal sends it: to the main process and to its loaders' workers."""
-    command = task_run.command("SOLVER.MAX_ITER", "100000", "DATALOADER.NUM_WORKERS", "2")
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(task_run.records) < 2:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT, errors
-    iteration = len(task_run.losses) - 1
-    assert task_run.checkpoint(f"model_{iteration:07d}.pth")["iteration"] == iteration
-    assert f"stopped by SIGINT after iteration {iteration}" in errors
-    assert "Traceback" not in errors and "DataLoader worker" not in errors
 
 
 HOLD = """

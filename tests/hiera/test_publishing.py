@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from torch import nn
 
 from hiera_det import Hiera, HieraBackbone, build_hiera
 from hiera_det.hiera.variants import VARIANTS, variant_arguments
+from tests.utils.full_disk import files_of_at_most
 
 SMALL = {"embed_dim": 16, "num_heads": 1, "stages": (1, 1, 2, 1)}
 SIZE = {"hiera_tiny_224": (224, 224), "hiera_base_16x224": (16, 224, 224)}
@@ -139,13 +139,8 @@ def test_a_full_disk_is_an_os_error_and_leaves_what_was_there(redraw, tmp_path):
     model = small(redraw)
     model.save_pretrained(tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # bytes of a file: a disk that is full after these
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            model.save_pretrained(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with files_of_at_most(10_000), pytest.raises(OSError, match="File too large"):
+        model.save_pretrained(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert not list(tmp_path.glob("tmp*"))
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +15,7 @@ from hiera_det.features.store.reader import Features, FeatureStore
 from hiera_det.features.store.verify import verify_store
 from hiera_det.features.store.writer import create_store, write_failed, write_shard
 from hiera_det.inputs.items import Item, Plan
+from tests.utils.full_disk import files_of_at_most
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -27,6 +26,7 @@ from pathlib import Path
 import torch
 from hiera_det.features.store import writer
 from hiera_det.inputs.items import Item, Plan
+from tests.utils.full_disk import files_of_at_most
 from hiera_det.features.store.reader import Features
 from hiera_det.features.store.writer import create_store, write_shard
 
@@ -113,23 +113,13 @@ def test_what_a_killed_attempt_left_does_not_get_into_the_shard(root, plan, writ
     assert FeatureStore(root).failed == []
 
 
-@contextlib.contextmanager
-def _largest_file(size):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("options", [{"vectors": False}, {"maps": False}])
 @pytest.mark.parametrize("size", [0, 100, 600])
 def test_a_file_that_cannot_grow(root, plan, write_parts, options, size, content):
     write_parts(root, plan, [0], **options)
     before = content(root)
     with (
-        _largest_file(size),
+        files_of_at_most(size),
         pytest.raises(
             OSError, match=r"shard 1 of .* cannot be written \(.*\); the 1 shards that are finished are whole"
         ),
