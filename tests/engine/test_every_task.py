@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
@@ -25,17 +26,36 @@ def weights(run) -> list[str]:
     return ["MODEL.WEIGHTS", str(run.folder / "model_final.pth")]
 
 
+@contextmanager
+def in_a_terminal(command, environment):
+    """A process group that takes Ctrl-C, also where these tests run in the background; nothing of it is left behind."""
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_process_group_leaves_a_checkpoint(task_run, environment, number):
     """As a scheduler or a terminal sends it: to the main process and to its loaders' workers."""
     command = task_run.command("SOLVER.MAX_ITER", "100000", "DATALOADER.NUM_WORKERS", "2")
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(task_run.records) < 2:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.01)
-    os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=60)
+    with in_a_terminal(command, environment) as process:
+        deadline = time.monotonic() + 120
+        while len(task_run.records) < 2:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.01)
+        os.killpg(process.pid, number)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
     iteration = len(task_run.losses) - 1
     assert (task_run.folder / "last_checkpoint").read_text() == f"model_{iteration:07d}.pth"
