@@ -38,6 +38,7 @@ _MODEL = {
     "HIERA.STAGES": whole(1, 256, (1, 16), optional=True),
     "HIERA.WINDOW_SIZES": whole(1, 1024, (1, 16)),
     "HIERA.GLOBAL_BLOCKS": whole(0, 4095, (0, 4096), optional=True),
+    "HIERA.POS_EMBED_SIZE": whole(1, 1024, (2, 2), optional=True),
     "HIERA.DROP_PATH_RATE": number(0.0, 1.0, below=True),
     "HIERA.OUT_FEATURES": texts(),
     "HIERA.SQUARE_PAD": whole(0, SIDE),

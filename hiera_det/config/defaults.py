@@ -36,6 +36,7 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.WINDOW_SIZES = [8, 4, 16, 8]  # tokens a side, by stage; these tile 1024 x 1024 without padding
     hiera.GLOBAL_BLOCKS = None  # indices of the blocks with global attention; None: the variant's own
     hiera.POS_EMBED = "absolute_win"  # or "resize"
+    hiera.POS_EMBED_SIZE = None  # tokens along H, W of the global part that absolute_win stores; None: the variant's
     hiera.DROP_PATH_RATE = 0.0
     hiera.OUT_FEATURES = ["res2", "res3", "res4", "res5"]
     hiera.NORM = ""  # norm of each output map: "" or "LN"

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class HieraHandler(PathHandler):
-    """Turns a Hiera's file into one for detectron2, with the embedding split for ``absolute_win``."""
+    """Turns a Hiera's file into one for detectron2: its embedding split for ``absolute_win``, SAM 2's neck renamed."""
 
     def _get_supported_prefixes(self) -> list[str]:
         return ["hiera:"]
@@ -63,6 +63,8 @@ def _log(path: str, weights: HieraWeights, state: dict[str, Tensor]) -> None:
     if weights.decoder:
         report.dropped["the decoder of MAE"] = list(weights.decoder)
     for name, tensor in state.items():
+        if name in weights.neck:
+            continue
         if name not in weights.encoder:
             report.resized[name] = "split off the plain embedding: mean over its mask units"
         elif tensor.shape != weights.encoder[name].shape:

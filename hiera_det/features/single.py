@@ -18,6 +18,7 @@ from hiera_det.features.load import load_extractor
 from hiera_det.features.preprocess import Preprocess
 from hiera_det.hiera.backbone import HieraBackbone
 from hiera_det.weights.formats import HieraWeights
+from hiera_det.weights.sam2 import trunk_arguments
 from hiera_det.weights.variant import variant_of
 
 __all__ = ["Extractor", "Features"]
@@ -37,7 +38,7 @@ class Features:
 
 
 class Extractor:
-    """A frozen backbone in the published layout, at the native size of each image.
+    """A frozen backbone in the published layout, that of its weights, at the native size of each image.
 
     For many files and other settings there is the command ``hiera-det extract``.
 
@@ -64,6 +65,8 @@ class Extractor:
         """
         cfg = defaults()
         cfg.MODEL.HIERA.NAME = variant_of(weights.encoder, source)
+        for argument, value in trunk_arguments(weights.encoder).items():
+            cfg.MODEL.HIERA[argument.upper()] = value
         cfg.MODEL.WEIGHTS = source
         cfg.MODEL.DEVICE = str(choose_device(device))
         cfg.INPUT.MAX_PIXELS = MAX_PIXELS

@@ -94,6 +94,7 @@ class HieraBackbone(HieraEncoder, Publishable):
             "num_heads": node.NUM_HEADS,
             "stages": node.STAGES,
             "global_blocks": node.GLOBAL_BLOCKS,
+            "pos_embed_size": node.POS_EMBED_SIZE and tuple(node.POS_EMBED_SIZE),
         }
         return cls(
             node.NAME,

@@ -87,6 +87,7 @@ class HieraEncoder(nn.Module):
         norm_layer = resolve_norm(norm_layer)
 
         self.layout = layout
+        self.window_sizes, self.global_blocks = tuple(window_sizes), tuple(global_blocks)
         self.patch_stride = tuple(patch_stride)
         self.q_stride = tuple(q_stride)
         self.mask_unit_size = tuple(mask_unit_size)
@@ -136,6 +137,8 @@ class HieraEncoder(nn.Module):
         height, width = grid[-2:]
         if len(grid) == 3 and not separate:
             raise ValueError("video needs sep_pos_embed=True: one spatial and one temporal position embedding")
+        if stored_size and kind != "absolute_win":
+            raise ValueError(f"pos_embed_size={tuple(stored_size)} is of pos_embed='absolute_win', not of {kind!r}")
         if kind == "absolute_win":
             spatial = torch.zeros(1, dim, *(stored_size or (height, width)))
             self.pos_embed_window = nn.Parameter(torch.zeros(1, dim, *self.mask_unit_size[-2:]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["MAE_VARIANTS", "VARIANTS", "is_video", "variant_arguments"]
+__all__ = ["MAE_VARIANTS", "SAM2_TRUNKS", "VARIANTS", "is_video", "variant_arguments"]
 
 # By size. Global blocks (layout "windowed") are those of SAM 2's trunks of the same depths.
 _SIZES: dict[str, dict[str, Any]] = {
@@ -34,6 +34,24 @@ VARIANTS: dict[str, dict[str, Any]] = {
 # Masked autoencoders; the last stage does not pool.
 MAE_VARIANTS: dict[str, dict[str, Any]] = {
     f"mae_{name}": {**arguments, "q_pool": 2} for name, arguments in VARIANTS.items()
+}
+
+_T_TO_B_PLUS = (8, 4, 14, 7)  # windows
+# What makes `HieraEncoder` the same function as SAM 2's and 2.1's image encoders, at every size, by the variant of the
+# same blocks (facebookresearch/sam2, sam2/configs). Their global blocks are the variants' own.
+SAM2_TRUNKS: dict[str, dict[str, Any]] = {
+    f"hiera_{size}_224": {
+        "layout": "windowed",
+        "window_sizes": windows,
+        "pos_embed": "absolute_win",
+        "pos_embed_size": (side, side),
+    }
+    for size, windows, side in (
+        ("tiny", _T_TO_B_PLUS, 7),
+        ("small", _T_TO_B_PLUS, 7),
+        ("base_plus", _T_TO_B_PLUS, 14),
+        ("large", (8, 4, 16, 8), 7),
+    )
 }
 
 

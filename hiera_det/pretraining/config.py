@@ -82,7 +82,7 @@ def _model_defaults(base: CfgNode) -> CfgNode:
     hiera = model.HIERA = base.MODEL.HIERA
     hiera.LAYOUT = "released"  # the one that masks work with
     hiera.POS_EMBED = "resize"
-    for name in ("WINDOW_SIZES", "GLOBAL_BLOCKS", "OUT_FEATURES", "NORM", "SQUARE_PAD"):
+    for name in ("WINDOW_SIZES", "GLOBAL_BLOCKS", "POS_EMBED_SIZE", "OUT_FEATURES", "NORM", "SQUARE_PAD"):
         del hiera[name]  # of the windowed layout, and of maps
     mae = model.MAE = CfgNode()
     mae.MASK_RATIO = 0.6  # of an image's mask units, dropped; the paper has 0.9 for clips

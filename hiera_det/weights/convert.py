@@ -200,6 +200,8 @@ def _report(
         left_out["the decoder of MAE"] = decoder
     if to == "detectron2" and weights.classifier:
         left_out["the classifier"] = len(weights.classifier)
+    if to != "detectron2" and weights.neck:
+        left_out["SAM 2's neck"] = len(weights.neck)
     if to != "detectron2" and (norms := sum(key.startswith("norm_res") for key in weights.encoder)):
         left_out["norms of maps"] = norms
     logger.info(

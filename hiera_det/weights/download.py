@@ -23,7 +23,7 @@ from huggingface_hub import is_offline_mode
 from tqdm import tqdm
 
 from hiera_det.utils.files import file_sum
-from hiera_det.weights.zoo import PUBLISHED
+from hiera_det.weights.zoo import ZOO
 
 __all__ = ["cached_file", "download"]
 
@@ -38,8 +38,8 @@ _FRAGMENT = re.compile(r"sha256=([0-9a-fA-F]{8,64})")
 def cached_file(url: str) -> Path:
     """Where a URL's file is kept, in torch.hub's cache (`TORCH_HOME`).
 
-    The original's files have torch.hub's place, where other packages have perhaps put them. Of other URLs each has a
-    folder of its own: many a run's file is called ``model_final.pth``.
+    The zoo's files have torch.hub's place, where other packages have perhaps put them. Of other URLs each has a folder
+    of its own: many a run's file is called ``model_final.pth``.
 
     Raises:
         ValueError: the URL names no file, or one with too long a name.
@@ -50,7 +50,7 @@ def cached_file(url: str) -> Path:
         raise ValueError(f"{url} names no file; expected one such as https://host/folder/model.pth")
     if len(name.encode()) > _LONGEST:
         raise ValueError(f"{url}: the file's name is of {len(name.encode())} bytes, at most {_LONGEST} can be kept")
-    return folder / name if url.startswith(PUBLISHED) else folder / _digest(url) / name
+    return folder / name if url in ZOO.values() else folder / _digest(url) / name
 
 
 def download(url: str) -> Path:

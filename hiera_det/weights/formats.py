@@ -17,11 +17,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
 from hiera_det.weights.names import (
     SAM2,
+    SAM2_NECK,
+    SAM2_PARTS,
     SAM2_TRANSFORMERS,
     TIMM,
     TRANSFORMERS,
@@ -48,6 +51,10 @@ class HieraWeights:
         decoder: of a masked autoencoder, with its fusion heads and its mask token.
         decoder_config: what the tensors do not tell of it but the file does, under transformers' names:
             ``decoder_num_heads`` and ``normalize_pixel_loss``.
+        neck: the lateral convolutions of SAM 2's pyramid, ``fpn_lateral2.weight`` … ``fpn_lateral5.bias``, as
+            detectron2's pyramid calls them.
+        arguments: of a ``HieraEncoder`` that computes what they were trained for, where their file was asked for them
+            and tells them.
         dropped: names in the file of what is neither, by what they are.
         file_format: one of the module's table.
         licence: of the weights, where their file was asked for it.
@@ -57,6 +64,8 @@ class HieraWeights:
     classifier: dict[str, Tensor]
     decoder: dict[str, Tensor] = field(default_factory=dict)
     decoder_config: dict[str, int] = field(default_factory=dict)
+    neck: dict[str, Tensor] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     dropped: dict[str, list[str]] = field(default_factory=dict)
     file_format: str = "original"
     licence: str = ""
@@ -101,8 +110,8 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         source: the file, for the message.
 
     Raises:
-        ValueError: there is no Hiera in it, or more than one, or tensors of its encoder or classifier are not finite
-            floating-point numbers.
+        ValueError: there is no Hiera in it, or more than one, or tensors of its encoder, classifier or neck are not
+            finite floating-point numbers.
     """
     prefix = hiera_prefix(state)
     if prefix is None:
@@ -121,9 +130,17 @@ def find_hiera(state: Mapping[str, Tensor], source: str) -> HieraWeights:
         taken = {key: name for key, name in theirs.items() if name in known or DECODER.fullmatch(name)}
         inside |= {name: state[key] for key, name in taken.items()}
         outside = [key for key in outside if key not in taken]
-    found = _sorted_out(inside, outside, file_format)
-    check_numbers({**found.encoder, **found.classifier}, source)
+    laterals = {key: its for key in outside if file_format.startswith("sam2") and (its := _lateral(key))}
+    found = _sorted_out(inside, [key for key in outside if key not in laterals], file_format)
+    found.neck = {its: state[key] for key, its in laterals.items()}
+    check_numbers({**found.encoder, **found.classifier, **found.neck}, source)
     return found
+
+
+def _lateral(key: str) -> str:
+    """Name a tensor of SAM 2's neck as detectron2's pyramid does; empty: it is none. The first is of the last map."""
+    match = SAM2_NECK.fullmatch(key)
+    return f"fpn_lateral{5 - int(match[1])}.{match[2]}" if match else ""
 
 
 def _recognised(inside: dict[str, Tensor], prefix: str) -> tuple[str, dict[str, Tensor]]:
@@ -151,5 +168,11 @@ def _sorted_out(inside: Mapping[str, Tensor], outside: list[str], file_format: s
         else:  # also what no Hiera has: it is for the reader to see that the model has no such tensor
             found.encoder[key] = value
     for key in outside:
-        found.dropped.setdefault("other parts of the model", []).append(key)
+        found.dropped.setdefault(_part(key, file_format), []).append(key)
     return found
+
+
+def _part(key: str, file_format: str) -> str:
+    """What a tensor outside the Hiera is of."""
+    parts = SAM2_PARTS if file_format.startswith("sam2") else {}
+    return next((part for part, begins in parts.items() if key.startswith(begins)), "other parts of the model")

@@ -19,6 +19,7 @@ from hiera_det.weights.fit import fit, fit_decoder
 from hiera_det.weights.formats import DECODER, HEAD, NORM, HieraWeights, find_hiera
 from hiera_det.weights.read import check_numbers, read_checkpoint, state_dict_of
 from hiera_det.weights.report import LoadReport, show_licence
+from hiera_det.weights.same_function import known_arguments, warn_of_another_function
 from hiera_det.weights.source import local_file
 from hiera_det.weights.zoo import licence_of
 
@@ -58,6 +59,7 @@ def hiera_in(checkpoint: Mapping[str, Any], path: Path, source: str) -> HieraWei
     weights = find_hiera(state_dict_of(checkpoint, str(path)), str(path))
     entries = read_config(source) if path.suffix.lower() == ".safetensors" else checkpoint
     weights.decoder_config = decoder_config(entries)
+    weights.arguments = known_arguments(entries, weights.encoder)
     if "hiera_det_version" in entries:  # a run of this package notes what it began with
         weights.licence = Description.from_plain(entries, str(path)).licence or "none"
     else:
@@ -96,7 +98,8 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
         strict: False admits missing and unexpected tensors of the encoder; the report has them.
 
     Returns:
-        The report, which is also logged; a known licence once in a process as a warning.
+        The report, which is also logged; a known licence once in a process as a warning. A model that computes
+        another function than the weights were trained for is a warning too.
 
     Raises:
         ValueError: the model has no Hiera or another variant; the message lists every difference.
@@ -126,6 +129,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     _drop(state, report, "norms of maps", [key for key in state if key.startswith("norm_res") and key not in own])
     _drop(classifier, report, "the classifier", [key for key in classifier if key not in heads])
     _drop(classifier, report, "a head of other classes", _other_classes(classifier, own))
+    _drop(dict(weights.neck), report, "SAM 2's neck", list(weights.neck))
 
     of_decoder = {key for key in own if DECODER.fullmatch(key) or key.startswith("encoder_norm.")}
     wanted = {key for key in own if key not in heads and (decoder or key not in of_decoder)}
@@ -152,6 +156,7 @@ def load_hiera(model: nn.Module, weights: HieraWeights, source: str, *, strict: 
     report.unexpected = unexpected
     encoder.load_state_dict(loaded, strict=False)
     logger.log(logging.WARNING if report.missing or report.unexpected else logging.INFO, "%s", report)
+    warn_of_another_function(encoder, weights.arguments, source)
     show_licence(report)
     return report
 

@@ -12,6 +12,7 @@ from hiera_det.utils.json_text import parse_json
 from hiera_det.weights.formats import CLASSIFIER
 from hiera_det.weights.hiera import hiera_in
 from hiera_det.weights.read import read_checkpoint
+from hiera_det.weights.sam2 import trunk_arguments
 from hiera_det.weights.source import local_file
 from hiera_det.weights.trained import TrainedModel, find_trained
 from hiera_det.weights.variant import variant_of
@@ -95,7 +96,7 @@ def _model(config: Mapping[str, Any]) -> str:
 
 def _variant(encoder: Mapping[str, Tensor]) -> str:
     try:
-        return variant_of(encoder, "the file")
+        return variant_of(encoder, "the file") + (" with SAM 2's windows" if trunk_arguments(encoder) else "")
     except ValueError:
         return "a Hiera of no published variant"
 

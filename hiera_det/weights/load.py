@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,6 +21,8 @@ from hiera_det.weights.formats import unwrapped
 from hiera_det.weights.hiera import find_encoder, hiera_in, load_hiera
 from hiera_det.weights.read import check_numbers, read_checkpoint, state_dict_of
 from hiera_det.weights.report import LoadReport, show_licence
+from hiera_det.weights.sam2 import laterals_of
+from hiera_det.weights.same_function import warn_of_another_function
 from hiera_det.weights.source import local_file
 
 __all__ = [
@@ -52,9 +55,9 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bo
     """Load weights into a Hiera, or into a model that has one: backbone, detector, action detector.
 
     From a file of a whole detector, a detector gets everything but layers of another number of classes; any other
-    model, and from any other file, gets the Hiera in it. Formats are told apart by their keys, see
-    :mod:`hiera_det.weights.formats`; what differs in input size, clip length or position embedding is made to fit,
-    see :mod:`hiera_det.weights.fit`.
+    model, and from any other file, gets the Hiera in it, and a detector from SAM 2's also the lateral convolutions of
+    its pyramid. Formats are told apart by their keys, see :mod:`hiera_det.weights.formats`; what differs in input size,
+    clip length or position embedding is made to fit, see :mod:`hiera_det.weights.fit`.
 
     Args:
         model: it is or has one ``HieraEncoder``.
@@ -79,8 +82,16 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bo
     checkpoint = read_checkpoint(path)
     weights = hiera_in(checkpoint, path, source)
     if weights.file_format == "detectron2" and weights.dropped and _has_heads(model):  # not a backbone alone
-        return _load_detector(model, unwrapped(state_dict_of(checkpoint, str(path))), source, weights.licence)
-    report = load_hiera(model, weights, source, strict=strict)
+        report = _load_detector(model, unwrapped(state_dict_of(checkpoint, str(path))), source, weights.licence)
+        warn_of_another_function(find_encoder(model)[1], weights.arguments, source)
+        return report
+    laterals = laterals_of(weights.neck, file_state_dict(model))
+    unused = {name: its for name, its in weights.neck.items() if f"backbone.{name}" not in laterals}
+    report = load_hiera(model, replace(weights, neck=unused), source, strict=strict)
+    if laterals:
+        load_state(model, {**file_state_dict(model), **laterals}, source)
+        report.loaded += sorted(laterals)
+        logger.info("from SAM 2's neck: %s", ", ".join(sorted(laterals)))
     if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):
         logger.info("initialised anew: the %d tensors of the rest of the model", others)
     return report

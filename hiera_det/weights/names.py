@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = [
     "SAM2",
+    "SAM2_NECK",
+    "SAM2_PARTS",
     "SAM2_TRANSFORMERS",
     "TIMM",
     "TRANSFORMERS",
@@ -29,6 +31,16 @@ SAM2_TRANSFORMERS: Names = (
     (".mlp.proj_in.", ".mlp.fc1."),
     (".mlp.proj_out.", ".mlp.fc2."),
 )
+# Beside the trunk, in SAM 2's own files and in transformers': the neck's convolutions, and how other names begin.
+SAM2_NECK = re.compile(r"(?:image|vision)_encoder\.neck\.convs\.([0-3])\.(?:conv\.)?(weight|bias)")
+SAM2_PARTS: dict[str, tuple[str, ...]] = {
+    "the prompt encoder": ("sam_prompt_encoder.", "prompt_encoder.", "shared_image_embedding."),
+    "the mask decoder": ("sam_mask_decoder.", "mask_decoder."),
+    "the memory": (
+        *("memory_", "maskmem_", "no_mem", "mask_downsample.", "temporal_positional_"),
+        *("no_obj", "obj_ptr_", "object_pointer_", "occlusion_"),
+    ),
+}
 TRANSFORMERS: Names = (
     ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.patch_embeddings.projection.", "patch_embed.proj."),

@@ -78,16 +78,17 @@ def _theirs(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
 def detectron2_checkpoint(weights: HieraWeights) -> dict[str, Any]:
     """A file for detectron2's checkpointer, which matches names by their ends and cannot fit an embedding.
 
-    The embedding is split as ``absolute_win`` has it; a global part of another size is resized to 56 x 56, which models
-    built from a config have. The classifier is left out: its ``norm`` would match layers of a pyramid. What is missing
-    is for the checkpointer to report.
+    The embedding is split as ``absolute_win`` has it; a global part of another size is resized to 56 x 56, but SAM 2's
+    keeps its own, for a model with its ``pos_embed_size``. SAM 2's neck goes to the laterals of a pyramid. The
+    classifier is left out: its ``norm`` would match layers of a pyramid. What is missing is for the checkpointer to
+    report.
     """
     state = dict(weights.encoder)
     pe.split_plain(state, UNIT)
     name = _spatial_name(state)
-    if name in state and state[name].ndim == 4:
+    if name in state and state[name].ndim == 4 and not has_background(state):
         state[name] = pe.resize(state[name], GRID)
-    return {"model": state, "matching_heuristics": True}
+    return {"model": {**state, **weights.neck}, "matching_heuristics": True}
 
 
 def _encoder(weights: HieraWeights) -> dict[str, Tensor]:

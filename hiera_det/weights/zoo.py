@@ -1,4 +1,4 @@
-"""The original's model zoo by its names, and the licences of published weights."""
+"""Published weights by their names, the original's and SAM 2's, and their licences."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ __all__ = ["PUBLISHED", "ZOO", "checkpoints_of", "licence_of", "resolved"]
 PUBLISHED = "https://dl.fbaipublicfiles.com/hiera/"
 
 
-def _zoo() -> dict[str, str]:
+_SAM2 = "https://dl.fbaipublicfiles.com/segment_anything_2/"
+
+
+def _originals() -> dict[str, str]:
     urls = {}
     for variant in VARIANTS:
         data = "k400" if variant.endswith("16x224") else "in1k"
@@ -22,12 +25,23 @@ def _zoo() -> dict[str, str]:
     return urls
 
 
-ZOO = _zoo()  # "hiera_base_224.mae_in1k": its URL (facebookresearch/hiera, hiera/hiera.py)
+def _sam2() -> dict[str, str]:
+    return {
+        f"{version}_hiera_{size}": f"{_SAM2}{date}/{version}_hiera_{size}.pt"
+        for version, date in (("sam2", "072824"), ("sam2.1", "092824"))
+        for size in ("tiny", "small", "base_plus", "large")
+    }
+
+
+_ORIGINALS = _originals()  # "hiera_base_224.mae_in1k": its URL (facebookresearch/hiera, hiera/hiera.py)
+# With "sam2.1_hiera_tiny" (facebookresearch/sam2, checkpoints/download_ckpts.sh)
+ZOO = {**_ORIGINALS, **_sam2()}
+_FILES = {url.rpartition("/")[2]: url for url in ZOO.values()}
 
 _HUB = r"(hf://|https://huggingface\.co/)"
 _LICENCES = (  # of a resolved source; the first that fits
     (
-        rf"{_HUB}(timm/hiera_\w*abswin|(facebook|timm)/sam2)|{re.escape('https://dl.fbaipublicfiles.com/segment')}",
+        rf"{_HUB}(timm/hiera_\w*abswin|(facebook|timm)/sam2)|{re.escape(_SAM2)}",
         "Apache-2.0",
     ),
     (rf"{_HUB}(facebook|timm)/hiera|{re.escape(PUBLISHED)}", "CC-BY-NC-4.0"),
@@ -36,7 +50,7 @@ _LICENCES = (  # of a resolved source; the first that fits
 
 def checkpoints_of(name: str) -> list[str]:
     """The published checkpoints of a variant, the fine-tuned one first: "mae_in1k_ft_in1k", "mae_in1k"."""
-    found = [checkpoint for variant, _, checkpoint in (entry.partition(".") for entry in ZOO) if variant == name]
+    found = [checkpoint for variant, _, checkpoint in (entry.partition(".") for entry in _ORIGINALS) if variant == name]
     return sorted(found, key=lambda checkpoint: "_ft_" not in checkpoint)
 
 
@@ -50,8 +64,7 @@ def resolved(source: str) -> str:
     """
     if source.startswith("hiera:"):
         source = source.removeprefix("hiera:").removeprefix("//")
-    url = f"{PUBLISHED}{source}"
-    return ZOO.get(source) or (url if url in ZOO.values() and not Path(source).exists() else source)
+    return ZOO.get(source) or (_FILES[source] if source in _FILES and not Path(source).exists() else source)
 
 
 def licence_of(source: str, file_format: str) -> str:

@@ -14,6 +14,8 @@ from hiera_det.config import load_config, shipped_configs
 from hiera_det.projects.ava.config import defaults as action_defaults
 from hiera_det.tasks import defaults_of, task_of
 
+BASES = ("base_rcnn_fpn", "base_sam2", "base_mae", "ava/base")
+
 
 def shown(source, capsys) -> dict[str, str]:
     capsys.readouterr()
@@ -55,7 +57,7 @@ def test_configs_are_listed_and_copied(tmp_path, capsys):
     assert all(len(line.split()) > 3 for line in lines)
     configs.main(["--copy", str(tmp_path / "all")])
     names = {str(path.relative_to(tmp_path / "all")) for path in (tmp_path / "all").rglob("*.yaml")}
-    assert names == {f"{name}.yaml" for name in [*shipped_configs(), "base_rcnn_fpn", "base_mae", "ava/base"]}
+    assert names == {f"{name}.yaml" for name in [*shipped_configs(), *BASES]}
     for name, path in shipped_configs().items():
         defaults = action_defaults() if name.startswith("ava/") else defaults_of(task_of(path))
         if not name.startswith("features"):

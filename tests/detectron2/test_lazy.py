@@ -19,7 +19,12 @@ from omegaconf import ListConfig
 from hiera_det.config import load_config
 from hiera_det.detectron2.trainer import defaults
 
-NAMES = ["mask_rcnn_hiera_b", "cascade_mask_rcnn_hiera_b"]
+# A file of configs/lazy, and the YAML file of the same model.
+NAMES = {
+    "mask_rcnn_hiera_b_100ep": "mask_rcnn_hiera_b",
+    "cascade_mask_rcnn_hiera_b_100ep": "cascade_mask_rcnn_hiera_b",
+    "mask_rcnn_sam2_1_b_plus_50ep": "mask_rcnn_sam2.1_b_plus",
+}
 SMALL = [
     "train.device=cpu",
     "model.roi_heads.num_classes=4",
@@ -32,16 +37,18 @@ SMALL = [
 
 
 def lazy(configs, name):
-    return LazyConfig.load(str(configs / "lazy" / f"{name}_100ep.py"))
+    return LazyConfig.load(str(configs / "lazy" / f"{name}.py"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_of_the_yaml_file(configs, name):
     overrides = ["MODEL.DEVICE", "meta"]
     with torch.device("meta"):
-        expected = build_model(load_config(configs / f"{name}.yaml", overrides, defaults()))
+        expected = build_model(load_config(configs / f"{NAMES[name]}.yaml", overrides, defaults()))
         found = instantiate(lazy(configs, name).model)
     assert {k: v.shape for k, v in found.state_dict().items()} == {k: v.shape for k, v in expected.state_dict().items()}
+    for attribute in ("layout", "window_sizes", "global_blocks", "pos_embed_kind"):
+        assert getattr(found.backbone.bottom_up, attribute) == getattr(expected.backbone.bottom_up, attribute)
     for part in ("proposal_generator", "roi_heads"):
         assert _settings(getattr(found, part)) == _settings(getattr(expected, part))
     assert found.input_format == expected.input_format == "RGB"
@@ -61,13 +68,16 @@ def _settings(module, depth=3):
     return found
 
 
-def test_the_recipe_of_the_yaml_file(configs):
-    cfg, expected = lazy(configs, "mask_rcnn_hiera_b"), load_config(configs / "mask_rcnn_hiera_b.yaml")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_of_the_yaml_file(configs, name):
+    cfg, expected = lazy(configs, name), load_config(configs / f"{NAMES[name]}.yaml")
     solver = expected.SOLVER
     assert (cfg.optimizer.lr, cfg.optimizer.weight_decay) == (solver.BASE_LR, solver.WEIGHT_DECAY)
     assert cfg.train.max_iter == solver.MAX_ITER and cfg.train.amp.enabled
     assert cfg.dataloader.train.total_batch_size == solver.IMS_PER_BATCH
     assert list(cfg.lr_multiplier.scheduler.milestones) == list(solver.STEPS)
+    assert cfg.lr_multiplier.scheduler.num_updates == solver.MAX_ITER
+    assert cfg.optimizer.params.get("layer_decay", 1.0) == expected.MODEL.HIERA.LAYER_DECAY
     assert cfg.lr_multiplier.warmup_length * solver.MAX_ITER == pytest.approx(solver.WARMUP_ITERS)
     assert expected.MODEL.WEIGHTS.endswith(cfg.train.init_checkpoint.removeprefix("hiera://"))
     mapper, node = cfg.dataloader.train.mapper, expected.INPUT
@@ -77,7 +87,9 @@ def test_the_recipe_of_the_yaml_file(configs):
     assert cfg.model.backbone.bottom_up.drop_path_rate == expected.MODEL.HIERA.DROP_PATH_RATE
 
 
-@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", [name if "plus" in name else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
+)
 def test_training(configs, name, datasets_root):
     """As detectron2's lazyconfig_train_net.py puts the parts together."""
     from detectron2.data import DatasetCatalog, MetadataCatalog

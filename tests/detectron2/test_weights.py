@@ -131,3 +131,31 @@ def test_fine_tuning_to_other_classes(config, tmp_path, caplog):
         report = load_weights(three, str(tmp_path / "ten.pth"))
         assert {k.rpartition(".")[0] for k in report.missing} - {"roi_heads.mask_head.predictor"} == layers
         assert all(torch.equal(three.state_dict()[k], ten.state_dict()[k]) for k in report.loaded)
+
+
+@pytest.mark.parametrize("loader", ["MODEL.WEIGHTS", "detectron2's"])
+def test_sam2s_encoder(config, tmp_path, caplog, loader):
+    """The trunk as it is, and the neck's kernels as laterals, whose norms leave no place for biases."""
+    cfg = config("mask_rcnn_sam2.1_t", "MODEL.HIERA.WINDOW_SIZES", "[8,4,14,7]")
+    torch.manual_seed(1)
+    model, trunk = build_model(cfg), HieraBackbone.from_config(cfg).state_dict()
+    names = {key: key.replace("mlp.fc1", "mlp.layers.0").replace("mlp.fc2", "mlp.layers.1") for key in trunk}
+    state = {f"image_encoder.trunk.{names[key]}": value for key, value in trunk.items()}
+    kernels = [torch.randn_like(getattr(model.backbone, f"fpn_lateral{level}").weight) for level in (5, 4, 3, 2)]
+    for i, kernel in enumerate(kernels):
+        state |= {f"image_encoder.neck.convs.{i}.conv.weight": kernel}
+        state |= {f"image_encoder.neck.convs.{i}.conv.bias": torch.ones(len(kernel))}
+    torch.save({"model": {**state, "no_mem_embed": torch.zeros(1)}}, tmp_path / "sam2.pt")
+    with caplog.at_level(logging.INFO):
+        if loader == "MODEL.WEIGHTS":
+            load_weights(model, tmp_path / "sam2.pt")
+        else:
+            DetectionCheckpointer(model).load(f"hiera://{tmp_path}/sam2.pt")
+    for key, value in model.backbone.bottom_up.state_dict().items():
+        assert torch.equal(value, trunk[key]), key
+    assert model.backbone.bottom_up.pos_embed.shape[2:] == (7, 7)
+    for level, kernel in zip((5, 4, 3, 2), kernels, strict=True):
+        lateral = getattr(model.backbone, f"fpn_lateral{level}")
+        assert torch.equal(lateral.weight, kernel) and lateral.bias is None
+        assert (lateral.norm.weight == 1).all() and (lateral.norm.bias == 0).all()
+    assert "dropped, the memory: no_mem_embed" in caplog.text

@@ -157,6 +157,8 @@ def test_from_config_takes_every_key():
     assert model.activation_checkpointing and not model.patch_embed.proj.weight.requires_grad
     assert model.norm_res5.normalized_shape == (128,) and "pos_embed_window" not in model.state_dict()
     assert HieraBackbone.from_config(cfg, ["res3"]).out_features == ("res3",)
+    node.POS_EMBED, node.POS_EMBED_SIZE = "absolute_win", [7, 5]
+    assert HieraBackbone.from_config(cfg).pos_embed.shape == (1, 16, 7, 5)
     node.NORM = "BN"
     with pytest.raises(ValueError, match=r"MODEL\.HIERA\.NORM='BN': expected '' or 'LN'"):
         HieraBackbone.from_config(cfg)

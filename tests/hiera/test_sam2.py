@@ -1,4 +1,4 @@
-"""The windowed layout is SAM 2's trunk: equality with timm's HieraDet in its own four configurations."""
+"""The windowed layout is SAM 2's trunk: the shipped configs are equal to timm's HieraDet in its four configurations."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from hiera_det import HieraBackbone
+from hiera_det.config import load_config
 
 timm = pytest.importorskip("timm", reason="pip install timm")
 HieraDet = pytest.importorskip("timm.models.hieradet_sam2").HieraDet
 
-WINDOWS = {"tiny": (8, 4, 14, 7), "small": (8, 4, 14, 7), "base_plus": (8, 4, 14, 7), "large": (8, 4, 16, 8)}
+SIZES = {"t": "tiny", "s": "small", "b_plus": "base_plus", "l": "large"}
 # Windows that tile (14 tokens of 16 pixels = 224), that need padding, and a side shorter than a window.
-SHAPES = [(224, 224), (256, 320), (448, 96)]
+OTHER_SHAPES = [(224, 224), (448, 96)]
 
 
 def carry(trunk, ours):
@@ -22,22 +23,35 @@ def carry(trunk, ours):
     return ours.eval()
 
 
-@pytest.mark.parametrize("size", WINDOWS)
-def test_equals_sam2_trunk(size, redraw, relative_error):
+def both(size, redraw):
+    """Timm's trunk with weights redrawn, and the backbone of the shipped config with the same ones."""
     with torch.device("meta"):
-        trunk = timm.create_model(f"sam2_hiera_{size}", pretrained=False, num_classes=0).eval()
-        background = tuple(trunk.pos_embed.shape[-2:])
-        ours = HieraBackbone(f"hiera_{size}_224", window_sizes=WINDOWS[size], pos_embed_size=background)
+        trunk = timm.create_model(f"sam2_hiera_{SIZES[size]}", pretrained=False, num_classes=0).eval()
+        ours = HieraBackbone.from_config(load_config(f"mask_rcnn_sam2.1_{size}"))
     redraw(trunk)
-    carry(trunk, ours)
-    for shape in SHAPES if size == "tiny" else SHAPES[1:2]:
-        x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(2))
-        with torch.no_grad():
-            expected = trunk.forward_intermediates(x, intermediates_only=True)
-            got = ours(x)
-        assert list(got) == ["res2", "res3", "res4", "res5"]
-        for ours_map, trunk_map in zip(got.values(), expected, strict=True):
-            assert relative_error(ours_map, trunk_map) < 1e-4
+    return trunk, carry(trunk, ours)
+
+
+def assert_equal(trunk, ours, shape, relative_error):
+    x = torch.randn(1, 3, *shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = trunk.forward_intermediates(x, intermediates_only=True)
+        got = ours(x)
+    assert list(got) == ["res2", "res3", "res4", "res5"]
+    for ours_map, trunk_map in zip(got.values(), expected, strict=True):
+        assert relative_error(ours_map, trunk_map) < 1e-4
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_shipped_configs_are_sam2s_trunks(size, redraw, relative_error):
+    trunk, ours = both(size, redraw)
+    for shape in [(384, 512), *(OTHER_SHAPES if size == "t" else [])]:
+        assert_equal(trunk, ours, shape, relative_error)
+
+
+@pytest.mark.parametrize("size", ["t", *(pytest.param(size, marks=pytest.mark.slow) for size in ("s", "b_plus", "l"))])
+def test_the_shipped_configs_at_the_size_of_training(size, redraw, relative_error):
+    assert_equal(*both(size, redraw), (1024, 1024), relative_error)
 
 
 def test_every_tensor_counts(redraw, relative_error):

@@ -17,7 +17,7 @@ import torch
 
 from hiera_det.weights import download as module
 from hiera_det.weights.download import cached_file, download
-from hiera_det.weights.zoo import PUBLISHED
+from hiera_det.weights.zoo import PUBLISHED, ZOO
 
 CONTENT = bytes(range(256)) * 64  # 16 KiB
 OTHER = CONTENT[::-1]
@@ -52,6 +52,7 @@ def test_a_whole_file_comes_once(server, torch_home, url):
 def test_torch_hub_finds_and_leaves_the_originals_files_in_the_same_place(server, torch_home, monkeypatch):
     file = f"{PUBLISHED}hiera_tiny_224.pth"
     assert cached_file(file) == torch_home / "hiera_tiny_224.pth"
+    assert cached_file(ZOO["sam2.1_hiera_tiny"]) == torch_home / "sam2.1_hiera_tiny.pt"
     torch_home.mkdir(parents=True)
     torch.save({"model_state": {}}, torch_home / "hiera_tiny_224.pth")
     assert download(file) == torch_home / "hiera_tiny_224.pth"  # nothing is asked of the network

@@ -102,13 +102,62 @@ def test_sam2(size, references, on_meta):
     with on_meta():
         trunk = timm.create_model(f"sam2_hiera_{size}", num_classes=0).state_dict()
         model = HieraBackbone(name, pos_embed_size=SAM2[size])
-    loaded_whole({**sam2_names(trunk), **OTHER}, model, "sam2", {"other parts of the model": 2})
+    others = {"the mask decoder": 1, "the memory": 1}
+    loaded_whole({**sam2_names(trunk), **OTHER}, model, "sam2", others)
     loaded_whole(trunk, model, "sam2-timm", {"the classifier": 2})  # a norm that is timm's own
     with on_meta():
         trunk = references.sam2_transformers(references.variant(name)).state_dict()
         model = HieraBackbone(name, pos_embed_size=(7, 7))
     state = {f"vision_encoder.backbone.{key}": value for key, value in trunk.items()}
-    loaded_whole({**state, **OTHER}, model, "sam2-transformers", {"other parts of the model": 2})
+    loaded_whole({**state, **OTHER}, model, "sam2-transformers", others)
+
+
+# The modules of facebookresearch/sam2 beside the trunk (2.1 at 2b90b9f), with a tensor of each.
+SAM2_MODULES = {
+    "the prompt encoder": ["sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"],
+    "the mask decoder": ["sam_mask_decoder.transformer.layers.0.self_attn.q_proj.weight"],
+    "the memory": [
+        *("maskmem_tpos_enc", "no_mem_embed", "no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial"),
+        *("memory_attention.layers.0.self_attn.q_proj.weight", "memory_encoder.fuser.layers.0.gamma"),
+        *("mask_downsample.weight", "obj_ptr_proj.layers.0.weight", "obj_ptr_tpos_proj.weight"),
+    ],
+    "other parts of the model": ["something.of.ones.own"],
+}
+
+
+def test_the_parts_of_sam2(references):
+    """The neck's convolutions are numbered from the last map on."""
+    trunk = references.sam2(references.small).state_dict()
+    others = {name: torch.zeros(1) for names in SAM2_MODULES.values() for name in names}
+    neck = {f"image_encoder.neck.convs.{i}.conv.bias": torch.full((256,), float(i)) for i in range(4)}
+    neck |= {f"image_encoder.neck.convs.{i}.conv.weight": torch.zeros(256, 128 // 2**i, 1, 1) for i in range(4)}
+    weights = find_hiera({**sam2_names(trunk), **neck, **others}, "")
+    assert weights.dropped == SAM2_MODULES
+    for level in 2, 3, 4, 5:
+        kernel, bias = (weights.neck.pop(f"fpn_lateral{level}.{name}") for name in ("weight", "bias"))
+        assert kernel.shape == (256, 16 * 2 ** (level - 2), 1, 1) and (bias == 5 - level).all()
+    assert not weights.neck
+    neck["image_encoder.neck.convs.2.conv.bias"][3] = torch.nan
+    with pytest.raises(ValueError, match=r"(?s)x\.pt: .*fpn_lateral3\.bias: NaN"):
+        find_hiera({**sam2_names(trunk), **neck}, "x.pt")
+
+
+@pytest.mark.parametrize("name", ["Sam2Model", "Sam2VideoModel"])
+def test_the_parts_of_sam2_in_transformers(name, on_meta):
+    transformers = pytest.importorskip("transformers")
+    config = getattr(transformers, name.replace("Model", "Config"))()
+    with on_meta():
+        model = getattr(transformers, name)(config)
+    state = model.state_dict()
+    weights = find_hiera(state, "")
+    assert weights.file_format == "sam2-transformers" and len(weights.neck) == 8 and len(weights.encoder) == 154
+    assert weights.neck["fpn_lateral2.weight"].shape == (256, 96, 1, 1)
+    parts = {"the prompt encoder": 15, "the mask decoder": 131}
+    if name == "Sam2Model":
+        parts |= {"the memory": 1}
+    else:
+        parts |= {"the memory": len(state) - 154 - 8 - 15 - 131}
+    assert {what: len(keys) for what, keys in weights.dropped.items()} == parts
 
 
 @pytest.mark.parametrize("name", VARIANTS)

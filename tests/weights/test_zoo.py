@@ -1,10 +1,12 @@
-"""The zoo is the original's; licences."""
+"""The zoo is the original's and SAM 2's; licences."""
 
 from __future__ import annotations
 
 import pytest
 
-from hiera_det.weights.zoo import ZOO, checkpoints_of, licence_of
+from hiera_det.weights.zoo import ZOO, checkpoints_of, licence_of, resolved
+
+SAM2 = [f"{version}_hiera_{size}" for version in ("sam2", "sam2.1") for size in ("tiny", "small", "base_plus", "large")]
 
 
 def test_names_and_urls_are_the_originals():
@@ -13,13 +15,28 @@ def test_names_and_urls_are_the_originals():
     functions = {name: f for name, f in vars(original).items() if name.startswith(names) and hasattr(f, "checkpoints")}
     assert len(functions) == 20
     theirs = {f"{name}.{key}": url for name, f in functions.items() for key, url in f.checkpoints.items()}
-    assert theirs == ZOO
+    assert theirs == {name: url for name, url in ZOO.items() if name not in SAM2}
     for name, function in functions.items():
         assert checkpoints_of(name)[0] == function.default
 
 
+@pytest.mark.parametrize("name", SAM2)
+def test_sam2s_names_and_urls(name, tmp_path, monkeypatch):
+    """As in checkpoints/download_ckpts.sh and the README of facebookresearch/sam2."""
+    monkeypatch.chdir(tmp_path)
+    folder = "092824" if name.startswith("sam2.1") else "072824"
+    url = f"https://dl.fbaipublicfiles.com/segment_anything_2/{folder}/{name}.pt"
+    for source in (name, f"hiera://{name}", f"{name}.pt", url):
+        assert resolved(source) == url
+        assert licence_of(source, "sam2") == "Apache-2.0"
+    repository = f"hf://facebook/{name.replace('_', '-')}"
+    assert licence_of(repository, "sam2-transformers") == "Apache-2.0"
+    (tmp_path / f"{name}.pt").touch()
+    assert resolved(f"{name}.pt") == f"{name}.pt"  # one's own file comes first
+
+
 def test_no_checkpoints_of_what_is_no_variant():
-    assert checkpoints_of("hiera_giant_224") == []
+    assert checkpoints_of("hiera_giant_224") == checkpoints_of("sam2") == []
 
 
 @pytest.mark.parametrize(
@@ -41,7 +58,7 @@ def test_no_checkpoints_of_what_is_no_variant():
         ("hf://facebook/sam2.1-hiera-tiny", "sam2", "Apache-2.0"),
         ("hf://timm/sam2_hiera_tiny.fb_r896", "sam2", "Apache-2.0"),
         ("https://dl.fbaipublicfiles.com/segment_anything_2/092824/sam2.1_hiera_tiny.pt", "sam2", "Apache-2.0"),
-        ("sam2_hiera_tiny.pt", "sam2", "Apache-2.0, if"),
+        ("weights/sam2_hiera_tiny.pt", "sam2", "Apache-2.0, if"),
         ("output/model_final.pth", "detectron2", "not known"),
         ("hiera_base_224.mae_in1k.pth", "original", "not known"),
     ],
