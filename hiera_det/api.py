@@ -72,6 +72,7 @@ def load(source: str | os.PathLike[str], *, device: str = "auto", config: str | 
 def train(
     config: str | Path,
     *,
+    data: str | Path | None = None,
     train: Dataset | None = None,
     test: Dataset | None = None,
     output_dir: str | Path | None = None,
@@ -83,6 +84,8 @@ def train(
 
     Args:
         config: a YAML file, or the name of a shipped one, such as "mask_rcnn_hiera_t" or "ava/hiera_l_16x4".
+        data: for detectors, a folder or file of COCO, YOLO, Pascal VOC and other formats, with their splits or without:
+            in place of ``train`` and ``test``.
         train: for detectors, a COCO-format JSON and the folder of its images, in place of ``DATASETS.TRAIN``. The
             number of classes is the JSON's, unless an override or the config file gives another than COCO's 80.
         test: likewise in place of ``DATASETS.TEST``; None with ``train``: nothing is evaluated.
@@ -106,7 +109,7 @@ def train(
     words = _words(overrides)
     if output_dir is not None:
         words += ["OUTPUT_DIR", str(output_dir)]
-    task = build_task(load_run_config(path, words, defaults, train_files, test_files, resume=resume))
+    task = build_task(load_run_config(path, words, defaults, train_files, test_files, data=data, resume=resume))
     metrics = run.train(task, options, resume=resume)
     return {} if metrics is None else task.scalars(metrics)
 
@@ -114,6 +117,7 @@ def train(
 def evaluate(
     source: str | os.PathLike[str],
     *,
+    data: str | Path | None = None,
     test: Dataset | None = None,
     output_dir: str | Path | None = None,
     config: str | Path | None = None,
@@ -124,6 +128,7 @@ def evaluate(
 
     Args:
         source: a checkpoint, a run's folder, or what else :func:`load` takes.
+        data: for detectors, a folder or file of any format, of which the test images are taken, in place of ``test``.
         test: for detectors, a COCO-format JSON and the folder of its images; None: ``DATASETS.TEST`` of its config.
         output_dir: gets ``inference/``; None: the run's folder if ``source`` is one, else the config's ``OUTPUT_DIR``.
         config: as of :func:`load`.
@@ -145,6 +150,7 @@ def evaluate(
         overrides=words,
         output_dir=output_dir,
         test_files=None if test is None else custom_dataset(*test),
+        data=data,
     )
     task = build_task(cfg)
     return task.scalars(run.evaluate(task, options))

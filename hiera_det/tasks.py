@@ -13,6 +13,7 @@ from hiera_det.config.yaml_files import read_yaml
 from hiera_det.data.catalog import DatasetFiles, dataset_keys
 
 if TYPE_CHECKING:
+    from hiera_det.datasets.recognise import Dataset
     from hiera_det.engine.predictor import Predictor
     from hiera_det.engine.task import Task
     from hiera_det.weights.trained import TrainedModel
@@ -97,9 +98,11 @@ def load_run_config(
     train_files: DatasetFiles | None = None,
     test_files: DatasetFiles | None = None,
     *,
+    data: str | Path | None = None,
+    training: bool = True,
     resume: bool = False,
 ) -> CfgNode:
-    """Read the config of a training, and fit it to one's own data: their files, the number of their classes.
+    """Read the config of a training, and fit it to the data: files and number of classes of one's own, epochs.
 
     Args:
         path: the YAML file.
@@ -107,19 +110,32 @@ def load_run_config(
         defaults: all keys of the task and backend.
         train_files: in place of ``DATASETS.TRAIN``; then without ``test_files`` nothing is evaluated.
         test_files: in place of ``DATASETS.TEST``.
+        data: a folder or file of any format, in place of both: see :mod:`hiera_det.datasets`. Where it has boxes alone,
+            ``MODEL.MASK_ON`` is False unless it is given.
+        training: False: nothing is trained, of `data` the part to evaluate on is taken alone.
         resume: go on from the checkpoint in ``OUTPUT_DIR``, if there is one: see
             :func:`~hiera_det.config.resume.resumed_config`.
 
     Raises:
-        ValueError: as of :func:`~hiera_det.config.load_config`, or the annotations are not as expected, or the task
-            takes no such files, or the config is not that of the checkpoint.
+        OSError: the data cannot be read, or their annotations not be written.
+        ValueError: as of :func:`~hiera_det.config.load_config`, or the data are not as expected, or the task takes no
+            such files, or the config is not that of the checkpoint.
     """
-    words = [*overrides, *_own_files(defaults, train_files, test_files)]
+    words = list(overrides)
+    if data is not None:
+        dataset = _read_dataset(data, defaults)
+        output_dir = load_config(path, words, defaults).OUTPUT_DIR
+        if training:
+            train_files, test_files = dataset.for_run(output_dir)
+            words += dataset.without_masks(words)
+        else:
+            test_files = dataset.for_report(output_dir)
+    words += _own_files(defaults, train_files, test_files)
     cfg = load_config(path, words, defaults)
-    if train_files is not None:
-        from hiera_det.coco.classes import class_counts  # with pycocotools, as below with torch: help does without
+    if cfg.TASK == "detection":
+        from hiera_det.coco.fit_config import values_of_data  # with pycocotools, as below with torch: help does without
 
-        cfg = with_values(cfg, class_counts(cfg, words, train_files))
+        cfg = with_values(cfg, values_of_data(cfg, words[::2], train_files))
     if resume:
         from hiera_det.weights.saved_config import read_saved_config
 
@@ -127,6 +143,14 @@ def load_run_config(
             return resumed_config(cfg, saved.config, set(words[::2]), saved.path)
     # A new run takes the data as they are, whatever a run was trained on whose config this is.
     return with_values(cfg, {"DATASETS.SHA256": []}) if train_files is not None else cfg
+
+
+def _read_dataset(data: str | Path, defaults: CfgNode) -> Dataset:
+    if defaults.TASK != "detection":
+        raise ValueError(f"--data is for detectors; this is a config of the task {defaults.TASK!r}")
+    from hiera_det.datasets.recognise import read_dataset  # with pycocotools, as below with torch: help does without
+
+    return read_dataset(data)
 
 
 def _own_files(defaults: CfgNode, train: DatasetFiles | None, test: DatasetFiles | None) -> list[Any]:
@@ -152,6 +176,7 @@ def load_evaluation_config(
     overrides: Sequence[Any] = (),
     output_dir: str | Path | None = None,
     test_files: DatasetFiles | None = None,
+    data: str | Path | None = None,
 ) -> CfgNode:
     """The config of an evaluation: a trained model's, whose results go to the folder of its run.
 
@@ -163,8 +188,10 @@ def load_evaluation_config(
         overrides: alternating keys and values.
         output_dir: in place of the run's folder, or where ``source`` is none, of ``OUTPUT_DIR``.
         test_files: in place of ``DATASETS.TEST``.
+        data: likewise, a folder or file of any format: see :mod:`hiera_det.datasets`.
 
     Raises:
+        OSError, ValueError: the data are not as expected.
         FileNotFoundError, ValueError: as of :func:`~hiera_det.weights.trained.config_of`, or the task takes no such
             files.
     """
@@ -172,9 +199,12 @@ def load_evaluation_config(
 
     if output_dir is None and Path(source).is_dir():
         output_dir = source
-    words = [*overrides, *_own_files(defaults, None, test_files)]
+    words = [*overrides, *([] if output_dir is None else ["OUTPUT_DIR", str(output_dir)])]
+    if data is not None:
+        dataset = _read_dataset(data, defaults)
+        test_files = dataset.for_report(config_of(trained, defaults, config, words).OUTPUT_DIR)
+    words += _own_files(defaults, None, test_files)
     words += [] if test_files is None else ["DATASETS.SHA256", []]
-    words += [] if output_dir is None else ["OUTPUT_DIR", str(output_dir)]
     return config_of(trained, defaults, config, words)
 
 

@@ -149,11 +149,15 @@ def test_classes_that_the_file_does_not_name(old, trained, picture):
         (["a", "b", "c", "\ud800"], "class name 3 is .* no valid text"),
     ],
 )
-def test_spoilt_classes_are_one_line_everywhere(trained, tmp_path, picture, names, message):
+def test_spoilt_classes(trained, tmp_path, names, message):
     checkpoint = {**trained.checkpoint(), "class_names": names}
     torch.save(checkpoint, tmp_path / "spoilt.pth")
     with pytest.raises(ValueError, match=message):
         hiera_det.load(tmp_path / "spoilt.pth")
+
+
+def test_spoilt_classes_are_one_line_everywhere(trained, tmp_path, picture):
+    torch.save({**trained.checkpoint(), "class_names": ["circle"]}, tmp_path / "spoilt.pth")
     Image.fromarray(picture).save(tmp_path / "a.png")
     files = ["--input", str(tmp_path / "a.png"), "--output", str(tmp_path / "out")]
     for words in (["predict", *files], ["evaluate", "--backend", "torchvision"]):
@@ -161,8 +165,6 @@ def test_spoilt_classes_are_one_line_everywhere(trained, tmp_path, picture, name
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 2 and len(done.stderr.splitlines()[-1]) < 400, done.stderr[-2000:]
         assert done.stderr.splitlines()[-1].startswith("error: ")
-        if names != ["circle"]:
-            break  # the reader is the same
 
 
 def test_fewer_classes_than_the_model_has(trained, tmp_path):

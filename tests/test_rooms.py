@@ -16,7 +16,7 @@ FLOORS = [
     {"tasks"},
     {"detection", "features", "pretraining", "detectron2", "projects"},
     {"engine"},
-    {"inputs"},
+    {"inputs", "datasets"},
     {"weights", "coco"},
     {"data", "hiera", "config"},
     {"utils"},

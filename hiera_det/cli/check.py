@@ -1,5 +1,6 @@
 """Examine datasets as the start of a run does: files, sizes, annotations, boxes, classes.
 
+    hiera-det check my_data
     hiera-det check --dataset-json train.json val.json --image-root images/train images/val
     hiera-det check --dataset-json train.json --image-root images MODEL.MASK_ON False
     hiera-det check --config mask_rcnn_hiera_b
@@ -13,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from hiera_det.cli.parser import CommandParser
+from hiera_det.cli.parser import CommandParser, is_key
 from hiera_det.cli.run_options import add_data_options, check_data_options, given_datasets
 from hiera_det.config import find_config, get_cfg
 from hiera_det.data.findings import Findings
 from hiera_det.engine.task import Task
 from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
+from hiera_det.utils.escape import printable
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
@@ -36,9 +40,14 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         default="mask_rcnn_hiera_t",
         help="the config of the run, a YAML file or a shipped one's name: what it makes of the data (%(default)s)",
     )
+    parser.add_argument("path", nargs="?", metavar="PATH", help="the same as --data PATH")
     add_data_options(parser, "TRAIN [TEST]; default: those of DATASETS")
     parser.add_overrides()
     args = parser.parse_with_keys(arguments, lambda _: get_cfg())
+    if args.path is not None and is_key(args.path, get_cfg()):
+        args.overrides.insert(0, args.path)
+    elif args.path is not None:
+        args.data = args.path
     check_data_options(parser, args, most=2)
     return args
 
@@ -48,9 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse(arguments)
     show_log()
     path = find_config(args.config)
+    with TemporaryDirectory() as folder:
+        _check(path, args, Path(folder))
+
+
+def _check(path: Path, args: argparse.Namespace, folder: Path) -> None:
+    """Check; annotations that have to be converted are in the folder meanwhile."""
     files = given_datasets(args)
     train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
-    cfg = load_run_config(path, args.overrides, defaults_of(task_of(path)), train_files, test_files)
+    overrides = [*args.overrides, *([] if args.data is None else ["OUTPUT_DIR", str(folder)])]
+    if args.data is not None:
+        from hiera_det.datasets.recognise import read_dataset  # help does without
+
+        print(printable(str(read_dataset(args.data)), keep="\n"))
+    cfg = load_run_config(path, overrides, defaults_of(task_of(path)), train_files, test_files, data=args.data)
     findings = Findings()
     task = build_task(cfg)
     if cfg.TASK == "actions":  # more than the start of a run does: videos are decoded

@@ -1,6 +1,7 @@
 """Evaluate a trained detector or action detector.
 
     hiera-det evaluate --weights output/quickstart
+    hiera-det evaluate --weights output/run --data my_data
     hiera-det evaluate --weights model_final.pth --dataset-json val.json --image-root images/val --output evaluation
     hiera-det evaluate --weights output/ava/quickstart/model_final.pth TEST.PROTOCOL official2019
 
@@ -15,7 +16,13 @@ from collections.abc import Sequence
 
 from hiera_det.cli.backends import choose_backend, load_detectron2
 from hiera_det.cli.parser import CommandParser
-from hiera_det.cli.run_options import add_data_options, add_run_options, check_data_options, given_datasets, run_options
+from hiera_det.cli.run_options import (
+    add_data_options,
+    add_run_options,
+    check_data_options,
+    given_datasets,
+    run_options,
+)
 from hiera_det.config import get_cfg
 from hiera_det.tasks import build_task, defaults_of, load_evaluation_config
 from hiera_det.utils.logs import show_log
@@ -71,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         overrides=args.overrides,
         output_dir=args.output,
         test_files=test_files,
+        data=args.data,
     )
     if detectron2:
         detectron2.evaluate(cfg, run_options(args))

@@ -25,6 +25,7 @@ COMMANDS: dict[str, list[tuple[str, str, str]]] = {
     "Files": [
         ("info", "hiera_det.cli.info", "show what a file of weights is"),
         ("check", "hiera_det.cli.check", "examine datasets before a run"),
+        ("convert-data", "hiera_det.cli.convert_data", "write a dataset as COCO, YOLO or Pascal VOC"),
         ("configs", "hiera_det.cli.configs", "list or copy the shipped configs"),
         ("convert", "hiera_det.cli.convert", "write a Hiera in the format of another package"),
         ("analyze", "hiera_det.cli.analyze", "count a detector's parameters and multiply-adds"),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from hiera_det.config import CfgNode, value_of
 
-__all__ = ["CommandParser", "Group", "take_keys"]
+__all__ = ["CommandParser", "Group", "is_key", "take_keys"]
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z][A-Z0-9_]*)+")  # MODEL.RESNETS.DEPTH
 
@@ -75,12 +75,12 @@ def take_keys(args: argparse.Namespace, lists: Iterable[str], known: CfgNode) ->
     """
     for name in lists:
         words = getattr(args, name) or []
-        end = next((i for i, word in enumerate(words) if _is_key(word, known)), len(words))
+        end = next((i for i, word in enumerate(words) if is_key(word, known)), len(words))
         setattr(args, name, words[:end])
         args.overrides += words[end:]
 
 
-def _is_key(word: str, known: CfgNode) -> bool:
+def is_key(word: str, known: CfgNode) -> bool:
     """Whether a word is a key that is known, or looks like one, as those of another backend or of detectron2 alone."""
     try:
         return not isinstance(value_of(known, word), CfgNode)

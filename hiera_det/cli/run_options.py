@@ -82,6 +82,11 @@ def run_options(args: argparse.Namespace) -> RunOptions:
 def add_data_options(parser: CommandParser, files: str) -> None:
     """Add the options of one's own data, for detectors."""
     group = parser.add_argument_group("your own data, for detectors")
+    group.add_argument(
+        "--data",
+        metavar="PATH",
+        help="a folder or file: COCO, YOLO, Pascal VOC, LabelMe, a CSV of boxes, images/ and masks/",
+    )
     parser.add_list(group, "--dataset-json", metavar="JSON", help=f"COCO-format annotations: {files}")
     parser.add_list(group, "--image-root", metavar="DIR", help="image folders of --dataset-json, one or one for each")
 
@@ -89,6 +94,8 @@ def add_data_options(parser: CommandParser, files: str) -> None:
 def check_data_options(parser: CommandParser, args: argparse.Namespace, *, most: int) -> None:
     """End the process where files and folders of images do not belong together."""
     jsons, roots = args.dataset_json, args.image_root
+    if args.data is not None and (jsons or roots):
+        parser.error("--data names all of the data: give it or --dataset-json and --image-root")
     if len(jsons) > most or (len(roots) != len(jsons) and not (len(roots) == 1 and jsons)):
         files = "one or two files" if most == 2 else "one file"
         parser.error(f"--dataset-json takes {files}, --image-root one folder or one for each of them")

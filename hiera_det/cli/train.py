@@ -2,6 +2,7 @@
 
     hiera-det train --config mask_rcnn_hiera_b --num-gpus 8
     hiera-det train --config mask_rcnn_hiera_b --num-gpus 8 --resume
+    hiera-det train --config mask_rcnn_sam2.1_t --data my_data
     hiera-det train --config mask_rcnn_hiera_t --dataset-json train.json val.json --image-root images/train images/val
     hiera-det train --config ava/hiera_l_16x4 --num-gpus 8
 
@@ -37,11 +38,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = CommandParser(__doc__)
     run = add_training_options(parser)
     run.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS on DATASETS.TEST, do not train")
+    run.add_argument(
+        "--epochs", type=float, metavar="N", help="the same as SOLVER.MAX_EPOCHS N: passes over the images"
+    )
     add_data_options(parser, "TRAIN [TEST]; with --eval-only TEST alone will do")
     add_run_options(parser, training=True)
     parser.add_overrides()
     args = parser.parse_with_keys(arguments, lambda _: get_cfg())
     check_data_options(parser, args, most=2)
+    if args.epochs is not None:
+        args.overrides += ["SOLVER.MAX_EPOCHS", args.epochs]
     return args
 
 
@@ -62,11 +68,17 @@ def main(arguments: Sequence[str] | None = None, task: str = "detection") -> Non
         print(f"backend: {backend}", file=sys.stderr)
     elif args.backend == "detectron2":
         raise ValueError(f"{path} is of the task {task!r}, for which there is no detectron2 backend")
+    defaults = _defaults(task, backend)
+    resume = args.resume and not args.eval_only
     files = given_datasets(args)
     train_files = files[0] if files and not args.eval_only else None
     test_files = files[-1] if len(files) == 2 or (files and args.eval_only) else None
-    resume = args.resume and not args.eval_only
-    cfg = load_run_config(path, args.overrides, _defaults(task, backend), train_files, test_files, resume=resume)
+    cfg = load_run_config(
+        *(path, args.overrides, defaults, train_files, test_files),
+        data=args.data,
+        training=not args.eval_only,
+        resume=resume,
+    )
     if backend == "detectron2":
         detectron2 = load_detectron2()
         if args.eval_only:

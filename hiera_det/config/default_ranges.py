@@ -98,6 +98,7 @@ _INPUT = {
     "MIN_SIZE_TEST": whole(0, SIDE),
     "MAX_SIZE_TEST": whole(1, LIMIT),
     "CROP.SIZE": number(0.0, SIDE, (2, 2), above=True),
+    "IMAGE_SIZE": whole(0, SIDE),
     "MAX_PIXELS": whole(1, 10**12),
     "PIXEL_RANGE": number(-1e38, 1e38, (0, 2)),  # two or none
 }
@@ -105,6 +106,8 @@ _INPUT = {
 _SOLVER = {
     "MAX_ITER": whole(1, ITERATIONS),
     "BASE_LR": number(0.0, 1e6),
+    "BASE_LR_BATCH": whole(0, 10**6),
+    "MAX_EPOCHS": number(0.0, 1e6),
     "BASE_LR_END": number(0.0, 1e6),
     "MOMENTUM": number(0.0, 1.0, below=True),
     "WEIGHT_DECAY": _WEIGHT,
@@ -135,6 +138,7 @@ RANGES: dict[str, Range] = {
     "DATASETS.SHA256": texts((2, 2)),
     "DATALOADER.NUM_WORKERS": whole(0, 1024),
     **{f"SOLVER.{key}": its for key, its in _SOLVER.items()},
+    "TEST.EVAL_EPOCHS": number(0.0, 1e6),
     "TEST.EVAL_PERIOD": whole(0, ITERATIONS),
     "TEST.DETECTIONS_PER_IMAGE": whole(1, 10**6),
     "TEST.METRICS": texts(),

@@ -21,9 +21,10 @@ REMOVED = ("TRAIN_FEATURES", "TEST_FEATURES")  # of DATASETS, in 0.1.0
 def add_hiera_config(cfg: CfgNode) -> None:
     """Add this project's keys to a config with detectron2's, in place.
 
-    They are ``TASK``, ``MODEL.HIERA``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``, ``DATASETS.FILES``,
-    ``DATASETS.SHA256``, ``SOLVER.OPTIMIZER``, ``SOLVER.BETAS``, ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, those of
-    ``INPUT`` and ``LOGGERS`` detectron2 runs have the default alone.
+    They are ``TASK``, ``MODEL.HIERA``, ``INPUT.IMAGE_SIZE``, ``INPUT.MAX_PIXELS``, ``INPUT.PIXEL_RANGE``,
+    ``DATASETS.FILES``, ``DATASETS.SHA256``, ``SOLVER.OPTIMIZER``, ``SOLVER.BETAS``, ``SOLVER.BASE_LR_BATCH``,
+    ``SOLVER.MAX_EPOCHS``, ``TEST.EVAL_EPOCHS``, ``TEST.METRICS`` and ``LOGGERS``; of ``TASK``, ``INPUT.MAX_PIXELS``,
+    ``INPUT.PIXEL_RANGE`` and ``LOGGERS`` detectron2 runs have the default alone.
     """
     cfg.TASK = "detection"  # or "actions", with the keys of projects/ava, or "pretraining"
     hiera = cfg.MODEL.HIERA = type(cfg)()
@@ -43,12 +44,18 @@ def add_hiera_config(cfg: CfgNode) -> None:
     hiera.ACTIVATION_CHECKPOINTING = False
     hiera.SQUARE_PAD = 0  # pad images to a square of this side, in pixels; 0: to a multiple of 32
     hiera.LAYER_DECAY = 1.0  # learning rate factor from one block to the one before it
+    # One size for all: images fit a square of it; also padding, windows and anchors. 0: each key says its own.
+    cfg.INPUT.IMAGE_SIZE = 0
     cfg.INPUT.MAX_PIXELS = 200_000_000  # of an image file; larger ones are refused before they are decoded
     # Of pixels of more than 8 bits the values that become black and white, [0, 4095] for 12 bits; []: as the file says,
     # or else image by image 8, 12 or 16 bits. Pixels of 32 bits need it.
     cfg.INPUT.PIXEL_RANGE = []
     cfg.SOLVER.OPTIMIZER = "SGD"  # or "ADAMW"
     cfg.SOLVER.BETAS = (0.9, 0.999)  # of ADAMW
+    # IMS_PER_BATCH that BASE_LR is meant for; for another the rate is scaled by the ratio (SGD) or its root. 0: never.
+    cfg.SOLVER.BASE_LR_BATCH = 0
+    cfg.SOLVER.MAX_EPOCHS = 0.0  # passes over the training images, from which MAX_ITER is counted; 0: MAX_ITER says
+    cfg.TEST.EVAL_EPOCHS = 0.0  # with MAX_EPOCHS, from one evaluation and checkpoint to the next; 0: the periods say
     cfg.TEST.METRICS = []  # besides AP, of AR, AR-by-class, boundary, LVIS
     # Datasets of one's own that TRAIN and TEST may name: of each its name, its COCO JSON and the folder of its images.
     cfg.DATASETS.FILES = []

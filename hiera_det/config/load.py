@@ -10,9 +10,10 @@ from typing import Any
 from fvcore.common.config import CfgNode
 
 from hiera_det.config.defaults import REMOVED, get_cfg
+from hiera_det.config.derived import derived_values
 from hiera_det.config.ranges import check_ranges
 from hiera_det.config.shipped import find_config
-from hiera_det.config.values import floats_of_integers, literal_of, value_of
+from hiera_det.config.values import floats_of_integers, literal_of, value_of, with_values
 from hiera_det.config.without_effect import skip_keys, skip_overrides
 from hiera_det.config.yaml_files import read_yaml
 from hiera_det.utils.files import atomic_write
@@ -76,7 +77,8 @@ def config_from(
     _check_nothing_is_null(cfg, known, source_of)
     check_ranges(cfg, source_of)
     cfg.freeze()
-    return cfg
+    derived = derived_values(cfg, overrides[::2])
+    return with_values(cfg, derived) if derived else cfg
 
 
 def _merge_values(cfg: CfgNode, values: Mapping[str, Any], source: str) -> None:

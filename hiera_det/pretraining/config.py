@@ -52,6 +52,7 @@ def defaults() -> CfgNode:
     cfg.DATALOADER.NUM_WORKERS = 8
 
     solver = cfg.SOLVER = base.SOLVER
+    del solver["BASE_LR_BATCH"]  # of detectors
     solver.OPTIMIZER = "ADAMW"
     solver.BETAS = (0.9, 0.95)
     solver.LR_SCHEDULER_NAME = "WarmupCosineLR"

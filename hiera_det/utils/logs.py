@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,7 +45,11 @@ def set_handlers(handlers: Iterable[logging.Handler], level: int) -> None:
 
 
 def show_log() -> None:
-    """Show the log on stderr, unless it is shown already; a run that begins later shows it in its own way."""
+    """Show the log on stderr, unless it is shown already; a run that begins later shows it in its own way.
+
+    What fvcore makes torch say as it is imported is not shown: nobody who runs a command can do anything about it.
+    """
+    warnings.filterwarnings("ignore", r"`torch\.jit\.script` is deprecated", FutureWarning)
     if not logging.getLogger("hiera_det").handlers:
         handler = StderrHandler()
         handler.setFormatter(LineFormatter("%(levelname)s: %(message)s"))

@@ -14,7 +14,7 @@ from hiera_det.config import load_config, shipped_configs
 from hiera_det.projects.ava.config import defaults as action_defaults
 from hiera_det.tasks import defaults_of, task_of
 
-BASES = ("base_rcnn_fpn", "base_sam2", "base_mae", "ava/base")
+BASES = ("base_rcnn_fpn", "base_finetune", "base_sam2", "base_mae", "ava/base")
 
 
 def shown(source, capsys) -> dict[str, str]:

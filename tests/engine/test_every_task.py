@@ -45,7 +45,7 @@ def in_a_terminal(command, environment):
         process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_to_the_process_group_leaves_a_checkpoint(task_run, environment, number):
     """As a scheduler or a terminal sends it: to the main process and to its loaders' workers."""
     command = task_run.command("SOLVER.MAX_ITER", "100000", "DATALOADER.NUM_WORKERS", "2")

@@ -53,6 +53,8 @@ def defaults() -> CfgNode:
     cfg.DATALOADER.NUM_WORKERS = 8
 
     cfg.SOLVER = base.SOLVER
+    for name in ("BASE_LR_BATCH", "MAX_EPOCHS"):
+        del cfg.SOLVER[name]  # of detectors
     cfg.SOLVER.OPTIMIZER = "SGD"
     cfg.SOLVER.LR_SCHEDULER_NAME = "WarmupCosineLR"
     cfg.SOLVER.BASE_LR = 3.6
