@@ -79,13 +79,13 @@ def run_config(files, *overrides, name="finetune_small"):
 
 def test_epochs(files):
     cfg = run_config(files)
-    assert cfg.SOLVER.MAX_ITER == 250 and cfg.SOLVER.WARMUP_ITERS == 25  # 20 epochs of 50 images, batches of 4
-    assert cfg.TEST.EVAL_PERIOD == cfg.SOLVER.CHECKPOINT_PERIOD == 62  # 5 epochs
+    assert cfg.SOLVER.MAX_ITER == 200 and cfg.SOLVER.WARMUP_ITERS == 20  # 16 epochs of 50 images, batches of 4
+    assert cfg.TEST.EVAL_PERIOD == cfg.SOLVER.CHECKPOINT_PERIOD == 50  # 4 epochs
     assert cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
     cfg = run_config(files, "SOLVER.MAX_EPOCHS", "8", "SOLVER.IMS_PER_BATCH", "2", "TEST.EVAL_PERIOD", "7")
     assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS, cfg.TEST.EVAL_PERIOD) == (200, 20, 7)
     cfg = run_config(files, "DATALOADER.FILTER_EMPTY_ANNOTATIONS", "True")
-    assert cfg.SOLVER.MAX_ITER == 200  # of 40 images
+    assert cfg.SOLVER.MAX_ITER == 160  # of 40 images
 
 
 def test_iterations_that_are_given_beat_epochs(files, caplog):
@@ -110,4 +110,4 @@ def test_odd_schedules_are_warned_of(name, overrides, said, files, caplog):
 def test_epochs_of_a_named_dataset(files, monkeypatch, datasets_root):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_root))
     words = ["DATASETS.TRAIN", "('shapes_train',)", "MODEL.ROI_HEADS.NUM_CLASSES", "4"]
-    assert run_config(None, *words).SOLVER.MAX_ITER == 50  # 20 epochs of 10 images
+    assert run_config(None, *words).SOLVER.MAX_ITER == 40  # 16 epochs of 10 images
