@@ -108,7 +108,7 @@ def read_dataset(path: str | Path) -> Dataset:
     """Recognise and read a dataset.
 
     Args:
-        path: a folder, or the file that names the data: a COCO JSON, a ``data.yaml``, a CSV.
+        path: a folder, or what names the data in it: a COCO JSON, a ``data.yaml``, a CSV, Pascal VOC's ``Annotations``.
 
     Raises:
         FileNotFoundError: there is nothing.
@@ -132,6 +132,8 @@ def read_dataset(path: str | Path) -> Dataset:
 
 def _candidates(path: Path) -> dict[str, tuple[Any, ...]]:
     """The formats that a path may have, each with its reader and what it takes."""
+    if path.is_dir() and path.name == "Annotations":  # Pascal VOC's, where there is more in its folder
+        return {"Pascal VOC": (read_voc, path.parent)}
     root = path if path.is_dir() else path.parent
     found: dict[str, tuple[Any, ...]] = {}
     if contents := coco_contents(path):

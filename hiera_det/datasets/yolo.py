@@ -22,12 +22,20 @@ _OUTSIDE = 0.01  # of the image, by which rounding may leave it; what is more is
 
 
 def yolo_file(path: Path) -> Path | None:
-    """Give the YAML file of a dataset: itself, ``data.yaml`` of a folder, or its one YAML file; None: there is none."""
+    """Give the YAML file of a dataset: itself, ``data.yaml`` of a folder, or its one that has ``names``; None: none."""
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
     names = [name for name in files_in(path) if name.lower().endswith((".yaml", ".yml"))]
-    chosen = [name for name in names if name.lower() in ("data.yaml", "data.yml", "dataset.yaml")] or names
+    chosen = [name for name in names if name.lower() in ("data.yaml", "data.yml", "dataset.yaml")]
+    chosen = chosen or [name for name in names if _has_names(path / name)]
     return path / chosen[0] if len(chosen) == 1 else None
+
+
+def _has_names(file: Path) -> bool:
+    try:
+        return "names" in read_yaml(file)
+    except (ValueError, OSError):
+        return False
 
 
 def read_yolo(path: Path) -> dict[str, Split]:

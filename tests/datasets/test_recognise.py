@@ -181,3 +181,13 @@ def test_names_of_images_that_are_told_otherwise(names, tmp_path):
     (tmp_path / "lvis_v1_train.json").write_text(json.dumps(content))
     split = read_dataset(tmp_path).splits["train"]
     assert split.image_root == tmp_path and split.json_file == tmp_path / "lvis_v1_train.json"
+
+
+def test_other_yaml_files_are_no_dataset(tmp_path):
+    folder = make_voc(tmp_path / "data")
+    (folder / "settings.yaml").write_text("colour: red\n")
+    assert read_dataset(folder).file_format == "Pascal VOC"
+    (folder / "cells.yaml").write_text("names: [cat, dog]\ntrain: JPEGImages\n")
+    with pytest.raises(ValueError, match="several formats, YOLO and Pascal VOC"):
+        read_dataset(folder)
+    assert found(next(iter(read_dataset(folder / "Annotations").splits.values()))) == expected()
