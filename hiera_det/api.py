@@ -17,6 +17,7 @@ from hiera_det.tasks import (
     load_evaluation_config,
     load_run_config,
     load_trained_model,
+    read_data,
     task_of,
 )
 from hiera_det.weights.formats import CLASSIFIER
@@ -109,7 +110,9 @@ def train(
     words = _words(overrides)
     if output_dir is not None:
         words += ["OUTPUT_DIR", str(output_dir)]
-    task = build_task(load_run_config(path, words, defaults, train_files, test_files, data=data, resume=resume))
+    task = build_task(
+        load_run_config(path, words, defaults, train_files, test_files, data=read_data(data, defaults), resume=resume)
+    )
     metrics = run.train(task, options, resume=resume)
     return {} if metrics is None else task.scalars(metrics)
 
@@ -150,7 +153,7 @@ def evaluate(
         overrides=words,
         output_dir=output_dir,
         test_files=None if test is None else custom_dataset(*test),
-        data=data,
+        data=read_data(data, defaults),
     )
     task = build_task(cfg)
     return task.scalars(run.evaluate(task, options))

@@ -25,6 +25,7 @@ __all__ = [
     "load_run_config",
     "load_trained_model",
     "predictor_class",
+    "read_data",
     "task_of",
 ]
 
@@ -98,7 +99,7 @@ def load_run_config(
     train_files: DatasetFiles | None = None,
     test_files: DatasetFiles | None = None,
     *,
-    data: str | Path | None = None,
+    data: Dataset | None = None,
     training: bool = True,
     resume: bool = False,
 ) -> CfgNode:
@@ -110,26 +111,25 @@ def load_run_config(
         defaults: all keys of the task and backend.
         train_files: in place of ``DATASETS.TRAIN``; then without ``test_files`` nothing is evaluated.
         test_files: in place of ``DATASETS.TEST``.
-        data: a folder or file of any format, in place of both: see :mod:`hiera_det.datasets`. Where it has boxes alone,
-            ``MODEL.MASK_ON`` is False unless it is given.
+        data: of :func:`read_data`, in place of both. Where it has boxes alone, ``MODEL.MASK_ON`` is False unless it is
+            given.
         training: False: nothing is trained, of `data` the part to evaluate on is taken alone.
         resume: go on from the checkpoint in ``OUTPUT_DIR``, if there is one: see
             :func:`~hiera_det.config.resume.resumed_config`.
 
     Raises:
-        OSError: the data cannot be read, or their annotations not be written.
-        ValueError: as of :func:`~hiera_det.config.load_config`, or the data are not as expected, or the task takes no
-            such files, or the config is not that of the checkpoint.
+        OSError: the annotations of `data` cannot be written.
+        ValueError: as of :func:`~hiera_det.config.load_config`, or the annotations are not as expected, or the task
+            takes no such files, or the config is not that of the checkpoint.
     """
     words = list(overrides)
     if data is not None:
-        dataset = _read_dataset(data, defaults)
         output_dir = load_config(path, words, defaults).OUTPUT_DIR
         if training:
-            train_files, test_files = dataset.for_run(output_dir)
-            words += dataset.without_masks(words)
+            train_files, test_files = data.for_run(output_dir)
+            words += data.without_masks(words)
         else:
-            test_files = dataset.for_report(output_dir)
+            test_files = data.for_report(output_dir)
     words += _own_files(defaults, train_files, test_files)
     cfg = load_config(path, words, defaults)
     if cfg.TASK == "detection":
@@ -145,12 +145,24 @@ def load_run_config(
     return with_values(cfg, {"DATASETS.SHA256": []}) if train_files is not None else cfg
 
 
-def _read_dataset(data: str | Path, defaults: CfgNode) -> Dataset:
+def read_data(path: str | Path | None, defaults: CfgNode) -> Dataset | None:
+    """Read a folder or file of data in any format: see :mod:`hiera_det.datasets`. None: none is named.
+
+    Args:
+        path: the folder or file.
+        defaults: all keys of the task.
+
+    Raises:
+        OSError: the data cannot be read.
+        ValueError: they are not as expected, or the task takes no such data.
+    """
+    if path is None:
+        return None
     if defaults.TASK != "detection":
         raise ValueError(f"--data is for detectors; this is a config of the task {defaults.TASK!r}")
     from hiera_det.datasets.recognise import read_dataset  # with pycocotools, as below with torch: help does without
 
-    return read_dataset(data)
+    return read_dataset(path)
 
 
 def _own_files(defaults: CfgNode, train: DatasetFiles | None, test: DatasetFiles | None) -> list[Any]:
@@ -176,7 +188,7 @@ def load_evaluation_config(
     overrides: Sequence[Any] = (),
     output_dir: str | Path | None = None,
     test_files: DatasetFiles | None = None,
-    data: str | Path | None = None,
+    data: Dataset | None = None,
 ) -> CfgNode:
     """The config of an evaluation: a trained model's, whose results go to the folder of its run.
 
@@ -188,10 +200,10 @@ def load_evaluation_config(
         overrides: alternating keys and values.
         output_dir: in place of the run's folder, or where ``source`` is none, of ``OUTPUT_DIR``.
         test_files: in place of ``DATASETS.TEST``.
-        data: likewise, a folder or file of any format: see :mod:`hiera_det.datasets`.
+        data: likewise, of :func:`read_data`.
 
     Raises:
-        OSError, ValueError: the data are not as expected.
+        OSError: the annotations of `data` cannot be written.
         FileNotFoundError, ValueError: as of :func:`~hiera_det.weights.trained.config_of`, or the task takes no such
             files.
     """
@@ -201,8 +213,7 @@ def load_evaluation_config(
         output_dir = source
     words = [*overrides, *([] if output_dir is None else ["OUTPUT_DIR", str(output_dir)])]
     if data is not None:
-        dataset = _read_dataset(data, defaults)
-        test_files = dataset.for_report(config_of(trained, defaults, config, words).OUTPUT_DIR)
+        test_files = data.for_report(config_of(trained, defaults, config, words).OUTPUT_DIR)
     words += _own_files(defaults, None, test_files)
     words += [] if test_files is None else ["DATASETS.SHA256", []]
     return config_of(trained, defaults, config, words)

@@ -22,7 +22,7 @@ from hiera_det.cli.run_options import add_data_options, check_data_options, give
 from hiera_det.config import find_config, get_cfg
 from hiera_det.data.findings import Findings
 from hiera_det.engine.task import Task
-from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
+from hiera_det.tasks import build_task, defaults_of, load_run_config, read_data, task_of
 from hiera_det.utils.escape import printable
 from hiera_det.utils.logs import show_log
 
@@ -65,12 +65,12 @@ def _check(path: Path, args: argparse.Namespace, folder: Path) -> None:
     """Check; annotations that have to be converted are in the folder meanwhile."""
     files = given_datasets(args)
     train_files, test_files = files[0] if files else None, files[1] if len(files) == 2 else None
-    overrides = [*args.overrides, *([] if args.data is None else ["OUTPUT_DIR", str(folder)])]
-    if args.data is not None:
-        from hiera_det.datasets.recognise import read_dataset  # help does without
-
-        print(printable(str(read_dataset(args.data)), keep="\n"))
-    cfg = load_run_config(path, overrides, defaults_of(task_of(path)), train_files, test_files, data=args.data)
+    defaults, overrides = defaults_of(task_of(path)), args.overrides
+    data = read_data(args.data, defaults)
+    if data is not None:
+        print(printable(str(data), keep="\n"))
+        overrides = [*overrides, "OUTPUT_DIR", str(folder)]
+    cfg = load_run_config(path, overrides, defaults, train_files, test_files, data=data)
     findings = Findings()
     task = build_task(cfg)
     if cfg.TASK == "actions":  # more than the start of a run does: videos are decoded

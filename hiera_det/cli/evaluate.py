@@ -24,7 +24,7 @@ from hiera_det.cli.run_options import (
     run_options,
 )
 from hiera_det.config import get_cfg
-from hiera_det.tasks import build_task, defaults_of, load_evaluation_config
+from hiera_det.tasks import build_task, defaults_of, load_evaluation_config, read_data
 from hiera_det.utils.logs import show_log
 from hiera_det.weights.trained import read_trained
 
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         overrides=args.overrides,
         output_dir=args.output,
         test_files=test_files,
-        data=args.data,
+        data=read_data(args.data, defaults),
     )
     if detectron2:
         detectron2.evaluate(cfg, run_options(args))

@@ -27,7 +27,7 @@ from hiera_det.cli.run_options import (
     run_options,
 )
 from hiera_det.config import CfgNode, find_config, get_cfg
-from hiera_det.tasks import build_task, defaults_of, load_run_config, task_of
+from hiera_det.tasks import build_task, defaults_of, load_run_config, read_data, task_of
 from hiera_det.utils.logs import show_log
 
 __all__ = ["main", "parse"]
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None, task: str = "detection") -> Non
     test_files = files[-1] if len(files) == 2 or (files and args.eval_only) else None
     cfg = load_run_config(
         *(path, args.overrides, defaults, train_files, test_files),
-        data=args.data,
+        data=read_data(args.data, defaults),
         training=not args.eval_only,
         resume=resume,
     )

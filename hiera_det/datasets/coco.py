@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hiera_det.data.folders import files_in
-from hiera_det.datasets.files import ALL, by_split, split_of
+from hiera_det.coco.entries import EntryReader
+from hiera_det.coco.values import FieldError
+from hiera_det.datasets.files import by_split, files_called
 from hiera_det.datasets.split import Split
 from hiera_det.utils.json_text import parse_json
 from hiera_det.utils.text import read_text
@@ -22,18 +25,11 @@ def coco_contents(path: Path) -> dict[Path, dict[str, Any]]:
 
     Where there are files called ``instances…``, it is they alone.
     """
-    if path.is_file():
-        files = [path] if path.suffix.lower() == ".json" else []
-    else:
-        folders = [path, *(its for its in sorted(path.iterdir()) if its.is_dir() and _may_have(its))]
-        files = [its / name for its in folders for name in files_in(its) if name.lower().endswith(".json")]
+    files = files_called(path, ".json", also="annotations")
+    if path.is_dir():
         files = [file for file in files if file.name.startswith("instances")] or files
     contents = {file: _content(file) for file in files}
     return {file: content for file, content in contents.items() if content is not None}
-
-
-def _may_have(folder: Path) -> bool:
-    return folder.name.lower() == "annotations" or split_of(folder.name) != ALL
 
 
 def _content(file: Path) -> dict[str, Any] | None:
@@ -84,7 +80,7 @@ def _is_root(category: Any, categories: list[Any], used: set[Any]) -> bool:
 
 def _image_root(file: Path, root: Path, split: str, images: list[Any]) -> Path:
     """The folder that has most of the first images."""
-    names = [_name(entry) for entry in images[:_LOOKED_AT] if isinstance(entry, dict)]
+    names = list(_names(images[:_LOOKED_AT]))
     words = [file.stem.removeprefix("instances_"), split, "valid" if split == "val" else split, "default", ""]
     folders = [
         base / middle / word for base in (file.parent, root, root.parent) for middle in ("", "images") for word in words
@@ -99,8 +95,9 @@ def _image_root(file: Path, root: Path, split: str, images: list[Any]) -> Path:
     return best
 
 
-def _name(entry: dict[str, Any]) -> str:
-    """An image's name as the reader of a run takes it; LVIS has URLs alone."""
-    if not entry.get("file_name") and isinstance(entry.get("coco_url"), str):
-        return "/".join(entry["coco_url"].split("/")[-2:])
-    return str(entry.get("file_name")).replace("\\", "/")
+def _names(images: list[Any]) -> Iterator[str]:
+    """Images' names as the reader of a run takes them, as far as they can be told."""
+    reader = EntryReader(None)
+    for entry in images:
+        with suppress(FieldError):
+            yield reader.image_name(entry, {})[1]

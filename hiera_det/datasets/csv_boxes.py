@@ -6,8 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-from hiera_det.data.folders import files_in
-from hiera_det.datasets.files import ALL, by_split, common_root, images_in, size_of, split_of
+from hiera_det.datasets.files import by_split, common_root, files_called, images_in, size_of
 from hiera_det.datasets.split import Box, Split, with_classes
 from hiera_det.utils.nested import shown
 from hiera_det.utils.problems import Problems
@@ -29,11 +28,8 @@ _RETINANET = {"image": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}
 
 def csv_files(path: Path) -> list[Path]:
     """Give the CSV files of boxes: it itself, or those of a folder and of its folders of splits."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".csv" else []
-    folders = [path, *(its for its in sorted(path.iterdir()) if its.is_dir() and split_of(its.name) != ALL)]
-    found = [its / name for its in folders for name in files_in(its) if name.lower().endswith(".csv")]
-    return [file for file in found if _columns(_first_row(file)) is not None]
+    files = files_called(path, ".csv")
+    return files if path.is_file() else [file for file in files if _columns(_first_row(file)) is not None]
 
 
 def read_csv(files: list[Path], root: Path) -> dict[str, Split]:

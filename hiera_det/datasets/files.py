@@ -16,6 +16,7 @@ __all__ = [
     "SPLITS",
     "by_split",
     "common_root",
+    "files_called",
     "images_by_stem",
     "images_in",
     "size_of",
@@ -50,6 +51,21 @@ def by_split(files: Iterable[Path], root: Path) -> dict[str, Path]:
             raise ValueError(f"{root}: {found[split]} and {file} are both of {split}; name the file that is meant")
         found[split] = file
     return found
+
+
+def files_called(path: Path, suffix: str, also: str = "") -> list[Path]:
+    """Give the files of an ending: a file itself, or those of a folder and of the folders in it that tell a split.
+
+    Args:
+        path: the file or folder.
+        suffix: in lower case.
+        also: the name of one more folder in it, in lower case.
+    """
+    if path.is_file():
+        return [path] if path.suffix.lower() == suffix else []
+    inside = [its for its in sorted(path.iterdir()) if its.is_dir()]
+    folders = [path, *(its for its in inside if its.name.lower() == also or split_of(its.name) != ALL)]
+    return [its / name for its in folders for name in files_in(its) if name.lower().endswith(suffix)]
 
 
 def split_folders(folder: Path) -> dict[str, Path]:

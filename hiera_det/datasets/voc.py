@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from hiera_det.data.folders import files_in
-from hiera_det.datasets.files import ALL, images_by_stem, size_of, split_folders
+from hiera_det.datasets.files import ALL, SPLITS, images_by_stem, size_of, split_folders
 from hiera_det.datasets.split import Box, Split, with_classes
 from hiera_det.utils.problems import Problems
 from hiera_det.utils.text import read_text
@@ -15,6 +15,7 @@ from hiera_det.utils.text import read_text
 __all__ = ["is_voc", "read_voc"]
 
 _ANNOTATIONS = "Annotations"
+_SETS = (*SPLITS, "trainval")
 _IMAGES = ("JPEGImages", "images", "Images", "PNGImages")
 
 
@@ -64,14 +65,8 @@ def _by_image_sets(folder: Path, problems: Problems) -> dict[str, dict[str, Path
     training = listed.get("trainval") or list(dict.fromkeys([*listed.get("train", []), *listed.get("val", [])]))
     splits = {"train": training, "test": listed["test"]} if listed.get("test") and training else listed
     return {
-        name: {stem: every[stem] for stem in stems if stem in every}
-        for name, stems in splits.items()
-        if name in _SPLITS
+        name: {stem: every[stem] for stem in stems if stem in every} for name, stems in splits.items() if name in SPLITS
     }
-
-
-_SETS = ("train", "val", "trainval", "test")
-_SPLITS = ("train", "val", "test")
 
 
 def _listed(path: Path) -> list[str]:

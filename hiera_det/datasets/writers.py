@@ -102,7 +102,7 @@ def _write_yolo(splits: Mapping[str, DatasetFiles], read: Mapping[str, Annotatio
             notes["crowd regions, which YOLO does not have, are left out"] += len(record.instances) - len(kept)
             labels.write_text("".join(_line(instance, record) for instance in kept), encoding="utf-8")
     names = dict(enumerate(next(iter(read.values())).unique_names()))
-    config = {**{"train" if name == ALL else name: f"images/{name}" for name in read}, "names": names}
+    config = {"train" if name == ALL else name: f"images/{name}" for name in read} | {"names": names}
     (folder / "data.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return +notes
 

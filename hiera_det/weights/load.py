@@ -85,11 +85,12 @@ def load_weights(model: nn.Module, source: str | os.PathLike[str], *, strict: bo
         report = _load_detector(model, unwrapped(state_dict_of(checkpoint, str(path))), source, weights.licence)
         warn_of_another_function(find_encoder(model)[1], weights.arguments, source)
         return report
-    laterals = laterals_of(weights.neck, file_state_dict(model))
+    own = file_state_dict(model) if weights.neck else {}
+    laterals = laterals_of(weights.neck, own)
     unused = {name: its for name, its in weights.neck.items() if f"backbone.{name}" not in laterals}
     report = load_hiera(model, replace(weights, neck=unused), source, strict=strict)
     if laterals:
-        load_state(model, {**file_state_dict(model), **laterals}, source)
+        load_state(model, {**own, **laterals}, source)  # what is loaded meanwhile is in the same memory
         report.loaded += sorted(laterals)
         logger.info("from SAM 2's neck: %s", ", ".join(sorted(laterals)))
     if others := len(model.state_dict()) - len(report.loaded) - len(report.missing):
