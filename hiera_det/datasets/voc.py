@@ -64,6 +64,8 @@ def _by_image_sets(folder: Path, problems: Problems) -> dict[str, dict[str, Path
                 problems.add(f"{sets / name}.txt", f"{stem!r} has no {_ANNOTATIONS}/{stem}.xml")
     training = listed.get("trainval") or list(dict.fromkeys([*listed.get("train", []), *listed.get("val", [])]))
     splits = {"train": training, "test": listed["test"]} if listed.get("test") and training else listed
+    if "train" not in splits and training:  # trainval alone
+        splits = {**splits, "train": [stem for stem in training if stem not in listed.get("val", [])]}
     return {
         name: {stem: every[stem] for stem in stems if stem in every} for name, stems in splits.items() if name in SPLITS
     }

@@ -40,6 +40,8 @@ def box_of(entry):
     [
         ({"train": "a\n", "val": "b\n", "test": "c\n"}, {"train": ["a.jpg", "b.png"], "test": ["c.jpg"]}),
         ({"trainval": "a\nb\n", "train": "a\n", "test": "c 1\n"}, {"train": ["a.jpg", "b.png"], "test": ["c.jpg"]}),
+        ({"trainval": "a\nb\nc\n"}, {"train": ["a.jpg", "b.png", "c.jpg"]}),
+        ({"trainval": "a\nb\nc\n", "val": "b\n"}, {"train": ["a.jpg", "c.jpg"], "val": ["b.png"]}),
         ({"train": "a -1\nc  1\n", "val": "b\n"}, {"train": ["a.jpg", "c.jpg"], "val": ["b.png"]}),
     ],
 )
